@@ -1,0 +1,72 @@
+//! What went wrong, counted: malformed input never fails a replay.
+
+/// A kind of trouble in the input, or a bound that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DiagnosticKind {
+    /// A pairing or a link had several candidates and was left out.
+    AmbiguousLink,
+    /// Bytes on a connection that are no protocol known here; the connection is not followed.
+    NotHttp,
+    /// A request or response head that cannot be read.
+    MalformedHead,
+    /// A head longer than the limit.
+    HeadTooLong,
+    /// A message whose length headers contradict each other (a request smuggling shape); the connection is not followed.
+    AmbiguousLength,
+    /// A chunked body whose framing is broken.
+    MalformedChunk,
+    /// A response without its request.
+    ResponseWithoutRequest,
+    /// Bytes of a stream are missing.
+    StreamGap,
+    /// The same bytes came again and were ignored.
+    DuplicateBytes,
+    /// An event of a connection that has no dictionary entry.
+    UnknownConnection,
+    /// Events later than the recorder's reorder window.
+    LateEvent,
+    /// A connection was forgotten, because there were too many.
+    ConnectionEvicted,
+    /// A request was given up, because too many waited for a response on its connection.
+    PipelineOverflow,
+    /// Out-of-order bytes were dropped, because too many waited on one connection.
+    ReorderOverflow,
+    /// Arrival times were dropped, because too many waited on one connection.
+    ArrivalOverflow,
+    /// A span was let go before its links were decided, because too many waited.
+    SpanHeldTooLong,
+    /// A series was merged into the overflow series, because there were too many.
+    SeriesOverflow,
+    /// A route was not learned, because there were too many.
+    RouteOverflow,
+    /// A process was forgotten, because there were too many.
+    ProcessEvicted,
+}
+
+impl DiagnosticKind {
+    /// A short name, as in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AmbiguousLink => "ambiguous_link",
+            Self::NotHttp => "not_http",
+            Self::MalformedHead => "malformed_head",
+            Self::HeadTooLong => "head_too_long",
+            Self::AmbiguousLength => "ambiguous_length",
+            Self::MalformedChunk => "malformed_chunk",
+            Self::ResponseWithoutRequest => "response_without_request",
+            Self::StreamGap => "stream_gap",
+            Self::DuplicateBytes => "duplicate_bytes",
+            Self::UnknownConnection => "unknown_connection",
+            Self::LateEvent => "late_event",
+            Self::ConnectionEvicted => "connection_evicted",
+            Self::PipelineOverflow => "pipeline_overflow",
+            Self::ReorderOverflow => "reorder_overflow",
+            Self::ArrivalOverflow => "arrival_overflow",
+            Self::SpanHeldTooLong => "span_held_too_long",
+            Self::SeriesOverflow => "series_overflow",
+            Self::RouteOverflow => "route_overflow",
+            Self::ProcessEvicted => "process_evicted",
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What stage 1 hands to stage 2: requests as they begin, exchanges as they end, and what it could not make sense of.
+
+use std::sync::Arc;
+
+use crate::diagnostic::DiagnosticKind;
+use crate::event::Stamp;
+use crate::facts::{ConnInfo, Role};
+use crate::ids::{ConnKey, ProcKey, SpanId, TraceId};
+use crate::time::MonoNanos;
+
+/// One result of stage 1. Results are put in one total order by `at`, `conn`, `pos` and the order of [`What`].
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The tape time at which it became final: the watermark, not the time of the fact itself.
+    pub at: MonoNanos,
+    /// The connection.
+    pub conn: ConnKey,
+    /// A position in the connection's request stream.
+    pub pos: u64,
+    /// What was found.
+    pub what: What,
+}
+
+/// What stage 1 found. The variants stand in the order in which results of the same time and place are taken.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A connection was seen for the first time, or more became known of it.
+    Opened(Arc<ConnInfo>),
+    /// A request's head is complete.
+    Started(Box<Started>),
+    /// An exchange is over.
+    Ended(Box<Exchange>),
+    /// Something was wrong; how often, and the last byte position it was seen at.
+    Diagnostic(DiagnosticKind, u64),
+    /// No more of this connection follows.
+    Closed,
+}
+
+/// A request whose head is complete: enough to link it to its surroundings while it is under way.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The connection.
+    pub conn: Arc<ConnInfo>,
+    /// The side it was seen from.
+    pub role: Role,
+    /// The process that read (server) or wrote (client) the request's first byte.
+    pub process: ProcKey,
+    /// The position of its first byte in the request stream. With `conn` it names the exchange.
+    pub pos: u64,
+    /// The call that moved its first byte.
+    pub first: Stamp,
+    /// The call that moved the last byte of its head.
+    pub head: Stamp,
+    /// The trace context that it carries.
+    pub context: Option<TraceContext>,
+}
+
+/// A request and its response, or as much of them as there is.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The connection.
+    pub conn: Arc<ConnInfo>,
+    /// The side it was seen from.
+    pub role: Role,
+    /// The process that read (server) or wrote (client) the request's first byte.
+    pub process: ProcKey,
+    /// For the first request on an accepted connection: how long the connection stood in the accept queue, in
+    /// nanoseconds.
+    pub accept_wait_nanos: Option<u64>,
+    /// The request.
+    pub request: Request,
+    /// The final response (not an interim one of status 1xx, except 101), if there was any.
+    pub response: Option<Response>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it ended: the exit of the call that moved the response's last byte, else when it became clear that none
+    /// follows.
+    pub end: MonoNanos,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response is complete. (A response that ends with its connection is complete when the connection ends in order.)
+    Complete,
+    /// The connection ended in the middle of the response.
+    CutResponse,
+    /// The connection ended before a response: `error.type` is `no_response`.
+    NoResponse,
+    /// Bytes were lost, or the tape ends: what happened is not known. Kept out of histograms.
+    Incomplete,
+}
+
+/// A request as read from the wire.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where and when.
+    pub message: Message,
+    /// What it asks for.
+    pub head: RequestHead,
+}
+
+/// A response as read from the wire.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Where and when.
+    pub message: Message,
+    /// The status code, 100 to 999.
+    pub status: u16,
+}
+
+/// Position and times of a message in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The position of its first byte.
+    pub pos: u64,
+    /// The call that moved its first byte.
+    pub first: Stamp,
+    /// The call that moved its last byte (so far).
+    pub last: Stamp,
+    /// When its first byte became readable; only for received messages, where the tape has arrivals.
+    pub arrival: Option<MonoNanos>,
+    /// The size of the body on the wire without framing, in bytes; `None` if it cannot be known.
+    pub body_len: Option<u64>,
+    /// Part of the head was not captured or too long: attributes may be missing.
+    pub truncated: bool,
+}
+
+/// The version of HTTP (`network.protocol.version`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+impl Version {
+    /// As in `network.protocol.version`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
+/// The parts of a request's head that telemetry needs, in one allocation.
+///
+/// Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Method, target, host and user agent, one after the other.
+    text: Box<str>,
+    ends: [u32; 3],
+    has: u8,
+    /// The version.
+    pub version: Version,
+    /// The trace context that it carries (`traceparent`).
+    pub context: Option<TraceContext>,
+}
+
+impl RequestHead {
+    /// A head of these parts; `target` is the request target as sent, whatever its form (RFC 9112, section 3.2).
+    pub fn new(
+        method: &str,
+        target: &str,
+        host: Option<&str>,
+        user_agent: Option<&str>,
+        version: Version,
+        context: Option<TraceContext>,
+    ) -> Self {
+        let parts = [method, target, host.unwrap_or(""), user_agent.unwrap_or("")];
+        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut ends = [0; 3];
+        for (at, part) in parts.iter().enumerate() {
+            text.push_str(part);
+            if let Some(end) = ends.get_mut(at) {
+                *end = u32::try_from(text.len()).expect("invariant: heads are bounded far below 4 GiB");
+            }
+        }
+        let has = u8::from(host.is_some()) | u8::from(user_agent.is_some()) << 1;
+        Self { text: text.into(), ends, has, version, context }
+    }
+
+    /// The method as sent.
+    pub fn method(&self) -> &str {
+        self.part(0)
+    }
+
+    /// The request target as sent.
+    pub fn target(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The `Host` header's value.
+    pub fn host(&self) -> Option<&str> {
+        (self.has & 1 != 0).then(|| self.part(2))
+    }
+
+    /// The `User-Agent` header's value.
+    pub fn user_agent(&self) -> Option<&str> {
+        (self.has & 2 != 0).then(|| self.part(3))
+    }
+
+    fn part(&self, at: usize) -> &str {
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        let to = self.ends.get(at).map_or(self.text.len(), |&end| end as usize);
+        &self.text[from..to]
+    }
+}
+
+/// The fields of a `traceparent` header (W3C Trace Context, section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// The trace.
+    pub trace_id: TraceId,
+    /// The sender's span.
+    pub parent_id: SpanId,
+    /// `trace-flags`; bit 0 is `sampled`.
+    pub flags: u8,
+}
+
+impl TraceContext {
+    /// Reads a header value. `None` if it is malformed, has an all-zero id, or version `ff`.
+    ///
+    /// A version newer than 00 may have more fields after a dash, which are ignored (section 3.2.4).
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let (head, rest) = value.split_first_chunk::<55>()?;
+        let [version] = hex::<1>(&head[..2])?;
+        let separated = head[2] == b'-' && head[35] == b'-' && head[52] == b'-';
+        let tail = if version == 0 { rest.is_empty() } else { rest.first().is_none_or(|&byte| byte == b'-') };
+        if version == 0xff || !separated || !tail {
+            return None;
+        }
+        let (trace_id, parent_id) = (hex::<16>(&head[3..35])?, hex::<8>(&head[36..52])?);
+        let [flags] = hex::<1>(&head[53..55])?;
+        let valid = trace_id != [0; 16] && parent_id != [0; 8];
+        valid.then_some(Self { trace_id: TraceId(trace_id), parent_id: SpanId(parent_id), flags })
+    }
+}
+
+/// Lower-case hexadecimal digits, as the specification requires.
+fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,99 @@
+//! What a tape's dictionaries say of connections and processes.
+
+use std::net::SocketAddr;
+
+use crate::ids::{ConnKey, Origin, ProcKey, Tgid};
+use crate::time::MonoNanos;
+
+/// Which side of a connection a socket is on, told by accept and connect, never by port numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The socket existed before the recording and neither its state nor a listener told the side.
+    #[default]
+    Unknown,
+    /// It connected: it sends requests.
+    Client,
+    /// It was accepted from a listener: it receives requests.
+    Server,
+}
+
+/// The two addresses of a socket, as the kernel has them (IPv4-mapped IPv6 addresses stay as they are).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// This end's address.
+    pub local: SocketAddr,
+    /// The other end's address, as seen from here (before any address translation on the way).
+    pub remote: SocketAddr,
+}
+
+/// One end of a TCP connection.
+///
+/// Stream positions are 64-bit offsets from the first byte after the handshake. Where a connection is older than the
+/// recording and its initial sequence numbers are not known, position 0 is the first byte that the recorder knew of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnInfo {
+    /// Its key in memory: made of `origin` and `id`.
+    pub key: ConnKey,
+    /// The recording that saw it first.
+    pub origin: Origin,
+    /// Its number within the origin: the socket cookie, where the kernel has one.
+    pub id: u64,
+    /// The process that owned it when it was first seen.
+    pub process: ProcKey,
+    /// Client or server.
+    pub role: Role,
+    /// The addresses; unknown where the record that carries them was lost.
+    pub endpoint: Option<Endpoint>,
+    /// The inode number of the network namespace, 0 if unknown.
+    pub netns: u32,
+    /// The initial sequence number of what this end sends. The peer's end has the same number as `isn_remote`, across
+    /// address translation.
+    pub isn_local: Option<u32>,
+    /// The initial sequence number of what this end receives.
+    pub isn_remote: Option<u32>,
+    /// When the handshake was completed; `None` if that was not seen.
+    pub established: Option<MonoNanos>,
+    /// It was open before the recording began: its streams begin in the middle, at `first_in` and `first_out`.
+    pub preexisting: bool,
+    /// The position of the first byte received that the tape can have.
+    pub first_in: u64,
+    /// The position of the first byte sent that the tape can have.
+    pub first_out: u64,
+}
+
+/// A process as it was when it was last looked at. A later entry with the same key replaces the earlier one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Its key in memory: made of `origin` and `id`.
+    pub key: ProcKey,
+    /// The recording that saw it.
+    pub origin: Origin,
+    /// Its number within the origin: unique over the recording, also when the kernel reuses a process id.
+    pub id: u64,
+    /// Its process id, in the recorder's pid namespace.
+    pub tgid: Tgid,
+    /// Its parent's process id, 0 if unknown.
+    pub parent: Tgid,
+    /// When it started, on the monotonic clock; zero if unknown.
+    pub started: MonoNanos,
+    /// `/proc/PID/comm`.
+    pub comm: String,
+    /// What `/proc/PID/exe` points to; empty if not readable.
+    pub exe: String,
+    /// The arguments, the program first.
+    pub cmdline: Vec<String>,
+    /// The path of its cgroup (the v2 one, else the longest of the v1 ones).
+    pub cgroup: String,
+    /// Inode number of its network namespace, 0 if unknown.
+    pub netns: u32,
+    /// Inode number of its pid namespace, 0 if unknown.
+    pub pidns: u32,
+    /// Inode number of its mount namespace, 0 if unknown.
+    pub mntns: u32,
+    /// Environment variables that name the service (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) and no others.
+    pub env: Vec<(String, String)>,
+    /// The TCP ports that it listened on when it was last looked at, ascending.
+    pub listening: Vec<u16>,
+    /// It uses io_uring, whose reads and writes the recorder does not see.
+    pub io_uring: bool,
+}

@@ -1,0 +1,30 @@
+//! redtape's core: turns a tape of syscall-level events into spans and RED metrics.
+//!
+//! Core is a pure function of a tape and a configuration. It has no clock, no I/O, no threads, no randomness and reads
+//! no environment, so that the same tape gives the same bytes on any machine. See `ARCHITECTURE.md` at the root of the
+//! repository for the map and the invariants.
+#![forbid(unsafe_code)]
+
+mod diagnostic;
+mod event;
+mod exchange;
+mod facts;
+mod ids;
+mod limits;
+mod ranges;
+mod span;
+mod time;
+
+pub use diagnostic::DiagnosticKind;
+pub use event::{
+    Body, BodyBuf, Data, DataFlags, Direction, Event, EventBuf, Ext, Loss, LossCause, Shutdown, Source, Stamp,
+};
+pub use exchange::{
+    Exchange, Finding, Message, Outcome, Request, RequestHead, Response, Started, TraceContext, Version, What,
+};
+pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
+pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
+pub use limits::{Limits, SHARDS};
+pub use ranges::{Ranges, RangesBuf};
+pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
+pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};

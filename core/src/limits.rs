@@ -1,0 +1,52 @@
+//! Every bound of core's tables and buffers. Reaching one is counted, reported, and decided the same way each time.
+
+/// Virtual shards of stage 1. Fixed, so that no result depends on how many threads run them.
+pub const SHARDS: usize = 64;
+
+/// Bounds that a caller may lower (tests do) or raise. The defaults keep a replay within 64 MiB whatever the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in one virtual shard; the one idle for longest goes first.
+    pub shard_connections: usize,
+    /// Bytes of partial heads and out-of-order pieces in one virtual shard; the connection that waits longest goes first.
+    pub shard_buffered_bytes: usize,
+    /// Bytes of one request or response head.
+    pub head_bytes: usize,
+    /// Header lines of one head.
+    pub head_lines: usize,
+    /// Requests that wait for a response on one connection.
+    pub pipelined_requests: usize,
+    /// Out-of-order pieces kept for one direction of one connection.
+    pub reorder_pieces: usize,
+    /// Arrivals kept for one connection until their bytes are read.
+    pub arrivals: usize,
+    /// Spans that stage 2 holds until their links are decided.
+    pub held_spans: usize,
+    /// Connections that stage 2 remembers in order to join their ends.
+    pub linked_connections: usize,
+    /// Processes that stage 2 knows.
+    pub processes: usize,
+    /// Series of one metric; what comes after goes to the overflow series.
+    pub series_per_metric: usize,
+    /// Nodes of all learned route trees.
+    pub route_nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            shard_connections: 1024,
+            shard_buffered_bytes: 256 << 10,
+            head_bytes: 64 << 10,
+            head_lines: 256,
+            pipelined_requests: 256,
+            reorder_pieces: 32,
+            arrivals: 256,
+            held_spans: 16 << 10,
+            linked_connections: 64 << 10,
+            processes: 16 << 10,
+            series_per_metric: 10_000,
+            route_nodes: 100_000,
+        }
+    }
+}
