@@ -36,6 +36,10 @@ pub enum DiagnosticKind {
     ArrivalOverflow,
     /// A span was let go before its links were decided, because too many waited.
     SpanHeldTooLong,
+    /// A span was let go before its links were decided, because the horizon had passed.
+    LinkHorizon,
+    /// A request could not be linked, because too many were under way.
+    LinkTableFull,
     /// A series was merged into the overflow series, because there were too many.
     SeriesOverflow,
     /// A route was not learned, because there were too many.
@@ -64,6 +68,8 @@ impl DiagnosticKind {
             Self::ReorderOverflow => "reorder_overflow",
             Self::ArrivalOverflow => "arrival_overflow",
             Self::SpanHeldTooLong => "span_held_too_long",
+            Self::LinkHorizon => "link_horizon",
+            Self::LinkTableFull => "link_table_full",
             Self::SeriesOverflow => "series_overflow",
             Self::RouteOverflow => "route_overflow",
             Self::ProcessEvicted => "process_evicted",

@@ -11,6 +11,7 @@ mod exchange;
 mod facts;
 mod ids;
 mod limits;
+mod link;
 mod ranges;
 mod span;
 mod time;
@@ -25,6 +26,7 @@ pub use exchange::{
 pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
+pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
 pub use ranges::{Ranges, RangesBuf};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};

@@ -20,6 +20,8 @@ pub struct Limits {
     pub reorder_pieces: usize,
     /// Arrivals kept for one connection until their bytes are read.
     pub arrivals: usize,
+    /// Requests under way that stage 2 follows in order to link them.
+    pub open_requests: usize,
     /// Spans that stage 2 holds until their links are decided.
     pub held_spans: usize,
     /// Connections that stage 2 remembers in order to join their ends.
@@ -42,6 +44,7 @@ impl Default for Limits {
             pipelined_requests: 256,
             reorder_pieces: 32,
             arrivals: 256,
+            open_requests: 32 << 10,
             held_spans: 16 << 10,
             linked_connections: 64 << 10,
             processes: 16 << 10,
