@@ -5,6 +5,7 @@
 //! repository for the map and the invariants.
 #![forbid(unsafe_code)]
 
+pub mod config;
 mod diagnostic;
 mod event;
 mod exchange;

@@ -1,0 +1,330 @@
+//! Decides which processes the configuration chooses. A pure function of the rules and of what is known of a process.
+
+use crate::facts::ProcessInfo;
+
+use super::discovery::{DiscoveryConfig, EntryConfig, EntryRoutes, Targets};
+use super::pattern::{Pattern, RegexPattern};
+use super::ports::PortList;
+
+/// The rules of a configuration, ready to be matched.
+///
+/// The first rule that a process fits decides; exclusions win over every rule. In order: the processes chosen by id, the
+/// entries of `discovery.instrument` (or else of `discovery.services`), and at last `open_port` with `executable_name`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Discovery {
+    rules: Vec<Rule>,
+    excluded: Vec<Rule>,
+    observers: Vec<Rule>,
+    warnings: Vec<String>,
+    recorder_pidns: u32,
+}
+
+/// One rule: the selectors that a process has to fit, all of them, and what to call it then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rule {
+    /// The service's name, before all other sources.
+    pub name: Option<String>,
+    /// The service's namespace.
+    pub namespace: Option<String>,
+    /// Route patterns of the service alone.
+    pub routes: Option<EntryRoutes>,
+    /// Which signals to export of it; all if not given.
+    pub exports: Option<Vec<String>>,
+    ports: Option<PortList>,
+    exe: Option<Pattern>,
+    pids: Option<Vec<u32>>,
+    args: Option<Pattern>,
+    containers_only: bool,
+    undecidable: bool,
+}
+
+/// An entry that cannot be a rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path} selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only")]
+pub struct DiscoveryError {
+    /// Where, as in `discovery.services[0]`.
+    pub path: String,
+}
+
+/// What watches others and is not recorded itself unless chosen by id: else a recorder on a whole host would mostly
+/// record how its own data leaves.
+const OBSERVERS: &str =
+    r"(^|/)(redtape|redtape-capture|beyla|obi|ebpf-instrument|alloy|otelcol[^/]*|prometheus-config-reloader)$";
+
+impl Discovery {
+    /// Makes rules of what the configuration and the command line say.
+    ///
+    /// # Errors
+    /// An entry without any selector.
+    pub fn new(config: &DiscoveryConfig, targets: &Targets) -> Result<Self, DiscoveryError> {
+        let mut discovery = Self::default();
+        let warnings = &mut discovery.warnings;
+        warnings.extend(config.without_effect().into_iter().map(|key| format!("discovery.{key} has no effect")));
+
+        discovery.rules.extend(targets.pid_rule());
+        discovery.rules.extend(if config.instrument.is_empty() {
+            rules("services", &config.services, warnings)?
+        } else {
+            rules("instrument", &config.instrument, warnings)?
+        });
+        discovery.rules.extend(targets.port_and_exe_rule());
+
+        discovery.excluded = rules("exclude_services", &config.exclude_services, warnings)?;
+        discovery.excluded.extend(rules("exclude_instrument", &config.exclude_instrument, warnings)?);
+        discovery.observers = match (&config.default_exclude_instrument, &config.default_exclude_services) {
+            (Some(entries), _) => rules("default_exclude_instrument", entries, warnings)?,
+            (None, Some(entries)) => rules("default_exclude_services", entries, warnings)?,
+            (None, None) => {
+                let exe: RegexPattern = OBSERVERS.parse().expect("invariant: the built-in expression is valid");
+                vec![Rule { exe: Some(exe.into()), ..Rule::default() }]
+            }
+        };
+        Ok(discovery)
+    }
+
+    /// Tells the recorder's own pid namespace: `containers_only` chooses processes that are in another.
+    #[must_use]
+    pub fn recorder_pidns(mut self, inode: u32) -> Self {
+        self.recorder_pidns = inode;
+        self
+    }
+
+    /// Whether there is no rule, so that no process can be chosen.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What the configuration says without effect, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The rule at an index that [`Discovery::select`] returned.
+    pub fn rule(&self, index: usize) -> Option<&Rule> {
+        self.rules.get(index)
+    }
+
+    /// The index of the rule that chooses `process`, looking at nothing but itself.
+    pub fn select(&self, process: &ProcessInfo) -> Option<usize> {
+        self.select_child(process, None)
+    }
+
+    /// As [`Discovery::select`], for a process whose parent was chosen by the rule `parent`.
+    ///
+    /// A child inherits what it cannot show itself: being chosen by its ancestor's id, and, as long as it listens on no
+    /// port, by its parent's ports. The other selectors of the rule it has to fit itself.
+    pub fn select_child(&self, process: &ProcessInfo, parent: Option<usize>) -> Option<usize> {
+        let fits = |rule: &Rule, inherits| rule.fits(process, inherits, self.recorder_pidns);
+        if self.excluded.iter().any(|rule| fits(rule, false)) {
+            return None;
+        }
+        let observer = self.observers.iter().any(|rule| fits(rule, false));
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| !observer || rule.pids.is_some())
+            .find(|(index, rule)| fits(rule, parent == Some(*index)))
+            .map(|(index, _)| index)
+    }
+}
+
+impl Rule {
+    fn fits(&self, process: &ProcessInfo, inherits: bool, recorder_pidns: u32) -> bool {
+        let port = self.ports.as_ref().is_none_or(|ports| {
+            process.listening.iter().any(|port| ports.contains(*port)) || (inherits && process.listening.is_empty())
+        });
+        let exe = self.exe.as_ref().is_none_or(|exe| !process.exe.is_empty() && exe.matches(&process.exe));
+        let pid = self.pids.as_ref().is_none_or(|pids| inherits || pids.contains(&process.tgid.0));
+        let container = !self.containers_only || process.pidns != recorder_pidns;
+        !self.undecidable && port && exe && pid && container && self.fits_args(process)
+    }
+
+    fn fits_args(&self, process: &ProcessInfo) -> bool {
+        self.args.as_ref().is_none_or(|args| args.matches(&process.cmdline.get(1..).unwrap_or_default().join(" ")))
+    }
+}
+
+impl Targets {
+    fn pid_rule(&self) -> Option<Rule> {
+        let pids = (!self.target_pids.is_empty()).then(|| self.target_pids.clone())?;
+        Some(Rule { pids: Some(pids), ..Rule::default() })
+    }
+
+    fn port_and_exe_rule(&self) -> Option<Rule> {
+        let rule = Rule {
+            name: self.service_name.clone(),
+            namespace: self.service_namespace.clone(),
+            ports: self.open_port.clone(),
+            exe: self.executable.clone(),
+            ..Rule::default()
+        };
+        (rule.ports.is_some() || rule.exe.is_some()).then_some(rule)
+    }
+}
+
+/// Makes rules of the entries of one list, and says what in them has no effect.
+fn rules<P>(list: &str, entries: &[EntryConfig<P>], warnings: &mut Vec<String>) -> Result<Vec<Rule>, DiscoveryError>
+where
+    P: Clone + Into<Pattern>,
+{
+    let rule = |(at, entry): (usize, &EntryConfig<P>)| {
+        let path = format!("discovery.{list}[{at}]");
+        let undecidable = entry.undecidable();
+        let rule = Rule {
+            name: entry.name.clone(),
+            namespace: entry.namespace.clone(),
+            routes: entry.routes.clone(),
+            exports: entry.exports.clone(),
+            ports: entry.open_ports.clone(),
+            exe: entry.exe_path.clone().map(Into::into),
+            pids: entry.target_pids.clone(),
+            args: entry.cmd_args.clone().map(Into::into),
+            containers_only: entry.containers_only.unwrap_or(false),
+            undecidable: !undecidable.is_empty(),
+        };
+        if !undecidable.is_empty() {
+            let keys = undecidable.join(", ");
+            warnings.push(format!("{path} fits no process: the recorder cannot decide {keys}"));
+        } else if rule.selects_nothing() {
+            return Err(DiscoveryError { path });
+        }
+        warnings.extend(entry.without_effect().into_iter().map(|key| format!("{path}.{key} has no effect")));
+        Ok(rule)
+    };
+    entries.iter().enumerate().map(rule).collect()
+}
+
+impl Rule {
+    fn selects_nothing(&self) -> bool {
+        self.ports.is_none()
+            && self.exe.is_none()
+            && self.pids.is_none()
+            && self.args.is_none()
+            && !self.containers_only
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Discovery, Targets};
+    use crate::config::DiscoveryConfig;
+    use crate::facts::ProcessInfo;
+    use crate::ids::Tgid;
+
+    const YAML: &str = r#"
+services:
+  - name: shop
+    namespace: prod
+    open_ports: 80,8000-8999
+    exe_path: shop
+  - open_port: 8080
+  - exe_path_regexp: ^/usr/bin/python3
+    cmd_args: manage\.py .*serve
+  - target_pids: [42]
+  - exe_path: wrapped
+    containers_only: true
+  - exe_path: pod
+    k8s_namespace: default
+exclude_services:
+  - exe_path: secret
+"#;
+
+    fn process(exe: &str, listening: &[u16]) -> ProcessInfo {
+        ProcessInfo { exe: exe.to_owned(), listening: listening.to_vec(), pidns: 1, ..ProcessInfo::default() }
+    }
+
+    fn discovery(yaml: &str) -> Discovery {
+        let config: DiscoveryConfig = serde_saphyr::from_str(yaml).unwrap();
+        Discovery::new(&config, &Targets::default()).unwrap().recorder_pidns(1)
+    }
+
+    #[test]
+    fn first_rule_whose_selectors_all_fit() {
+        let rules = discovery(YAML);
+        let python = ProcessInfo {
+            cmdline: ["python3", "manage.py", "run", "serve"].map(str::to_owned).to_vec(),
+            ..process("/usr/bin/python3", &[])
+        };
+        let cases: &[(&str, ProcessInfo, Option<usize>)] = &[
+            ("both selectors", process("/opt/shop", &[8080]), Some(0)),
+            ("port alone: a later rule", process("/opt/other", &[8080]), Some(1)),
+            ("exe alone", process("/opt/shop", &[]), None),
+            ("another port", process("/opt/shop", &[9000]), None),
+            ("any of its ports", process("/opt/shop", &[22, 8999]), Some(0)),
+            ("exclusion wins", process("/opt/secret-shop", &[80]), None),
+            ("arguments without the program", python, Some(2)),
+            ("program without the arguments", process("/usr/bin/python3", &[]), None),
+            ("by id", ProcessInfo { tgid: Tgid(42), ..process("", &[]) }, Some(3)),
+            ("not in a container", process("/wrapped", &[]), None),
+            ("in a container", ProcessInfo { pidns: 2, ..process("/wrapped", &[]) }, Some(4)),
+            ("undecidable", process("/pod", &[]), None),
+            ("an observer", process("/usr/bin/beyla", &[8080]), None),
+            ("an observer's namesake", process("/usr/bin/beyla-shop", &[80]), Some(0)),
+        ];
+        for (what, process, expected) in cases {
+            assert_eq!(rules.select(process), *expected, "{what}");
+        }
+        assert_eq!(rules.rule(0).unwrap().name.as_deref(), Some("shop"));
+        assert_eq!(
+            rules.warnings(),
+            ["discovery.services[5] fits no process: the recorder cannot decide k8s_namespace"]
+        );
+    }
+
+    #[test]
+    fn children_inherit_ids_and_ports() {
+        let rules = discovery(YAML);
+        let worker = process("/opt/shop-worker", &[]);
+        assert_eq!(rules.select_child(&worker, None), None);
+        assert_eq!(rules.select_child(&worker, Some(0)), Some(0));
+        assert_eq!(rules.select_child(&process("/bin/sh", &[]), Some(0)), None, "the exe has to fit");
+        assert_eq!(rules.select_child(&process("/opt/shop", &[22]), Some(0)), None, "it shows ports of its own");
+        assert_eq!(rules.select_child(&process("/bin/sh", &[22]), Some(3)), Some(3));
+        assert_eq!(rules.select_child(&process("/bin/secret", &[]), Some(3)), None);
+    }
+
+    #[test]
+    fn globs_replace_regexes() {
+        let rules = discovery(
+            "services: [{exe_path: nginx}]\ninstrument: [{exe_path: '*/shop'}]\nexclude_instrument: [{open_ports: 22}]",
+        );
+        assert_eq!(rules.select(&process("/opt/shop", &[])), Some(0));
+        assert_eq!(rules.select(&process("/opt/shop", &[22])), None);
+        assert_eq!(rules.select(&process("/usr/sbin/nginx", &[])), None);
+        assert_eq!(rules.warnings(), ["discovery.services has no effect"]);
+    }
+
+    #[test]
+    fn targets_frame_the_entries() {
+        let config: DiscoveryConfig = serde_saphyr::from_str("services: [{exe_path: shop}]").unwrap();
+        let targets = Targets {
+            target_pids: vec![7],
+            open_port: Some("80".parse().unwrap()),
+            executable: Some(super::Pattern::Regex("nginx".parse().unwrap())),
+            service_name: Some("edge".to_owned()),
+            service_namespace: None,
+        };
+        let rules = Discovery::new(&config, &targets).unwrap();
+        let redtape = ProcessInfo { tgid: Tgid(7), ..process("/usr/bin/redtape", &[]) };
+        assert_eq!(rules.select(&redtape), Some(0), "chosen by id, though an observer");
+        assert_eq!(rules.select(&process("/opt/shop", &[80])), Some(1));
+        assert_eq!(rules.select(&process("/usr/sbin/nginx", &[80])), Some(2));
+        assert_eq!(rules.rule(2).unwrap().name.as_deref(), Some("edge"));
+        assert_eq!(rules.select(&process("/usr/sbin/nginx", &[])), None);
+    }
+
+    #[test]
+    fn bad_entries() {
+        let error = |yaml: &str| {
+            let parsed = serde_saphyr::from_str::<DiscoveryConfig>(yaml);
+            match parsed {
+                Err(error) => error.to_string(),
+                Ok(config) => Discovery::new(&config, &Targets::default()).unwrap_err().to_string(),
+            }
+        };
+        assert!(error("services: [{name: x}]").starts_with("discovery.services[0] selects nothing;"));
+        assert!(error("services:\n  - exe_pth: x").contains("exe_pth"));
+        assert!(error("services:\n  - exe_path: a(").contains("unclosed group"));
+        assert!(error("services:\n  - open_ports: 80-").contains("\"80-\" is neither a port nor a range"));
+    }
+}
