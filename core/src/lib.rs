@@ -13,6 +13,7 @@ mod facts;
 mod ids;
 mod limits;
 mod link;
+mod metric;
 mod ranges;
 mod span;
 mod time;
@@ -28,6 +29,11 @@ pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
+pub use metric::{
+    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, Family, FamilyKind, Histogram, Label, Measure, MetricFeature,
+    MetricNames, MetricsConfig, Registry, Scale, Select, SelectError, SelectSection, Series, Snapshot, Value,
+    write_openmetrics,
+};
 pub use ranges::{Ranges, RangesBuf};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};

@@ -1,0 +1,85 @@
+//! A histogram with fixed upper bounds, of integers.
+
+use std::sync::Arc;
+
+/// Counts of values by explicit upper bounds, and their exact sum.
+///
+/// A value belongs to the first bucket whose bound is not below it (Prometheus' `le`); what is above all bounds belongs to
+/// the last bucket, `+Inf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    bounds: Arc<[u64]>,
+    counts: Box<[u64]>,
+    sum: u128,
+}
+
+impl Histogram {
+    /// An empty histogram. `bounds` must ascend.
+    pub fn new(bounds: Arc<[u64]>) -> Self {
+        debug_assert!(bounds.is_sorted(), "bucket bounds ascend");
+        let counts = vec![0; bounds.len() + 1].into();
+        Self { bounds, counts, sum: 0 }
+    }
+
+    /// Counts a value.
+    pub fn record(&mut self, value: u64) {
+        let bucket = self.bounds.partition_point(|&bound| bound < value);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum += u128::from(value);
+    }
+
+    /// The upper bounds, without `+Inf`.
+    pub fn bounds(&self) -> &[u64] {
+        &self.bounds
+    }
+
+    /// How many values each bucket holds (not cumulative); one more than there are bounds.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// How many values there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The sum of all values.
+    pub const fn sum(&self) -> u128 {
+        self.sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_own_bucket() {
+        let mut histogram = Histogram::new(Arc::from([0, 5, 10]));
+        [0, 1, 5, 6, 10, 11, u64::MAX].into_iter().for_each(|value| histogram.record(value));
+        assert_eq!(histogram.counts(), [1, 2, 2, 2]);
+        assert_eq!(histogram.sum(), 33 + u128::from(u64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(mut bounds: Vec<u64>, values: Vec<u64>) {
+            bounds.sort_unstable();
+            let mut histogram = Histogram::new(bounds.clone().into());
+            values.iter().for_each(|&value| histogram.record(value));
+            prop_assert_eq!(histogram.count(), values.len() as u64);
+            prop_assert_eq!(histogram.sum(), values.iter().map(|&value| u128::from(value)).sum::<u128>());
+            for (at, bound) in bounds.iter().enumerate() {
+                let below = values.iter().filter(|&value| value <= bound).count() as u64;
+                // Equal bounds share one bucket: the cumulative count is right at the last of them.
+                if bounds.get(at + 1) != Some(bound) {
+                    prop_assert_eq!(histogram.counts()[..=at].iter().sum::<u64>(), below);
+                }
+            }
+        }
+    }
+}

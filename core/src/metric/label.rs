@@ -1,0 +1,163 @@
+//! The labels of metrics: their names, and what each says of a span.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::exchange::Outcome;
+use crate::span::{Span, SpanKind, Status};
+
+/// A label of a metric, in the order in which labels are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Label {
+    /// `client_address`: where the request came from, without the port.
+    ClientAddress,
+    /// `error_type`: `no_response`, if there was none.
+    ErrorType,
+    /// `http_request_method`; `_OTHER` for methods that semantic conventions do not know.
+    Method,
+    /// `http_response_status_code`
+    StatusCode,
+    /// `http_route`
+    Route,
+    /// `instance`: `service.instance.id`.
+    Instance,
+    /// `job`: `namespace/name`, or the name if there is no namespace.
+    Job,
+    /// `server_address`. On the client's side the host that the request names, else the peer's address. On the
+    /// server's side the socket's own address and not what the request names: otherwise any client could make new
+    /// series at will.
+    ServerAddress,
+    /// `server_port`, from where `server_address` is.
+    ServerPort,
+    /// `service_name`
+    ServiceName,
+    /// `service_namespace`
+    ServiceNamespace,
+    /// `source`: who made the metric.
+    Source,
+    /// `span_kind`, as in span metrics: `SPAN_KIND_SERVER`.
+    SpanKind,
+    /// `span_name`: method and route.
+    SpanName,
+    /// `status_code`, as in span metrics: `STATUS_CODE_UNSET`.
+    SpanStatus,
+    /// `target_instance`: Beyla 1.0's name of `instance`.
+    TargetInstance,
+    /// `url_path`
+    UrlPath,
+    /// `url_scheme`
+    UrlScheme,
+}
+
+impl Label {
+    /// Its name in Prometheus.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientAddress => "client_address",
+            Self::ErrorType => "error_type",
+            Self::Method => "http_request_method",
+            Self::StatusCode => "http_response_status_code",
+            Self::Route => "http_route",
+            Self::Instance => "instance",
+            Self::Job => "job",
+            Self::ServerAddress => "server_address",
+            Self::ServerPort => "server_port",
+            Self::ServiceName => "service_name",
+            Self::ServiceNamespace => "service_namespace",
+            Self::Source => "source",
+            Self::SpanKind => "span_kind",
+            Self::SpanName => "span_name",
+            Self::SpanStatus => "status_code",
+            Self::TargetInstance => "target_instance",
+            Self::UrlPath => "url_path",
+            Self::UrlScheme => "url_scheme",
+        }
+    }
+
+    /// Appends what it says of `span`; nothing where it does not apply.
+    pub(super) fn write(self, span: &Span, out: &mut String) {
+        match self {
+            Self::ClientAddress => {
+                if let (SpanKind::Server, Some(peer)) = (span.kind, span.http.remote) {
+                    write_ip(peer.ip(), out);
+                }
+            }
+            Self::ErrorType => out.push_str(if span.outcome == Outcome::NoResponse { "no_response" } else { "" }),
+            Self::Method => out.push_str(method(&span.http.method)),
+            Self::StatusCode => write_number(span.http.status_code, out),
+            Self::Route => out.push_str(&span.route),
+            Self::Instance | Self::TargetInstance => out.push_str(&span.service.instance),
+            Self::Job => {
+                if !span.service.namespace.is_empty() {
+                    out.push_str(&span.service.namespace);
+                    out.push('/');
+                }
+                out.push_str(&span.service.name);
+            }
+            Self::ServerAddress => match (server_socket(span), named_host(span)) {
+                (_, Some((host, _))) => out.push_str(host),
+                (Some(socket), None) => write_ip(socket.ip(), out),
+                (None, None) => {}
+            },
+            Self::ServerPort => {
+                let named = named_host(span).and_then(|(_, port)| port);
+                write_number(named.or(server_socket(span).map(|socket| socket.port())), out);
+            }
+            Self::ServiceName => out.push_str(&span.service.name),
+            Self::ServiceNamespace => out.push_str(&span.service.namespace),
+            Self::Source => out.push_str("redtape"),
+            Self::SpanKind => out.push_str(match span.kind {
+                SpanKind::Server => "SPAN_KIND_SERVER",
+                SpanKind::Client => "SPAN_KIND_CLIENT",
+            }),
+            Self::SpanName => {
+                out.push_str(method(&span.http.method));
+                if !span.route.is_empty() {
+                    out.push(' ');
+                    out.push_str(&span.route);
+                }
+            }
+            Self::SpanStatus => out.push_str(match span.status {
+                Status::Unset => "STATUS_CODE_UNSET",
+                Status::Error => "STATUS_CODE_ERROR",
+            }),
+            Self::UrlPath => out.push_str(&span.http.path),
+            Self::UrlScheme => out.push_str(span.http.scheme),
+        }
+    }
+}
+
+/// The method as `http.request.method` has it (semantic conventions for HTTP, "HTTP method").
+pub(super) fn method(sent: &str) -> &str {
+    match sent {
+        "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS" | "PATCH" | "POST" | "PUT" | "TRACE" => sent,
+        _ => "_OTHER",
+    }
+}
+
+fn server_socket(span: &Span) -> Option<SocketAddr> {
+    match span.kind {
+        SpanKind::Server => span.http.local,
+        SpanKind::Client => span.http.remote,
+    }
+}
+
+fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
+    let host = span.http.host.as_ref().filter(|_| span.kind == SpanKind::Client)?;
+    Some((&host.0, host.1))
+}
+
+fn write_ip(ip: IpAddr, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{}", ip.to_canonical());
+}
+
+fn write_number(number: Option<u16>, out: &mut String) {
+    let Some(number) = number else { return };
+    // By hand: this runs for each span, and formatting machinery costs more than all else here.
+    for power in [10_000, 1_000, 100, 10, 1] {
+        if number >= power || power == 1 {
+            out.push(char::from(b'0' + u8::try_from(number / power % 10).unwrap_or(0)));
+        }
+    }
+}

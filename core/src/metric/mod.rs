@@ -1,0 +1,23 @@
+//! RED metrics: what is counted of spans, how it is kept, and how it is written.
+//!
+//! All of it is integers: nanoseconds, bytes and counts. [`Registry::observe`] runs in the ordered stage alone, so the
+//! series that a limit keeps and the ones that it merges do not depend on threads.
+
+mod catalog;
+mod histogram;
+mod label;
+mod openmetrics;
+mod registry;
+mod select;
+mod settings;
+mod snapshot;
+mod table;
+
+pub use catalog::{Measure, MetricNames};
+pub use histogram::Histogram;
+pub use label::Label;
+pub use openmetrics::write_openmetrics;
+pub use registry::Registry;
+pub use select::{Select, SelectError, SelectSection};
+pub use settings::{DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricsConfig};
+pub use snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};

@@ -1,0 +1,178 @@
+//! The registry: every metric's series, counted span by span.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::catalog::{Definition, When, definitions, labels};
+use super::histogram::Histogram;
+use super::label::Label;
+use super::settings::MetricsConfig;
+use super::snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+use super::table::{Row, Table, Values};
+use crate::diagnostic::DiagnosticKind;
+use crate::event::LossCause;
+use crate::limits::Limits;
+use crate::span::Span;
+use crate::time::MonoNanos;
+
+/// Counts spans into series.
+///
+/// Which series exist and which observations go to an overflow series depends on nothing but the order of
+/// [`observe`](Self::observe), which is the order of stage 2.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    groups: Vec<Group>,
+    scratch: Values,
+    observed: u64,
+    diagnostics: BTreeMap<&'static str, u64>,
+    losses: BTreeMap<&'static str, u64>,
+}
+
+/// Metrics that are about the same spans and have the same labels, and so the same series.
+#[derive(Clone, Debug)]
+struct Group {
+    when: When,
+    labels: Vec<Label>,
+    metrics: Vec<Metric>,
+    table: Table<Box<[Value]>>,
+}
+
+#[derive(Clone, Debug)]
+struct Metric {
+    definition: Definition,
+    empty: Value,
+}
+
+impl Registry {
+    /// A registry of the metrics that `config` asks for.
+    pub fn new(config: &MetricsConfig, limits: &Limits) -> Self {
+        let duration_bounds: Arc<[u64]> = config.duration_buckets.as_slice().into();
+        let size_bounds: Arc<[u64]> = config.size_buckets.as_slice().into();
+        let limit = config.series_limit.unwrap_or(usize::MAX).min(limits.series_per_metric);
+        let mut groups: Vec<Group> = Vec::new();
+        for definition in definitions(config) {
+            let labels = labels(&definition, config);
+            let empty = match (definition.kind, definition.scale) {
+                (FamilyKind::Counter, _) => Value::Counter(0),
+                (FamilyKind::Info, _) => Value::Info,
+                (FamilyKind::Histogram, Scale::Seconds) => Value::Histogram(Histogram::new(duration_bounds.clone())),
+                (FamilyKind::Histogram, _) => Value::Histogram(Histogram::new(size_bounds.clone())),
+            };
+            let metric = Metric { definition, empty };
+            match groups.iter_mut().find(|group| group.when == definition.when && group.labels == labels) {
+                Some(group) => group.metrics.push(metric),
+                None => groups.push(Group {
+                    when: definition.when,
+                    labels,
+                    metrics: vec![metric],
+                    table: Table::new(limit),
+                }),
+            }
+        }
+        Self { groups, scratch: Values::default(), observed: 0, diagnostics: BTreeMap::new(), losses: BTreeMap::new() }
+    }
+
+    /// Counts a span, unless it is ignored in metrics. Allocates for new series alone.
+    pub fn observe(&mut self, span: &Span) {
+        if span.ignored.metrics {
+            return;
+        }
+        self.observed += 1;
+        for group in self.groups.iter_mut().filter(|group| group.when.includes(span)) {
+            self.scratch.fill(&group.labels, span);
+            let metrics = &group.metrics;
+            let new = || metrics.iter().map(|metric| metric.empty.clone()).collect();
+            let (row, overflow) = group.table.row(&self.scratch, self.observed, new);
+            row.updated = row.updated.max(span.end);
+            for (metric, value) in metrics.iter().zip(&mut row.data) {
+                let measured = metric.definition.measure.of(span);
+                match value {
+                    Value::Counter(count) => *count += u128::from(measured),
+                    Value::Histogram(histogram) => histogram.record(measured),
+                    Value::Info => {}
+                }
+            }
+            if overflow {
+                *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Counts trouble that was met `count` times.
+    pub fn diagnostic(&mut self, kind: DiagnosticKind, count: u64) {
+        *self.diagnostics.entry(kind.name()).or_default() += count;
+    }
+
+    /// Counts lost records.
+    pub fn lost(&mut self, cause: LossCause, count: u64) {
+        *self.losses.entry(cause.name()).or_default() += count;
+    }
+
+    /// How many spans were observed.
+    pub const fn observed(&self) -> u64 {
+        self.observed
+    }
+
+    /// All metrics as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut families: Vec<Family> = self.groups.iter().flat_map(Group::families).collect();
+        families.push(counts(
+            "redtape_diagnostics",
+            "What was wrong with the input, and bounds that were reached.",
+            "kind",
+            &self.diagnostics,
+        ));
+        families.push(counts(
+            "redtape_lost_records",
+            "Records that were produced but are not on the tape; bytes, for damaged and cut tapes.",
+            "cause",
+            &self.losses,
+        ));
+        families.sort_by_key(|family| family.name);
+        Snapshot { families, observed: self.observed }
+    }
+}
+
+impl Group {
+    fn families(&self) -> impl Iterator<Item = Family> {
+        let mut rows: Vec<&Row<Box<[Value]>>> = self.table.rows().collect();
+        rows.sort_by(|a, b| match (&a.values, &b.values) {
+            (Some(a), Some(b)) => a.iter().cmp(b.iter()),
+            (a, b) => a.is_none().cmp(&b.is_none()),
+        });
+        self.metrics.iter().enumerate().map(move |(at, metric)| {
+            let series = rows.iter().filter_map(|row| {
+                let value = row.data.get(at)?.clone();
+                let values =
+                    row.values.as_ref().map_or_else(Vec::new, |values| values.iter().map(Into::into).collect());
+                Some(Series { values, overflow: row.values.is_none(), born: row.born, updated: row.updated, value })
+            });
+            let Definition { name, otel_name, help, kind, scale, .. } = metric.definition;
+            let labels = self.labels.iter().map(|label| label.name()).collect();
+            Family { name, otel_name, help, kind, scale, labels, series: series.collect() }
+        })
+    }
+}
+
+/// A family of one label whose values are few and fixed.
+fn counts(name: &'static str, help: &'static str, label: &'static str, counts: &BTreeMap<&'static str, u64>) -> Family {
+    let series = counts.iter().map(|(value, count)| Series {
+        values: vec![(*value).into()],
+        overflow: false,
+        born: 0,
+        updated: MonoNanos::ZERO,
+        value: Value::Counter(u128::from(*count)),
+    });
+    Family {
+        name,
+        otel_name: name,
+        help,
+        kind: FamilyKind::Counter,
+        scale: Scale::None,
+        labels: vec![label],
+        series: series.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Tests of the registry and its text.
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::exchange::{Outcome, Version};
+use crate::facts::ProcessInfo;
+use crate::ids::{SpanId, TraceId};
+use crate::metric::settings::MetricFeature;
+use crate::metric::{MetricNames, Select, SelectSection, write_openmetrics};
+use crate::span::{HttpFields, Ignored, Service, SpanKind, Status};
+use crate::time::WallNanos;
+
+const MILLI: u64 = 1_000_000;
+
+/// A server span of 3 ms, answered with 200.
+fn span(route: &str) -> Span {
+    let service = Service {
+        name: "frontend".into(),
+        namespace: "shop".into(),
+        instance: "host:42".into(),
+        process: Arc::new(ProcessInfo::default()),
+    };
+    Span {
+        trace_id: TraceId([1; 16]),
+        span_id: SpanId([1; 8]),
+        parent_span_id: None,
+        link: None,
+        kind: SpanKind::Server,
+        service: Arc::new(service),
+        start: MonoNanos::new(1_000),
+        end: MonoNanos::new(1_000 + 3 * MILLI),
+        start_wall: WallNanos::new(1_000),
+        queue_nanos: Some(40_000),
+        phases: false,
+        accept_wait_nanos: None,
+        status: Status::Unset,
+        outcome: Outcome::Complete,
+        route: route.into(),
+        ignored: Ignored::default(),
+        http: HttpFields {
+            method: "GET".into(),
+            path: format!("{route}/1").into(),
+            query: None,
+            scheme: "http",
+            host: Some(("shop.example".into(), Some(80))),
+            user_agent: None,
+            version: Version::Http11,
+            status_code: Some(200),
+            request_size: None,
+            response_size: Some(100),
+            local: Some("10.0.0.1:8080".parse().unwrap()),
+            remote: Some("[::ffff:10.0.0.9]:50000".parse().unwrap()),
+            truncated: false,
+        },
+    }
+}
+
+fn client(route: &str) -> Span {
+    Span { kind: SpanKind::Client, queue_nanos: None, ..span(route) }
+}
+
+fn few_buckets() -> MetricsConfig {
+    MetricsConfig { duration_buckets: vec![0, 5 * MILLI, 1_000 * MILLI], size_buckets: vec![64], ..Default::default() }
+}
+
+fn observe(config: &MetricsConfig, spans: &[Span]) -> Registry {
+    let mut registry = Registry::new(config, &Limits::default());
+    spans.iter().for_each(|span| registry.observe(span));
+    registry
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = String::new();
+    write_openmetrics(&mut text, &[(None, &registry.snapshot())]).unwrap();
+    text
+}
+
+/// The samples whose name begins with `prefix`.
+fn samples(registry: &Registry, prefix: &str) -> String {
+    text(registry).lines().filter(|line| line.starts_with(prefix)).fold(String::new(), |mut all, line| {
+        writeln!(all, "{line}").unwrap();
+        all
+    })
+}
+
+#[test]
+fn the_text_is_as_it_ever_was() {
+    let mut failed = span("/greeting");
+    failed.http.status_code = None;
+    failed.outcome = Outcome::NoResponse;
+    failed.http.method = "BREW".into();
+    let mut cut = span("/greeting");
+    cut.outcome = Outcome::Incomplete;
+    let mut ignored = span("/health");
+    ignored.ignored.metrics = true;
+    let spans = [span("/greeting"), client("/a\"\\\n"), span("/a"), failed, cut, ignored, span("/greeting")];
+    let mut registry = observe(&few_buckets(), &spans);
+    registry.diagnostic(DiagnosticKind::StreamGap, 3);
+    registry.lost(LossCause::RingFull, 7);
+    assert_eq!(text(&registry), include_str!("../testdata/golden.om"));
+}
+
+#[test]
+fn several_snapshots_give_a_sample_each() {
+    let mut registry = Registry::new(&few_buckets(), &Limits::default());
+    registry.observe(&span("/a"));
+    let before = registry.snapshot();
+    registry.observe(&span("/a"));
+    registry.observe(&span("/b"));
+    let after = registry.snapshot();
+    let mut text = String::new();
+    let at = |millis| Some(WallNanos::new(1_700_000_000_000_000_000 + millis * MILLI));
+    write_openmetrics(&mut text, &[(at(0), &before), (at(15_500), &after)]).unwrap();
+    let counts: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
+        .map(|line| line.rsplit_once('}').unwrap().1)
+        .collect();
+    assert_eq!(counts, [" 1 1700000000", " 2 1700000015.5", " 1 1700000015.5"]);
+}
+
+#[test]
+fn promtool_accepts_the_text() {
+    let promtool = Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if promtool.is_err() {
+        println!("skipped: promtool is not installed (Debian's package prometheus has it)");
+        return;
+    }
+    let config = MetricsConfig {
+        features: [MetricFeature::Application, MetricFeature::ApplicationSpan].into(),
+        ..MetricsConfig::default()
+    };
+    let registry = observe(&config, &[span("/a"), span("/b \"quoted\" \\ é"), client("")]);
+    let snapshot = registry.snapshot();
+    let folder = std::env::temp_dir().join(format!("redtape-openmetrics-{}", std::process::id()));
+    let mut text = String::new();
+    write_openmetrics(&mut text, &[(Some(WallNanos::new(1_700_000_000_000_000_000)), &snapshot)]).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "promtool reads files")]
+    std::fs::write(folder.join("metrics.om"), text).unwrap();
+    let output = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics", "metrics.om", "blocks"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_is_labelled_follows_the_configuration() {
+    let line = |config: &MetricsConfig, span: Span, name: &str| {
+        samples(&observe(config, &[span]), &format!("{name}_count")).trim_end().to_owned()
+    };
+    let config = MetricsConfig { report_peer: true, report_target: true, ..few_buckets() };
+    assert_eq!(
+        line(&config, span("/a"), "http_server_request_duration_seconds"),
+        "http_server_request_duration_seconds_count{client_address=\"10.0.0.9\",http_request_method=\"GET\",\
+         http_response_status_code=\"200\",http_route=\"/a\",instance=\"host:42\",job=\"shop/frontend\",\
+         server_address=\"10.0.0.1\",server_port=\"8080\",service_name=\"frontend\",service_namespace=\"shop\",\
+         url_path=\"/a/1\",url_scheme=\"http\"} 1"
+    );
+    assert_eq!(
+        line(&config, client("/a"), "http_client_request_duration_seconds"),
+        "http_client_request_duration_seconds_count{http_request_method=\"GET\",\
+         http_response_status_code=\"200\",http_route=\"/a\",instance=\"host:42\",job=\"shop/frontend\",\
+         server_address=\"shop.example\",server_port=\"80\",service_name=\"frontend\",service_namespace=\"shop\",\
+         url_scheme=\"http\"} 1"
+    );
+    let old = MetricsConfig { names: MetricNames::Beyla10, ..config };
+    assert_eq!(
+        line(&old, span("/a"), "http_server_duration_seconds"),
+        "http_server_duration_seconds_count{client_address=\"10.0.0.9\",http_request_method=\"GET\",\
+         http_response_status_code=\"200\",http_route=\"/a\",service_name=\"frontend\",service_namespace=\"shop\",\
+         target_instance=\"host:42\",url_path=\"/a/1\"} 1"
+    );
+    assert_eq!(
+        line(&old, client("/a"), "http_client_duration_seconds"),
+        "http_client_duration_seconds_count{http_request_method=\"GET\",http_response_status_code=\"200\",\
+         server_address=\"shop.example\",server_port=\"80\",service_name=\"frontend\",service_namespace=\"shop\",\
+         target_instance=\"host:42\"} 1"
+    );
+    let section = SelectSection {
+        metric: "http.server.request.duration".into(),
+        include: vec!["http.route".into()],
+        ..SelectSection::default()
+    };
+    let select = MetricsConfig { select: Select::new(&[section]).unwrap(), ..few_buckets() };
+    assert_eq!(
+        line(&select, span("/a"), "http_server_request_duration_seconds"),
+        "http_server_request_duration_seconds_count{http_route=\"/a\"} 1"
+    );
+}
+
+#[test]
+fn what_is_beyond_the_limit_goes_to_the_overflow_series() {
+    let config = MetricsConfig { series_limit: Some(2), ..few_buckets() };
+    let registry = observe(&config, &["/b", "/a", "/c", "/d", "/b"].map(span));
+    let counts = samples(&registry, "http_server_request_duration_seconds_count");
+    let routes: Vec<_> = counts
+        .lines()
+        .map(|line| (line.contains("/a\""), line.contains("/b\""), line.contains("otel_metric_overflow=\"true\"")))
+        .collect();
+    assert_eq!(routes, [(true, false, false), (false, true, false), (false, false, true)]);
+    assert!(counts.ends_with("{otel_metric_overflow=\"true\"} 2\n"), "{counts}");
+    assert_eq!(
+        samples(&registry, "redtape_diagnostics_total"),
+        "redtape_diagnostics_total{kind=\"series_overflow\"} 4\n"
+    );
+}
+
+proptest! {
+    #[test]
+    fn each_span_is_in_exactly_one_series(
+        routes in proptest::collection::vec(0..40_u32, 0..200),
+        limit in 0..50_usize,
+    ) {
+        let config = MetricsConfig { series_limit: Some(limit), ..few_buckets() };
+        let spans: Vec<_> = routes.iter().map(|route| span(&format!("/{route}"))).collect();
+        let registry = observe(&config, &spans);
+        for family in registry.snapshot().families.iter().filter(|family| family.kind == FamilyKind::Histogram) {
+            if family.name.starts_with("http_client") {
+                prop_assert!(family.series.is_empty());
+                continue;
+            }
+            prop_assert!(family.series.len() <= limit + 1);
+            let total: u64 = family.series.iter().map(|series| match &series.value {
+                Value::Histogram(histogram) => histogram.count(),
+                _ => 0,
+            }).sum();
+            prop_assert_eq!(total, spans.len() as u64);
+            prop_assert!(family.series.is_sorted_by_key(|series| (series.overflow, series.values.clone())));
+        }
+        prop_assert_eq!(text(&registry), text(&observe(&config, &spans)));
+    }
+}

@@ -1,0 +1,80 @@
+//! What of the configuration concerns metrics, checked and ready to use.
+
+use std::collections::BTreeSet;
+
+use super::catalog::MetricNames;
+use super::select::Select;
+
+/// Upper bounds of durations, in nanoseconds: Beyla's default.
+pub const DEFAULT_DURATION_BUCKETS: [u64; 15] = [
+    0,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// Upper bounds of sizes, in bytes: Beyla's default.
+pub const DEFAULT_SIZE_BUCKETS: [u64; 10] = [0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+
+/// A set of metrics that can be switched on (Beyla's `features`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MetricFeature {
+    /// `application`: request durations and body sizes.
+    Application,
+    /// `application_span`: `traces_spanmetrics_*`.
+    ApplicationSpan,
+    /// `application_span_otel`: `traces_span_metrics_*`.
+    ApplicationSpanOtel,
+    /// `application_span_sizes`: body sizes of span metrics.
+    ApplicationSpanSizes,
+    /// `application_service_graph`: `traces_service_graph_*`.
+    ApplicationServiceGraph,
+}
+
+/// What of the configuration concerns metrics.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// Which names they have.
+    pub names: MetricNames,
+    /// Which there are.
+    pub features: BTreeSet<MetricFeature>,
+    /// Upper bounds of durations in nanoseconds, ascending.
+    pub duration_buckets: Vec<u64>,
+    /// Upper bounds of body sizes in bytes, ascending.
+    pub size_buckets: Vec<u64>,
+    /// `report_target`: adds `url_path` to server metrics.
+    pub report_target: bool,
+    /// `report_peer`: adds `client_address` to server metrics, and with the names of Beyla 1.0 the server's address and
+    /// port to client metrics.
+    pub report_peer: bool,
+    /// `attributes.select`
+    pub select: Select,
+    /// Series of one metric, where it is lower than the limit of [`Limits`](crate::Limits).
+    pub series_limit: Option<usize>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            names: MetricNames::default(),
+            features: BTreeSet::from([MetricFeature::Application]),
+            duration_buckets: DEFAULT_DURATION_BUCKETS.into(),
+            size_buckets: DEFAULT_SIZE_BUCKETS.into(),
+            report_target: false,
+            report_peer: false,
+            select: Select::default(),
+            series_limit: None,
+        }
+    }
+}

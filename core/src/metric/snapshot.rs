@@ -1,0 +1,95 @@
+//! All metrics at one moment, sorted: what encoders and exporters read.
+
+use crate::metric::histogram::Histogram;
+use crate::time::MonoNanos;
+
+/// What a family's samples are (OpenMetrics 1.0, "Metric Types").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyKind {
+    /// Only grows.
+    Counter,
+    /// Counts by upper bounds.
+    Histogram,
+    /// Facts, as labels.
+    Info,
+}
+
+impl FamilyKind {
+    /// As in OpenMetrics' `# TYPE`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// What the integers of a family stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Bytes.
+    Bytes,
+    /// Counts.
+    None,
+    /// Nanoseconds, written as seconds.
+    Seconds,
+}
+
+/// All metrics at one moment: families by name, series by label values, an overflow series last.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The families.
+    pub families: Vec<Family>,
+    /// How many spans were observed so far.
+    pub observed: u64,
+}
+
+/// All series of one metric.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// Its name in Prometheus, without the suffixes of samples (`_total`, `_info`, `_bucket`).
+    pub name: &'static str,
+    /// Its name in OpenTelemetry.
+    pub otel_name: &'static str,
+    /// What it is, in a sentence.
+    pub help: &'static str,
+    /// What its samples are.
+    pub kind: FamilyKind,
+    /// What its integers stand for.
+    pub scale: Scale,
+    /// The names of its labels, ascending.
+    pub labels: Vec<&'static str>,
+    /// Its series.
+    pub series: Vec<Series>,
+}
+
+/// One metric with one label set.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The values of the family's labels, in their order; an empty one is the same as none. Of the overflow series,
+    /// empty altogether.
+    pub values: Vec<String>,
+    /// It has all that was beyond the limit of series.
+    pub overflow: bool,
+    /// The number of the observed span that began it, from 1.
+    pub born: u64,
+    /// The end of the latest span in it.
+    pub updated: MonoNanos,
+    /// What was counted.
+    pub value: Value,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A counter's value. The sum is wide, so that no sum of bytes or nanoseconds ever wraps.
+    Counter(u128),
+    /// A histogram's.
+    Histogram(Histogram),
+    /// There is nothing but the labels.
+    Info,
+}
+
+/// The label that marks the series that has all that was beyond the limit.
+pub(super) const OVERFLOW_LABEL: &str = "otel_metric_overflow";
