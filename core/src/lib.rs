@@ -14,6 +14,7 @@ mod ids;
 mod limits;
 mod link;
 mod metric;
+pub mod metric;
 mod ranges;
 mod span;
 mod time;

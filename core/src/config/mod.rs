@@ -1,11 +1,31 @@
 //! The configuration: Beyla's YAML, as types.
 
 mod discovery;
+mod environment;
+mod export;
+mod load;
+mod metrics;
+mod own;
 mod pattern;
 mod ports;
+mod root;
+mod routes;
+mod scalar;
+mod section;
 mod select;
+mod tree;
 
 pub use discovery::{DiscoveryConfig, EntryConfig, EntryRoutes, Targets};
+pub use export::{
+    Buckets, ExemplarFilter, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
+    PrometheusExport, Protocol, Sampler,
+};
+pub use load::{ConfigError, Place, Warning};
+pub use metrics::{Attributes, Feature, InstanceId, MatchConfig, SelectConfig};
+pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases};
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};
+pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
+pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
+pub use scalar::{InvalidPeriod, Period, UnknownWord};
 pub use select::{Discovery, DiscoveryError, Rule};

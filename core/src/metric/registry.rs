@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::catalog::{Definition, When, definitions, labels};
+use super::catalog::{Definition, Measure, When, definitions, labels};
 use super::histogram::Histogram;
 use super::label::Label;
 use super::settings::MetricsConfig;
@@ -47,16 +47,21 @@ impl Registry {
     /// A registry of the metrics that `config` asks for.
     pub fn new(config: &MetricsConfig, limits: &Limits) -> Self {
         let duration_bounds: Arc<[u64]> = config.duration_buckets.as_slice().into();
-        let size_bounds: Arc<[u64]> = config.size_buckets.as_slice().into();
+        let request_bounds: Arc<[u64]> = config.request_size_buckets.as_slice().into();
+        let response_bounds: Arc<[u64]> = config.response_size_buckets.as_slice().into();
         let limit = config.series_limit.unwrap_or(usize::MAX).min(limits.series_per_metric);
         let mut groups: Vec<Group> = Vec::new();
         for definition in definitions(config) {
             let labels = labels(&definition, config);
-            let empty = match (definition.kind, definition.scale) {
-                (FamilyKind::Counter, _) => Value::Counter(0),
-                (FamilyKind::Info, _) => Value::Info,
-                (FamilyKind::Histogram, Scale::Seconds) => Value::Histogram(Histogram::new(duration_bounds.clone())),
-                (FamilyKind::Histogram, _) => Value::Histogram(Histogram::new(size_bounds.clone())),
+            let bounds = match definition.measure {
+                Measure::Count | Measure::Duration | Measure::Queue => &duration_bounds,
+                Measure::RequestSize => &request_bounds,
+                Measure::ResponseSize => &response_bounds,
+            };
+            let empty = match definition.kind {
+                FamilyKind::Counter => Value::Counter(0),
+                FamilyKind::Histogram => Value::Histogram(Histogram::new(bounds.clone())),
+                FamilyKind::Info => Value::Info,
             };
             let metric = Metric { definition, empty };
             match groups.iter_mut().find(|group| group.when == definition.when && group.labels == labels) {

@@ -51,8 +51,10 @@ pub struct MetricsConfig {
     pub features: BTreeSet<MetricFeature>,
     /// Upper bounds of durations in nanoseconds, ascending.
     pub duration_buckets: Vec<u64>,
-    /// Upper bounds of body sizes in bytes, ascending.
-    pub size_buckets: Vec<u64>,
+    /// Upper bounds of request body sizes in bytes, ascending.
+    pub request_size_buckets: Vec<u64>,
+    /// Upper bounds of response body sizes in bytes, ascending.
+    pub response_size_buckets: Vec<u64>,
     /// `report_target`: adds `url_path` to server metrics.
     pub report_target: bool,
     /// `report_peer`: adds `client_address` to server metrics, and with the names of Beyla 1.0 the server's address and
@@ -70,7 +72,8 @@ impl Default for MetricsConfig {
             names: MetricNames::default(),
             features: BTreeSet::from([MetricFeature::Application]),
             duration_buckets: DEFAULT_DURATION_BUCKETS.into(),
-            size_buckets: DEFAULT_SIZE_BUCKETS.into(),
+            request_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
+            response_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
             report_target: false,
             report_peer: false,
             select: Select::default(),

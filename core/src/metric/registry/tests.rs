@@ -65,7 +65,12 @@ fn client(route: &str) -> Span {
 }
 
 fn few_buckets() -> MetricsConfig {
-    MetricsConfig { duration_buckets: vec![0, 5 * MILLI, 1_000 * MILLI], size_buckets: vec![64], ..Default::default() }
+    MetricsConfig {
+        duration_buckets: vec![0, 5 * MILLI, 1_000 * MILLI],
+        request_size_buckets: vec![64],
+        response_size_buckets: vec![64],
+        ..MetricsConfig::default()
+    }
 }
 
 fn observe(config: &MetricsConfig, spans: &[Span]) -> Registry {

@@ -1,0 +1,207 @@
+//! The sections of the exporters, with Beyla's keys and defaults.
+
+use std::collections::BTreeMap;
+
+use super::metrics::Feature;
+use super::scalar::Period;
+use super::section::{section, words};
+
+section! {
+    /// `prometheus_export`: an endpoint to be scraped.
+    PrometheusExport {
+        /// The TCP port; 0 for none.
+        port: u16 = 0,
+        /// The path of the endpoint.
+        path: String = "/metrics".into(),
+        /// Adds `url_path` to server metrics.
+        report_target: bool = false,
+        /// Adds the client's address to server metrics.
+        report_peer: bool = false,
+        /// The buckets of histograms.
+        buckets: Buckets = Buckets::default(),
+        /// Which metrics there are.
+        features: Option<Vec<Feature>> = None,
+        /// How long a series is shown after its last change.
+        ttl: Period = Period::seconds(300),
+        /// Which samples carry a trace's id.
+        exemplar_filter: ExemplarFilter = ExemplarFilter::AlwaysOff,
+        /// Resource attributes that become labels.
+        extra_resource_attributes: Vec<String> = Vec::new(),
+        /// Whether the service graph has edges from a service to itself.
+        allow_service_graph_self_references: bool = false,
+    }
+    without effect {
+        disable_build_info,
+        extra_span_resource_attributes,
+        instrumentations,
+        native_histogram,
+        service_cache_size,
+        span_metrics_service_cache_size,
+    }
+}
+
+section! {
+    /// `otel_metrics_export`: metrics by OTLP.
+    OtelMetricsExport {
+        /// The receiver's URL; empty for none.
+        endpoint: String = String::new(),
+        /// How to speak to it.
+        protocol: Protocol = Protocol::Guess,
+        /// Whether to accept any certificate.
+        insecure_skip_verify: bool = false,
+        /// How often to export.
+        interval: Period = Period::seconds(60),
+        /// Headers of each request.
+        headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// Adds `url.path` to server metrics.
+        report_target: bool = false,
+        /// Adds the client's address to server metrics.
+        report_peer: bool = false,
+        /// The buckets of histograms.
+        buckets: Buckets = Buckets::default(),
+        /// Which metrics there are.
+        features: Option<Vec<Feature>> = None,
+        /// How long a series is exported after its last change.
+        ttl: Period = Period::seconds(300),
+        /// Whether the service graph has edges from a service to itself.
+        allow_service_graph_self_references: bool = false,
+    }
+    without effect {
+        drop_unresolved_ips,
+        exponential_histogram,
+        extra_resource_attributes,
+        extra_span_resource_attributes,
+        histogram_aggregation,
+        instrumentations,
+        otel_sdk_log_level,
+        reporters_cache_len,
+    }
+}
+
+section! {
+    /// `otel_traces_export`: spans by OTLP.
+    OtelTracesExport {
+        /// The receiver's URL; empty for none.
+        endpoint: String = String::new(),
+        /// How to speak to it.
+        protocol: Protocol = Protocol::Guess,
+        /// Whether to accept any certificate.
+        insecure_skip_verify: bool = false,
+        /// Headers of each request.
+        headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// Which traces to export.
+        sampler: Sampler = Sampler::default(),
+        /// Spans of one request at most.
+        batch_max_size: usize = 4096,
+        /// How long a span may wait for others to be sent with.
+        batch_timeout: Period = Period::seconds(15),
+        /// Spans that may wait to be sent.
+        max_queue_size: usize = 16_384,
+    }
+    without effect {
+        backoff_initial_interval,
+        backoff_max_elapsed_time,
+        backoff_max_interval,
+        instrumentations,
+        max_export_batch_size,
+        otel_sdk_log_level,
+        queue_size,
+        reporters_cache_len,
+    }
+}
+
+section! {
+    /// `sampler`: which traces to export (OpenTelemetry's `OTEL_TRACES_SAMPLER`).
+    Sampler {
+        /// Its name.
+        name: Option<String> = None,
+        /// Its argument.
+        arg: Option<String> = None,
+    }
+    without effect {}
+}
+
+words! {
+    /// How to speak OTLP.
+    Protocol {
+        /// By the port: 4317 is gRPC, all others HTTP with protobuf.
+        Guess = "",
+        /// gRPC.
+        Grpc = "grpc",
+        /// HTTP with protobuf.
+        HttpProtobuf = "http/protobuf",
+        /// HTTP with JSON.
+        HttpJson = "http/json",
+    }
+}
+
+words! {
+    /// Which samples carry a trace's id.
+    ExemplarFilter {
+        /// None.
+        AlwaysOff = "always_off",
+        /// All.
+        AlwaysOn = "always_on",
+        /// Those of sampled traces.
+        TraceBased = "trace_based",
+    }
+}
+
+section! {
+    /// `buckets`: the upper bounds of histograms, ascending. Each replaces the default altogether.
+    Buckets {
+        /// In seconds.
+        duration_histogram: Option<Vec<f64>> = None,
+        /// In bytes.
+        request_size_histogram: Option<Vec<f64>> = None,
+        /// In bytes.
+        response_size_histogram: Option<Vec<f64>> = None,
+    }
+    without effect {}
+}
+
+impl Buckets {
+    /// Upper bounds of durations in nanoseconds, of request sizes and of response sizes in bytes; `None` where the default
+    /// holds.
+    ///
+    /// # Errors
+    ///
+    /// The key whose bounds are negative, no numbers, or do not ascend.
+    pub(super) fn bounds(&self) -> Result<[Option<Vec<u64>>; 3], &'static str> {
+        Ok([
+            scaled(self.duration_histogram.as_deref(), 1e9).ok_or("duration_histogram")?,
+            scaled(self.request_size_histogram.as_deref(), 1.0).ok_or("request_size_histogram")?,
+            scaled(self.response_size_histogram.as_deref(), 1.0).ok_or("response_size_histogram")?,
+        ])
+    }
+}
+
+/// The bounds as integers; `None` if they are not usable. A last bound of infinity is implied and may be given.
+fn scaled(bounds: Option<&[f64]>, factor: f64) -> Option<Option<Vec<u64>>> {
+    const LARGEST: f64 = 9e18;
+    let Some(bounds) = bounds else { return Some(None) };
+    let finite = bounds.strip_suffix(&[f64::INFINITY]).unwrap_or(bounds);
+    let usable = finite.iter().all(|&bound| bound >= 0.0 && bound * factor <= LARGEST);
+    let scaled: Vec<u64> = finite.iter().map(|&bound| (bound * factor).round() as u64).collect();
+    (usable && scaled.is_sorted_by(|a, b| a < b)).then_some(Some(scaled))
+}
+
+section! {
+    /// `internal_metrics`: what redtape says of itself.
+    InternalMetrics {
+        /// An endpoint to be scraped.
+        prometheus: InternalPrometheus = InternalPrometheus::default(),
+    }
+    without effect { bpf_metric_scrape_interval, exporter }
+}
+
+section! {
+    /// `internal_metrics.prometheus`
+    InternalPrometheus {
+        /// The TCP port; 0 for none. It may be the port of `prometheus_export`.
+        port: u16 = 0,
+        /// The path of the endpoint.
+        path: String = "/internal/metrics".into(),
+    }
+    without effect {}
+}

@@ -1,0 +1,141 @@
+//! Reads a configuration file: errors and warnings say where, what, and what to write instead.
+
+use std::fmt;
+
+use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
+
+use super::root::Config;
+use super::scalar::hint;
+use super::tree::Tree;
+
+/// Where something stands: in a file, or in an environment variable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file's name as it was given, or the name of an environment variable.
+    pub source: String,
+    /// Line and column, from 1; `None` in environment variables and for what concerns the whole file.
+    pub position: Option<(u64, u64)>,
+    /// The key, as in `discovery.services[0].name`; empty if it is no key's fault.
+    pub path: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        if let Some((line, column)) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ConfigError {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Something in a configuration that does not do what its author may expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// What, and why.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl Config {
+    /// Reads a configuration from the text of a YAML file; `source` is the file's name, for messages.
+    ///
+    /// An empty file is the default configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if it is not YAML, has an unknown key, or a value that cannot be used.
+    pub fn from_yaml(text: &str, source: &str) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let tree = Tree::new(text);
+        let config: Option<Self> =
+            serde_saphyr::from_str(text).map_err(|error| explain(&error, text, source, &tree))?;
+        let config = config.unwrap_or_default();
+        let place = |path: &str| Place { source: source.into(), position: tree.place(path), path: path.into() };
+        if let Some((path, message)) = config.fault() {
+            return Err(ConfigError { place: place(&path), message });
+        }
+        let warnings = config.warnings().into_iter();
+        Ok((config, warnings.map(|(path, message)| Warning { place: place(&path), message }).collect()))
+    }
+}
+
+fn explain(error: &Error, text: &str, source: &str, tree: &Tree) -> ConfigError {
+    let error = error.without_snippet();
+    let mut position = error.location().map(|location| (location.line(), location.column()));
+    let mut path = position.and_then(|(line, column)| tree.path(line, column)).unwrap_or_default().to_owned();
+    let message = match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let hint = hint(field, expected);
+            // The tree tells the path of the key itself, unless the file is no YAML to it.
+            if path.is_empty() {
+                path = field.clone();
+            }
+            format!("unknown key; {hint}")
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            format!("`{variant}` is not possible here; {}", hint(variant, expected))
+        }
+        Error::SerdeInvalidType { unexpected, expected, .. }
+        | Error::SerdeInvalidValue { unexpected, expected, .. } => {
+            format!("expected {expected}, found {unexpected}")
+        }
+        Error::InvalidScalar { ty, .. } => format!("expected {}", kind(ty)),
+        Error::Unexpected { expected, .. } => format!("expected {}", kind(expected)),
+        Error::DuplicateMappingKey { .. } => "this key was set before; keep one of the two".into(),
+        Error::MultipleDocuments { .. } => "a second document begins here; a configuration is one document".into(),
+        Error::Message { msg, .. } => msg.clone(),
+        other => match tab_indent(text) {
+            Some(tab) => {
+                (position, path) = (Some(tab), String::new());
+                "a tab is used as indentation, which YAML does not allow; use spaces".into()
+            }
+            None => UserMessageFormatter.format_message(other).into_owned(),
+        },
+    };
+    ConfigError { place: Place { source: source.into(), position, path }, message }
+}
+
+/// What the YAML library calls a kind of value, in words.
+fn kind(name: &str) -> &str {
+    match name {
+        "boolean" => "`true` or `false`",
+        "mapping start" => "keys and values, as in `key: value`",
+        "sequence start" => "a list, as in `[a, b]`",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number",
+        "f64" => "a number",
+        other => other,
+    }
+}
+
+/// The first tab in the indentation of a line that has anything else.
+fn tab_indent(text: &str) -> Option<(u64, u64)> {
+    text.lines().zip(1..).find_map(|(line, number)| {
+        let indent = line.len() - line.trim_start().len();
+        let column = line.get(..indent)?.find('\t')?;
+        (!line.trim().is_empty() && !line.trim_start().starts_with('#')).then_some((number, column as u64 + 1))
+    })
+}
+
+#[cfg(test)]
+mod tests;

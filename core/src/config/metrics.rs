@@ -1,0 +1,198 @@
+//! What the configuration says of metrics and their labels, and how it becomes a [`MetricsConfig`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::own::Names;
+use super::root::Config;
+use super::section::{section, words};
+use crate::metric::{
+    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricNames, MetricsConfig, Select, SelectSection,
+};
+
+words! {
+    /// A set of metrics that can be switched on.
+    Feature {
+        /// Everything that redtape has.
+        All = "all" | "*",
+        /// Request durations and body sizes.
+        Application = "application",
+        /// Metrics of hosts, which redtape does not have.
+        ApplicationHost = "application_host",
+        /// Metrics of processes, which redtape does not have.
+        ApplicationProcess = "application_process",
+        /// Metrics of language runtimes, which redtape does not have.
+        ApplicationRuntime = "application_runtime",
+        /// `traces_service_graph_*`
+        ApplicationServiceGraph = "application_service_graph",
+        /// `traces_spanmetrics_*`
+        ApplicationSpan = "application_span",
+        /// `traces_span_metrics_*`
+        ApplicationSpanOtel = "application_span_otel",
+        /// Body sizes of span metrics.
+        ApplicationSpanSizes = "application_span_sizes",
+        /// Metrics of BPF programs, which redtape does not have.
+        Ebpf = "ebpf",
+        /// Metrics of packets, which redtape does not have.
+        Network = "network" | "network_flow_packets" | "network_inter_zone",
+        /// Metrics of TCP, which redtape does not have.
+        Stats = "stats" | "stats_tcp_rtt" | "stats_tcp_failed_connections",
+    }
+}
+
+section! {
+    /// `attributes`: what spans and metrics carry.
+    Attributes {
+        /// Labels by metric.
+        select: BTreeMap<String, SelectConfig> = BTreeMap::new(),
+        /// What an instance is called.
+        instance_id: InstanceId = InstanceId::default(),
+    }
+    without effect {
+        drop_metric_unresolved_ips,
+        extra_group_attributes,
+        host_id,
+        kubernetes,
+        metadata_retry,
+        metric_span_names_limit,
+        redact,
+        rename_unresolved_hosts,
+        rename_unresolved_hosts_incoming,
+        rename_unresolved_hosts_outgoing,
+    }
+}
+
+section! {
+    /// One entry of `attributes.select`.
+    SelectConfig {
+        /// Globs over attributes that the metric shall have.
+        include: Vec<String> = Vec::new(),
+        /// Globs over attributes that it shall not have.
+        exclude: Vec<String> = Vec::new(),
+    }
+    without effect {}
+}
+
+section! {
+    /// `attributes.instance_id`: the host's part of `service.instance.id`.
+    InstanceId {
+        /// The host's name, instead of the one that the tape has.
+        override_hostname: Option<String> = None,
+    }
+    without effect { dns }
+}
+
+section! {
+    /// One entry of `filter.application`: which values of an attribute pass.
+    MatchConfig {
+        /// A glob that they fit.
+        r#match: Option<String> = None,
+        /// A glob that they do not fit.
+        not_match: Option<String> = None,
+    }
+    without effect {}
+}
+
+impl Feature {
+    /// What it stands for; nothing for metrics that redtape does not have.
+    fn metrics(self) -> &'static [MetricFeature] {
+        match self {
+            Self::All => &[
+                MetricFeature::Application,
+                MetricFeature::ApplicationSpan,
+                MetricFeature::ApplicationSpanSizes,
+                MetricFeature::ApplicationServiceGraph,
+            ],
+            Self::Application => &[MetricFeature::Application],
+            Self::ApplicationServiceGraph => &[MetricFeature::ApplicationServiceGraph],
+            Self::ApplicationSpan => &[MetricFeature::ApplicationSpan],
+            Self::ApplicationSpanOtel => &[MetricFeature::ApplicationSpanOtel],
+            Self::ApplicationSpanSizes => &[MetricFeature::ApplicationSpanSizes],
+            Self::ApplicationHost
+            | Self::ApplicationProcess
+            | Self::ApplicationRuntime
+            | Self::Ebpf
+            | Self::Network
+            | Self::Stats => &[],
+        }
+    }
+}
+
+impl Config {
+    /// What it says of metrics.
+    ///
+    /// # Errors
+    ///
+    /// The key that is at fault, and what is wrong with it. A configuration that was loaded has no such fault.
+    pub fn metrics(&self) -> Result<MetricsConfig, (String, String)> {
+        let sections = [
+            ("otel_metrics_export", &self.otel_metrics_export.buckets, &self.otel_metrics_export.features),
+            ("prometheus_export", &self.prometheus_export.buckets, &self.prometheus_export.features),
+        ];
+        let mut features = BTreeSet::new();
+        let mut bounds = [None, None, None];
+        for (section, buckets, listed) in sections {
+            features.extend(listed.iter().flatten().flat_map(|feature| feature.metrics()));
+            let given = buckets.bounds().map_err(|key| {
+                (
+                    format!("{section}.buckets.{key}"),
+                    "bounds are numbers from 0 on, and each is larger than the last".into(),
+                )
+            })?;
+            for (bounds, given) in bounds.iter_mut().zip(given) {
+                *bounds = given.or(bounds.take());
+            }
+        }
+        if sections.iter().all(|(.., listed)| listed.is_none()) {
+            features.insert(MetricFeature::Application);
+        }
+        if features.is_superset(&[MetricFeature::ApplicationSpan, MetricFeature::ApplicationSpanOtel].into()) {
+            let path =
+                if self.prometheus_export.features.is_some() { "prometheus_export" } else { "otel_metrics_export" };
+            return Err((
+                format!("{path}.features"),
+                "`application_span` and `application_span_otel` are two forms of the same metrics; choose one".into(),
+            ));
+        }
+        let [duration, request, response] = bounds;
+        Ok(MetricsConfig {
+            names: match self.redtape.metrics.names {
+                Names::Default => MetricNames::Default,
+                Names::Beyla10 => MetricNames::Beyla10,
+            },
+            features,
+            duration_buckets: duration.unwrap_or_else(|| DEFAULT_DURATION_BUCKETS.into()),
+            request_size_buckets: request.unwrap_or_else(|| DEFAULT_SIZE_BUCKETS.into()),
+            response_size_buckets: response.unwrap_or_else(|| DEFAULT_SIZE_BUCKETS.into()),
+            report_target: self.prometheus_export.report_target || self.otel_metrics_export.report_target,
+            report_peer: self.prometheus_export.report_peer || self.otel_metrics_export.report_peer,
+            select: self.select()?,
+            series_limit: self.redtape.metrics.series_limit,
+        })
+    }
+
+    fn select(&self) -> Result<Select, (String, String)> {
+        let sections = self.attributes.select.iter().filter(|(metric, _)| *metric != "traces");
+        let sections: Vec<_> = sections
+            .map(|(metric, config)| SelectSection {
+                metric: metric.clone(),
+                include: config.include.clone(),
+                exclude: config.exclude.clone(),
+            })
+            .collect();
+        Select::new(&sections).map_err(|error| ("attributes.select".into(), error.to_string()))
+    }
+
+    /// Features that are listed but that redtape does not have.
+    pub(super) fn features_without_effect(&self) -> impl Iterator<Item = String> {
+        let sections = [
+            ("otel_metrics_export", &self.otel_metrics_export.features),
+            ("prometheus_export", &self.prometheus_export.features),
+        ];
+        sections.into_iter().flat_map(|(section, listed)| {
+            let without = move |(at, feature): (usize, &Feature)| {
+                feature.metrics().is_empty().then(|| format!("{section}.features[{at}]"))
+            };
+            listed.iter().flatten().enumerate().filter_map(without)
+        })
+    }
+}

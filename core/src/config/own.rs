@@ -1,0 +1,147 @@
+//! The section `redtape`: what Beyla has no key for.
+
+use serde::Deserialize;
+
+use super::scalar::Period;
+use super::section::{section, words};
+use crate::limits::Limits;
+
+section! {
+    /// `redtape`: what Beyla has no key for.
+    OwnConfig {
+        /// How spans are linked.
+        links: LinksConfig = LinksConfig::default(),
+        /// Whether spans have the children `in queue` and `processing`.
+        phases: Phases = Phases::Auto,
+        /// Bounds of memory.
+        limits: LimitsConfig = LimitsConfig::default(),
+        /// Metrics.
+        metrics: OwnMetrics = OwnMetrics::default(),
+    }
+    without effect {}
+}
+
+section! {
+    /// `redtape.links`
+    LinksConfig {
+        /// Which rules there are.
+        mode: LinksMode = LinksMode::Default,
+        /// How long a span may wait for its links; by default 1 s live and until the end for a file.
+        horizon: Option<LinkHorizon> = None,
+    }
+    without effect {}
+}
+
+words! {
+    /// Which rules link spans.
+    LinksMode {
+        /// Those that follow from facts.
+        Default = "default",
+        /// Also those that guess.
+        All = "all",
+        /// Only what is on the wire.
+        Off = "off",
+    }
+}
+
+/// How long a finished span may wait for its links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LinkHorizon {
+    /// Until the end of the tape.
+    End,
+    /// So much tape time.
+    After(Period),
+}
+
+impl TryFrom<String> for LinkHorizon {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "end" => Ok(Self::End),
+            _ => text.parse().map(Self::After).map_err(|error| format!("{error}, or `end`")),
+        }
+    }
+}
+
+words! {
+    /// When spans have the children `in queue` and `processing`.
+    Phases {
+        /// From 100 us of waiting on.
+        Auto = "auto",
+        /// Whenever it is known how long the request waited.
+        Always = "always",
+        /// Never.
+        Never = "never",
+    }
+}
+
+section! {
+    /// `redtape.metrics`
+    OwnMetrics {
+        /// Which names metrics have.
+        names: Names = Names::Default,
+        /// Series of one metric; what comes after goes to the overflow series.
+        series_limit: Option<usize> = None,
+    }
+    without effect {}
+}
+
+words! {
+    /// Which names metrics have.
+    Names {
+        /// Those of OpenTelemetry's stable conventions.
+        Default = "default",
+        /// Those of Beyla 1.0.
+        Beyla10 = "beyla-1.0",
+    }
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        section! {
+            /// `redtape.limits`: bounds of memory, each as in [`Limits`].
+            LimitsConfig {
+                $($(#[$doc])* $field: Option<usize> = None,)*
+            }
+            without effect {}
+        }
+
+        impl LimitsConfig {
+            /// The limits, with their defaults where nothing is set.
+            pub fn limits(&self) -> Limits {
+                let mut limits = Limits::default();
+                $(if let Some(limit) = self.$field { limits.$field = limit; })*
+                limits
+            }
+        }
+    };
+}
+
+limits! {
+    /// Connections in one virtual shard.
+    shard_connections,
+    /// Bytes buffered in one virtual shard.
+    shard_buffered_bytes,
+    /// Bytes of one head.
+    head_bytes,
+    /// Lines of one head.
+    head_lines,
+    /// Requests that wait for a response on one connection.
+    pipelined_requests,
+    /// Out-of-order pieces of one direction.
+    reorder_pieces,
+    /// Arrivals of one connection.
+    arrivals,
+    /// Spans that wait for their links.
+    held_spans,
+    /// Connections whose ends are to be joined.
+    linked_connections,
+    /// Processes.
+    processes,
+    /// Series of one metric.
+    series_per_metric,
+    /// Nodes of all learned route trees.
+    route_nodes,
+}

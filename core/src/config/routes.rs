@@ -1,0 +1,159 @@
+//! The `routes` section of the configuration, and the `routes` of one entry of `discovery.services`.
+
+use serde::Deserialize;
+
+/// The `routes` section. Keys, values and meaning are Beyla's, apart from what `docs/routes.md` lists.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutesConfig {
+    /// Route patterns of all services, such as `/users/{id}`. The text of the one that matches becomes `http.route`.
+    pub patterns: Vec<String>,
+    /// Patterns of requests that nobody wants to see, such as `/healthz`. They win over `patterns`.
+    pub ignored_patterns: Vec<String>,
+    /// What an ignored request is taken out of.
+    pub ignore_mode: IgnoreMode,
+    /// What to do with a path that no pattern matches.
+    #[serde(alias = "unmatch")]
+    pub unmatched: Unmatched,
+    /// What stands for a variable segment in the routes that redtape finds itself.
+    pub wildcard_char: WildcardChar,
+    /// Fixed names of unknown meaning that `low-cardinality` accepts in one place of a path; 0 is no limit.
+    pub max_path_segment_cardinality: usize,
+}
+
+impl Default for RoutesConfig {
+    fn default() -> Self {
+        Self {
+            patterns: Vec::new(),
+            ignored_patterns: Vec::new(),
+            ignore_mode: IgnoreMode::default(),
+            unmatched: Unmatched::default(),
+            wildcard_char: WildcardChar::default(),
+            max_path_segment_cardinality: 10,
+        }
+    }
+}
+
+/// The routes of one service: `discovery.services[].routes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceRoutes {
+    /// Patterns of the requests that the service answers.
+    pub incoming: Vec<String>,
+    /// Patterns of the requests that the service makes.
+    pub outgoing: Vec<String>,
+}
+
+/// A key's value that is none of its values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is `{value}`; {}expected one of: {}", did_you_mean(.value, .expected), .expected.join(", "))]
+pub struct InvalidChoice {
+    key: &'static str,
+    value: String,
+    expected: Vec<&'static str>,
+}
+
+fn did_you_mean(value: &str, expected: &[&str]) -> String {
+    let value = value.to_lowercase();
+    expected
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, &value), name))
+        .min()
+        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
+        .map(|(_, name)| format!("did you mean `{name}`? "))
+        .unwrap_or_default()
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident = $key:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+        #[serde(try_from = "String")]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// As in the configuration.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidChoice;
+
+            fn try_from(value: String) -> Result<Self, InvalidChoice> {
+                match value.as_str() {
+                    $($text => Ok(Self::$variant),)*
+                    _ => Err(InvalidChoice { key: $key, value, expected: vec![$($text),*] }),
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// What to do with a path that no pattern matches.
+    Unmatched = "unmatched" {
+        /// Leave the route empty.
+        Unset = "unset",
+        /// Take the path as it is.
+        Path = "path",
+        /// The route `/**` for all.
+        Wildcard = "wildcard",
+        /// Replace what looks like a value, judging each path by itself.
+        #[default]
+        Heuristic = "heuristic",
+        /// Replace what looks like a value, judging from all paths that the service has shown.
+        LowCardinality = "low-cardinality",
+    }
+}
+
+choice! {
+    /// What an ignored request is taken out of.
+    IgnoreMode = "ignore_mode" {
+        /// Spans and metrics.
+        #[default]
+        All = "all",
+        /// Spans.
+        Traces = "traces",
+        /// Metrics.
+        Metrics = "metrics",
+    }
+}
+
+/// The one character that stands for a variable segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct WildcardChar(char);
+
+impl WildcardChar {
+    /// The character.
+    pub const fn get(self) -> char {
+        self.0
+    }
+}
+
+impl Default for WildcardChar {
+    fn default() -> Self {
+        Self('*')
+    }
+}
+
+impl TryFrom<String> for WildcardChar {
+    type Error = InvalidWildcard;
+
+    fn try_from(value: String) -> Result<Self, InvalidWildcard> {
+        let mut chars = value.chars();
+        match (chars.next(), chars.next()) {
+            (Some(one), None) if !one.is_whitespace() && !one.is_control() && !"/?#;%".contains(one) => Ok(Self(one)),
+            _ => Err(InvalidWildcard(value)),
+        }
+    }
+}
+
+/// A `wildcard_char` that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "wildcard_char is `{0}`; give one visible character that has no meaning of its own in a path, such as `*` or `+`"
+)]
+pub struct InvalidWildcard(String);

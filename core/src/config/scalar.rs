@@ -1,0 +1,85 @@
+//! Small values of the configuration: durations, and words out of a fixed set.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// A length of time, as in `500ms`, `5s` or `1m30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Period(pub Duration);
+
+impl Period {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// In nanoseconds, at most `u64::MAX`.
+    pub fn nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A text that is no length of time.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is no duration: write a number and a unit, as in `500ms`, `5s` or `1m30s`")]
+pub struct InvalidPeriod(String);
+
+impl FromStr for Period {
+    type Err = InvalidPeriod;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPeriod> {
+        humantime::parse_duration(text).map(Self).map_err(|_| InvalidPeriod(text.into()))
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = InvalidPeriod;
+
+    fn try_from(text: String) -> Result<Self, InvalidPeriod> {
+        text.parse()
+    }
+}
+
+/// A word that is none of those expected.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{word}` is not possible here; {hint}")]
+pub struct UnknownWord {
+    word: String,
+    hint: String,
+}
+
+impl UnknownWord {
+    pub(super) fn new(word: &str, expected: &[&str]) -> Self {
+        Self { word: word.into(), hint: hint(word, expected) }
+    }
+}
+
+/// What to write instead of `word`: the one that is nearly the same, or else all there are.
+pub(super) fn hint(word: &str, expected: &[&str]) -> String {
+    const LISTED: usize = 12;
+    match did_you_mean(word, expected) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if expected.is_empty() => "nothing is expected".into(),
+        None if expected.len() <= LISTED => format!("expected one of {}", quoted(expected)),
+        None => {
+            let (first, rest) = expected.split_at(LISTED);
+            format!("expected one of {} and {} more", quoted(first), rest.len())
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The word of `expected` that is most like `word`, if at most a third of its letters differ.
+pub(super) fn did_you_mean<'a>(word: &str, expected: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&candidate.to_lowercase(), &word);
+    let near = expected.iter().copied().min_by_key(|candidate| distance(candidate))?;
+    (distance(near) <= near.len().div_ceil(3)).then_some(near)
+}
