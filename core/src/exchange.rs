@@ -78,6 +78,13 @@ pub struct Exchange {
     pub end: MonoNanos,
 }
 
+impl Exchange {
+    /// Memory in use while it is under way, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.request.head.held_bytes()
+    }
+}
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -201,6 +208,11 @@ impl RequestHead {
     /// The `User-Agent` header's value.
     pub fn user_agent(&self) -> Option<&str> {
         (self.has & 2 != 0).then(|| self.part(3))
+    }
+
+    /// Heap memory in use, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.text.len()
     }
 
     fn part(&self, at: usize) -> &str {

@@ -10,6 +10,7 @@ mod diagnostic;
 mod event;
 mod exchange;
 mod facts;
+mod http1;
 mod ids;
 mod limits;
 mod link;
@@ -18,6 +19,7 @@ pub mod metric;
 mod ranges;
 mod span;
 mod time;
+mod track;
 
 pub use diagnostic::DiagnosticKind;
 pub use event::{
@@ -38,3 +40,4 @@ pub use metric::{
 pub use ranges::{Ranges, RangesBuf};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
+pub use track::{Shard, shard_of};

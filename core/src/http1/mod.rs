@@ -1,0 +1,8 @@
+//! HTTP/1.0 and 1.1: from two byte streams with holes to exchanges (RFC 9112).
+
+mod chunked;
+mod exchanges;
+mod head;
+mod parser;
+
+pub(crate) use parser::Http1;

@@ -1,0 +1,403 @@
+//! One connection: puts the bytes of both directions in order, finds the protocol and hands them to its parser.
+//!
+//! When is a missing piece given up? The positions of one direction normally come in order, as a socket's reads and
+//! writes follow each other; records of different CPUs can change places within the recorder's reorder window. So bytes
+//! that come early wait for those in front of them, until the other direction goes on (a cause stands before its effect
+//! on a tape), the stream ends, too many wait, or the reorder window has passed on tape time.
+
+use std::sync::Arc;
+
+use super::arrivals::Arrivals;
+use super::detect::{Detected, METHOD_BYTES, detect};
+use super::parser::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};
+use super::reorder::{Piece, Waiting};
+use crate::diagnostic::DiagnosticKind;
+use crate::event::{Body, Data, DataFlags, Direction, Shutdown};
+use crate::exchange::{Finding, What};
+use crate::facts::{ConnInfo, Role};
+use crate::http1::Http1;
+use crate::limits::Limits;
+use crate::time::MonoNanos;
+
+/// What a connection needs from its shard to take an event.
+pub(crate) struct Context<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) watermark: MonoNanos,
+    /// Records from up to this moment may be missing.
+    pub(crate) lossy_until: MonoNanos,
+    pub(crate) out: &'a mut Vec<Finding>,
+}
+
+/// One end of one connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    info: Arc<ConnInfo>,
+    role: Role,
+    /// Some bytes were missed: the streams may have been joined in the middle of a message.
+    attached: bool,
+    reset: bool,
+    received: Stream,
+    sent: Stream,
+    arrivals: Arrivals,
+    /// Calls that wait for earlier bytes. Only one direction can have any, as the other one going on gives them up.
+    waiting: Option<Box<Waiting>>,
+    accept_wait_nanos: Option<u64>,
+    protocol: Protocol,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Stream {
+    /// The position of the next byte.
+    next: u64,
+    begun: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Undecided(Undecided),
+    Http1(Http1),
+    /// None that is followed: its bytes are only counted.
+    Ignored,
+}
+
+/// A connection whose protocol is not known yet.
+#[derive(Debug, Default)]
+struct Undecided {
+    /// The calls so far, where their bytes were too few to tell, each with the position from which its bytes are new.
+    held: Vec<(Piece, u64)>,
+    /// How often the direction has turned without a known message beginning there.
+    turns: u8,
+    last: Option<Direction>,
+}
+
+/// So often may the direction turn on a connection joined in the middle before it counts as something else than HTTP.
+const MAX_TURNS: u8 = 4;
+/// So many first bytes of a message always tell the protocol.
+const DETECT_BYTES: usize = METHOD_BYTES + 8;
+
+impl Conn {
+    pub(crate) fn new(info: &ConnInfo) -> Self {
+        let stream = |next| Stream { next, begun: false, ended: false };
+        Self {
+            role: info.role,
+            attached: info.preexisting,
+            reset: false,
+            received: stream(info.first_in),
+            sent: stream(info.first_out),
+            arrivals: Arrivals::default(),
+            waiting: None,
+            accept_wait_nanos: None,
+            protocol: Protocol::Undecided(Undecided::default()),
+            info: Arc::new(info.clone()),
+        }
+    }
+
+    pub(crate) const fn info(&self) -> &Arc<ConnInfo> {
+        &self.info
+    }
+
+    /// More became known of it. Returns whether that is so.
+    pub(crate) fn learn(&mut self, info: &ConnInfo) -> bool {
+        let news = *self.info != *info;
+        if news {
+            self.info = Arc::new(info.clone());
+            if self.role == Role::Unknown {
+                self.role = info.role;
+            }
+        }
+        news
+    }
+
+    /// Since when calls wait for earlier bytes.
+    pub(crate) fn waiting_since(&self) -> Option<MonoNanos> {
+        self.waiting.as_ref().map(|waiting| waiting.since)
+    }
+
+    /// Memory in use beyond its own size, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let protocol = match &self.protocol {
+            Protocol::Http1(parser) => parser.held_bytes(),
+            Protocol::Undecided(undecided) => undecided.held.iter().map(|(piece, _)| piece.held_bytes()).sum(),
+            Protocol::Ignored => 0,
+        };
+        protocol + self.arrivals.held_bytes() + self.waiting.as_ref().map_or(0, |waiting| waiting.held_bytes())
+    }
+
+    /// Takes an event of this connection.
+    pub(crate) fn push(&mut self, body: &Body<'_>, time: MonoNanos, cx: &mut Context<'_>) {
+        match body {
+            Body::Data(data) => self.data(data, time, cx),
+            Body::Arrival { end, .. } => {
+                let kept = *end <= self.received.next || self.arrivals.push(*end, time, cx.limits.arrivals);
+                if !kept {
+                    self.report(DiagnosticKind::ArrivalOverflow, *end, cx);
+                }
+            }
+            Body::Accept { stamp, .. } => {
+                self.role = Role::Server;
+                self.accept_wait_nanos = self.info.established.map(|at| stamp.exit.since(at));
+            }
+            Body::Connect { .. } => self.role = Role::Client,
+            Body::Shutdown { how: Shutdown::Write | Shutdown::Both, .. } => self.end(Direction::Out, time, cx),
+            Body::SocketError { .. } => self.reset = true,
+            Body::Close { .. } => self.end_both(if self.reset { EndKind::Reset } else { EndKind::Orderly }, time, cx),
+            // Reading on is the other end's matter; a descriptor may have duplicates.
+            Body::Shutdown { how: Shutdown::Read, .. } | Body::FdClose { .. } => {}
+            Body::Connection(_) | Body::Clock { .. } | Body::Exec { .. } | Body::Exit { .. } => {}
+            Body::Loss(_) | Body::Process(_) | Body::Tick => {}
+        }
+    }
+
+    /// Gives up the bytes that calls wait for, and takes those calls.
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let direction = waiting.direction;
+        for piece in waiting.into_pieces() {
+            let data = piece.as_data();
+            self.pass_gap(direction, data.pos, cx);
+            self.deliver(&data, cx);
+        }
+    }
+
+    /// The connection is over, or no longer followed.
+    pub(crate) fn end_both(&mut self, how: EndKind, at: MonoNanos, cx: &mut Context<'_>) {
+        self.give_up(cx);
+        if let Protocol::Http1(parser) = &mut self.protocol {
+            let end = End { how, at, lossy_until: cx.lossy_until };
+            parser.end(Side::Request, end);
+            parser.end(Side::Response, end);
+        }
+        self.collect(cx);
+    }
+
+    fn stream(&mut self, direction: Direction) -> &mut Stream {
+        match direction {
+            Direction::In => &mut self.received,
+            Direction::Out => &mut self.sent,
+        }
+    }
+
+    fn data(&mut self, data: &Data<'_>, time: MonoNanos, cx: &mut Context<'_>) {
+        let direction = data.direction;
+        if data.stamp.flags.contains(DataFlags::PEEK) || self.stream(direction).ended {
+            return;
+        }
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.direction != direction) {
+            self.give_up(cx);
+        }
+        if data.len == 0 {
+            if direction == Direction::In {
+                self.end(direction, time, cx);
+            }
+            return;
+        }
+        let attached = self.attached;
+        let stream = self.stream(direction);
+        if attached && !stream.begun {
+            stream.next = stream.next.max(data.pos);
+        }
+        stream.begun = true;
+        if data.pos > stream.next {
+            return self.wait(data, cx);
+        }
+        self.deliver(data, cx);
+        while let Some(piece) = self.take_ready(direction) {
+            self.deliver(&piece.as_data(), cx);
+        }
+    }
+
+    /// Keeps a call until the bytes in front of it come.
+    fn wait(&mut self, data: &Data<'_>, cx: &mut Context<'_>) {
+        let since = cx.watermark;
+        let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(data.direction, since)));
+        let kept = waiting.insert(data.into());
+        let full = waiting.len() > cx.limits.reorder_pieces;
+        if !kept {
+            self.report(DiagnosticKind::DuplicateBytes, data.pos, cx);
+        }
+        if full {
+            self.report(DiagnosticKind::ReorderOverflow, data.pos, cx);
+            self.give_up(cx);
+        }
+    }
+
+    fn take_ready(&mut self, direction: Direction) -> Option<Piece> {
+        let next = self.stream(direction).next;
+        let waiting = self.waiting.as_mut()?;
+        let piece = waiting.take_ready(next);
+        if waiting.len() == 0 {
+            self.waiting = None;
+        }
+        piece
+    }
+
+    /// Bytes up to `pos` will not come any more.
+    fn pass_gap(&mut self, direction: Direction, pos: u64, cx: &mut Context<'_>) {
+        let stream = self.stream(direction);
+        let from = stream.next;
+        let Some(count) = pos.checked_sub(from).filter(|&count| count > 0) else { return };
+        stream.next = pos;
+        self.report(DiagnosticKind::StreamGap, from, cx);
+        match &mut self.protocol {
+            Protocol::Http1(parser) => parser.gap(side(self.role, direction), Gap::Lost(count)),
+            Protocol::Undecided(undecided) => {
+                self.attached = true;
+                undecided.held.clear();
+            }
+            Protocol::Ignored => {}
+        }
+        self.collect(cx);
+    }
+
+    /// Takes the bytes of a call that are new; there is no gap before them.
+    fn deliver(&mut self, data: &Data<'_>, cx: &mut Context<'_>) {
+        let end = data.pos.saturating_add(data.len);
+        let stream = self.stream(data.direction);
+        let from = stream.next;
+        if data.pos < from {
+            self.report(DiagnosticKind::DuplicateBytes, data.pos, cx);
+        }
+        if end <= from {
+            return;
+        }
+        self.stream(data.direction).next = end;
+        match &self.protocol {
+            Protocol::Ignored => {}
+            Protocol::Http1(_) => self.parse(data, from, cx),
+            Protocol::Undecided(_) => self.decide(data, from, cx),
+        }
+        let held = matches!(&self.protocol, Protocol::Undecided(undecided) if !undecided.held.is_empty());
+        if !held {
+            self.arrivals.read_up_to(self.received.next);
+        }
+    }
+
+    /// Looks at the first bytes of a call for what protocol they are.
+    fn decide(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
+        let Protocol::Undecided(undecided) = &mut self.protocol else { return };
+        let turned = undecided.last.replace(data.direction) != Some(data.direction);
+        let (_, prefix) = data.ranges.iter().next().filter(|_| from == data.pos).unwrap_or_default();
+        let begun =
+            undecided.held.iter().map(|(piece, _)| piece.as_data()).filter(|held| held.direction == data.direction);
+        let mut first: Vec<u8> = Vec::new();
+        for held in begun {
+            held.ranges.iter().for_each(|(_, bytes)| first.extend_from_slice(bytes));
+        }
+        let detected = if first.is_empty() {
+            detect(prefix)
+        } else {
+            first.extend(prefix.iter().take(DETECT_BYTES));
+            detect(&first)
+        };
+        let requests = match detected {
+            Detected::Request => data.direction,
+            Detected::Response => data.direction.reverse(),
+            Detected::Short if !self.attached && data.len < DETECT_BYTES as u64 && prefix.len() as u64 == data.len => {
+                undecided.held.push((data.into(), from));
+                return;
+            }
+            Detected::Unknown | Detected::Short if self.attached => {
+                undecided.turns += u8::from(turned);
+                if undecided.turns >= MAX_TURNS {
+                    self.ignore(data.pos, cx);
+                }
+                return;
+            }
+            _ => return self.ignore(data.pos, cx),
+        };
+        let role = if requests == Direction::In { Role::Server } else { Role::Client };
+        if self.role == Role::Unknown {
+            self.role = role;
+        }
+        if self.role != role {
+            return self.ignore(data.pos, cx);
+        }
+        let held = std::mem::take(&mut undecided.held);
+        self.protocol = Protocol::Http1(Http1::new(self.attached));
+        for (piece, from) in held {
+            self.parse(&piece.as_data(), from, cx);
+        }
+        self.parse(data, from, cx);
+    }
+
+    fn ignore(&mut self, pos: u64, cx: &mut Context<'_>) {
+        self.protocol = Protocol::Ignored;
+        self.report(DiagnosticKind::NotHttp, pos, cx);
+    }
+
+    /// Hands the bytes of a call from position `from` on to the parser.
+    fn parse(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
+        let Protocol::Http1(parser) = &mut self.protocol else { return };
+        let (side, end) = (side(self.role, data.direction), data.pos.saturating_add(data.len));
+        let call = Call {
+            conn: &self.info,
+            role: self.role,
+            process: data.process,
+            stamp: data.stamp,
+            start: data.pos,
+            end,
+            arrivals: (data.direction == Direction::In).then_some(&self.arrivals),
+            limits: cx.limits,
+        };
+        let mut at = from;
+        for (offset, bytes) in data.ranges.iter() {
+            let pos = data.pos.saturating_add(offset);
+            let known = usize::try_from(at.saturating_sub(pos)).unwrap_or(usize::MAX);
+            let within = usize::try_from(end.saturating_sub(pos)).unwrap_or(usize::MAX).min(bytes.len());
+            let chunk = Chunk { pos, bytes: bytes.get(..within).unwrap_or_default() }.skip(known);
+            if chunk.bytes.is_empty() {
+                continue;
+            }
+            if chunk.pos > at {
+                parser.gap(side, Gap::Skipped(chunk.pos - at, &call));
+            }
+            parser.feed(side, chunk, &call);
+            at = chunk.end();
+        }
+        if at < end {
+            parser.gap(side, Gap::Skipped(end - at, &call));
+        }
+        self.collect(cx);
+    }
+
+    /// One direction is over.
+    fn end(&mut self, direction: Direction, at: MonoNanos, cx: &mut Context<'_>) {
+        self.give_up(cx);
+        self.stream(direction).ended = true;
+        if let Protocol::Http1(parser) = &mut self.protocol {
+            let how = if self.reset { EndKind::Reset } else { EndKind::Orderly };
+            parser.end(side(self.role, direction), End { how, at, lossy_until: cx.lossy_until });
+        }
+        self.collect(cx);
+    }
+
+    /// Passes on what the parser found.
+    fn collect(&mut self, cx: &mut Context<'_>) {
+        let Protocol::Http1(parser) = &mut self.protocol else { return };
+        while let Some(found) = parser.poll() {
+            let (pos, what) = match found {
+                Found::Started(started) => (started.pos, What::Started(started)),
+                Found::Trouble(kind, pos) => (pos, What::Diagnostic(kind, 1)),
+                Found::Ended(mut exchange) => {
+                    exchange.accept_wait_nanos = self.accept_wait_nanos.take();
+                    (exchange.request.message.pos, What::Ended(exchange))
+                }
+            };
+            cx.out.push(Finding { at: cx.watermark, conn: self.info.key, pos, what });
+        }
+    }
+
+    fn report(&self, kind: DiagnosticKind, pos: u64, cx: &mut Context<'_>) {
+        cx.out.push(Finding { at: cx.watermark, conn: self.info.key, pos, what: What::Diagnostic(kind, 1) });
+    }
+}
+
+/// What a direction carries: servers receive requests.
+const fn side(role: Role, direction: Direction) -> Side {
+    match (role, direction) {
+        (Role::Client, Direction::Out) | (Role::Server | Role::Unknown, Direction::In) => Side::Request,
+        _ => Side::Response,
+    }
+}

@@ -1,0 +1,16 @@
+//! Stage 1: follows connections, puts their bytes in order and has them parsed.
+
+mod arrivals;
+mod conn;
+mod detect;
+mod lru;
+mod parser;
+mod reorder;
+mod shard;
+
+pub(crate) use detect::{METHOD_BYTES, is_target_start, is_token};
+pub(crate) use parser::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};
+pub use shard::{Shard, shard_of};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The seam between connection tracking and protocols: parsers see two byte streams with holes, never syscalls.
+
+use std::sync::Arc;
+
+use super::arrivals::Arrivals;
+use crate::diagnostic::DiagnosticKind;
+use crate::event::Stamp;
+use crate::exchange::{Exchange, Started};
+use crate::facts::{ConnInfo, Role};
+use crate::ids::ProcKey;
+use crate::limits::Limits;
+use crate::time::MonoNanos;
+
+/// Turns the two byte streams of a connection into exchanges.
+///
+/// Bytes of one side come in order and without overlap; what is missing between them is told by [`Parser::gap`]. A
+/// request's bytes come before those of the response that they cause. After each call, [`Parser::poll`] is called until
+/// it has nothing more.
+pub(crate) trait Parser {
+    /// The next bytes of one side.
+    fn feed(&mut self, side: Side, chunk: Chunk<'_>, call: &Call<'_>);
+
+    /// Next come bytes of one side that nobody has.
+    fn gap(&mut self, side: Side, gap: Gap<'_>);
+
+    /// No more bytes of this side follow.
+    fn end(&mut self, side: Side, end: End);
+
+    /// The next result, in order of byte position.
+    fn poll(&mut self) -> Option<Found>;
+
+    /// Heap memory in use, in bytes.
+    fn held_bytes(&self) -> usize;
+}
+
+/// One of the two streams, by what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
+}
+
+/// Bytes at a position of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) pos: u64,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Chunk<'_> {
+    /// The position behind the last byte.
+    pub(crate) const fn end(&self) -> u64 {
+        self.pos.saturating_add(self.bytes.len() as u64)
+    }
+
+    /// What is left behind the first `count` bytes.
+    #[must_use]
+    pub(crate) fn skip(self, count: usize) -> Self {
+        let bytes = self.bytes.get(count..).unwrap_or_default();
+        Self { pos: self.pos.saturating_add((self.bytes.len() - bytes.len()) as u64), bytes }
+    }
+}
+
+/// The call that moved a chunk, and where it happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) conn: &'a Arc<ConnInfo>,
+    pub(crate) role: Role,
+    pub(crate) process: ProcKey,
+    pub(crate) stamp: Stamp,
+    /// The positions of its first byte and behind its last.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// When its bytes arrived; `None` for bytes sent.
+    pub(crate) arrivals: Option<&'a Arrivals>,
+    pub(crate) limits: &'a Limits,
+}
+
+impl Call<'_> {
+    /// When the byte at `pos` became readable.
+    pub(crate) fn arrival(&self, pos: u64) -> Option<MonoNanos> {
+        self.arrivals?.at(pos).filter(|&at| at <= self.stamp.exit)
+    }
+}
+
+/// Missing bytes of a stream, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gap<'a> {
+    /// The call is known; its payload was not captured there.
+    Skipped(u64, &'a Call<'a>),
+    /// Their records are lost, so the calls that moved them are not known.
+    Lost(u64),
+}
+
+/// How and when a stream ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) how: EndKind,
+    /// When that became clear.
+    pub(crate) at: MonoNanos,
+    /// Records from up to this moment may be missing.
+    pub(crate) lossy_until: MonoNanos,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndKind {
+    /// As TCP wants it: with a FIN.
+    Orderly,
+    /// By an error.
+    Reset,
+    /// The tape ends, or the connection is no longer followed: how the stream goes on is not known.
+    Unknown,
+}
+
+/// A result of a parser.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Started(Box<Started>),
+    Ended(Box<Exchange>),
+    /// Something was wrong, at this position.
+    Trouble(DiagnosticKind, u64),
+}

@@ -1,0 +1,207 @@
+//! A virtual shard: the connections whose keys end in the same bits, within bounds.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rustc_hash::FxHashMap;
+
+use super::conn::{Conn, Context};
+use super::lru::Lru;
+use super::parser::EndKind;
+use crate::diagnostic::DiagnosticKind;
+use crate::event::{Body, Event, Loss};
+use crate::exchange::{Finding, What};
+use crate::facts::ConnInfo;
+use crate::ids::ConnKey;
+use crate::limits::{Limits, SHARDS};
+use crate::time::MonoNanos;
+
+/// The virtual shard that a connection belongs to, below [`SHARDS`].
+pub fn shard_of(conn: ConnKey) -> usize {
+    usize::from(conn.get().to_le_bytes()[0]) % SHARDS
+}
+
+/// One of the [`SHARDS`] parts of stage 1: follows its connections and reads what they carry.
+///
+/// What it finds depends on the events and the watermarks that it is given, in their order, and on nothing else.
+#[derive(Debug)]
+pub struct Shard {
+    limits: Limits,
+    index: FxHashMap<ConnKey, u32>,
+    conns: Lru<Conn>,
+    /// The connections on which bytes wait for earlier ones, by the time at which those are given up.
+    deadlines: BTreeSet<(MonoNanos, u32)>,
+    /// Connections closed last, whose late events must not begin a new one.
+    closed: VecDeque<ConnKey>,
+    /// Records from up to this moment may be missing.
+    lossy_until: MonoNanos,
+    /// Memory that connections use beyond their own size.
+    held_bytes: usize,
+}
+
+/// How long bytes wait for earlier ones, in nanoseconds of tape time: the recorder's reorder window.
+const REORDER_NANOS: u64 = 50_000_000;
+/// How many closed connections are remembered.
+const CLOSED: usize = 64;
+
+impl Shard {
+    /// A shard without connections.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            limits: *limits,
+            index: FxHashMap::default(),
+            conns: Lru::new(),
+            deadlines: BTreeSet::new(),
+            closed: VecDeque::new(),
+            lossy_until: MonoNanos::ZERO,
+            held_bytes: 0,
+        }
+    }
+
+    /// Takes an event about one of the shard's connections; other events are ignored. `watermark` is the tape time
+    /// reached with this event, and what is found goes to `out`.
+    pub fn push(&mut self, event: &Event<'_>, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        self.advance(watermark, out);
+        let Some(key) = event.body.conn() else { return };
+        if let Body::Connection(info) = event.body {
+            return self.open(info, watermark, out);
+        }
+        let Some(&at) = self.index.get(&key) else {
+            let late = event.late || self.closed.contains(&key);
+            let kind = if late { DiagnosticKind::LateEvent } else { DiagnosticKind::UnknownConnection };
+            out.push(Finding { at: watermark, conn: key, pos: 0, what: What::Diagnostic(kind, 1) });
+            return;
+        };
+        self.conns.touch(at);
+        self.with(at, watermark, out, |conn, cx| conn.push(&event.body, event.time, cx));
+        if let Body::Close { .. } = event.body {
+            self.remove(at, watermark, out);
+            self.remember(key);
+        }
+        self.make_room(watermark, out);
+    }
+
+    /// Tape time has reached `watermark`.
+    pub fn advance(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        while let Some(&(deadline, at)) = self.deadlines.first()
+            && deadline < watermark
+        {
+            self.with(at, watermark, out, Conn::give_up);
+            self.deadlines.remove(&(deadline, at));
+        }
+    }
+
+    /// Records are missing, of any connection: what would else be an end without a response may be a lost response.
+    pub fn lose(&mut self, loss: &Loss) {
+        self.lossy_until = self.lossy_until.max(loss.to);
+    }
+
+    /// The tape ends: what is under way is [`Incomplete`](crate::Outcome::Incomplete).
+    pub fn finish(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        while let Some(at) = self.oldest() {
+            self.with(at, watermark, out, |conn, cx| conn.end_both(EndKind::Unknown, watermark, cx));
+            self.remove(at, watermark, out);
+        }
+    }
+
+    /// Memory that connections use beyond their own size, in bytes.
+    #[cfg(test)]
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Memory in use, in bytes; tables count with what they have reserved.
+    pub fn cost_bytes(&self) -> usize {
+        self.held_bytes
+            + self.conns.capacity() * (size_of::<Conn>() + 16)
+            + self.conns.len() * size_of::<ConnInfo>()
+            + self.index.capacity() * (size_of::<(ConnKey, u32)>() + 1)
+            + self.closed.capacity() * size_of::<ConnKey>()
+            + self.deadlines.len() * 32
+    }
+
+    /// A dictionary entry: a new connection, or more of a known one.
+    fn open(&mut self, info: &ConnInfo, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        let opened = if let Some(&at) = self.index.get(&info.key) {
+            let Some(conn) = self.conns.get_mut(at) else { return };
+            if !conn.learn(info) {
+                return;
+            }
+            conn.info().clone()
+        } else {
+            if self.closed.contains(&info.key) {
+                return;
+            }
+            let conn = Conn::new(info);
+            let opened = conn.info().clone();
+            let at = self.conns.insert(conn);
+            self.index.insert(info.key, at);
+            self.make_room(watermark, out);
+            opened
+        };
+        out.push(Finding { at: watermark, conn: info.key, pos: 0, what: What::Opened(opened) });
+    }
+
+    /// Lets a connection work, and keeps account of its memory and deadline.
+    fn with(
+        &mut self,
+        at: u32,
+        watermark: MonoNanos,
+        out: &mut Vec<Finding>,
+        work: impl FnOnce(&mut Conn, &mut Context<'_>),
+    ) {
+        let Some(conn) = self.conns.get_mut(at) else { return };
+        let (held, since) = (conn.held_bytes(), conn.waiting_since());
+        work(conn, &mut Context { limits: &self.limits, watermark, lossy_until: self.lossy_until, out });
+        self.held_bytes = self.held_bytes - held + conn.held_bytes();
+        let now = conn.waiting_since();
+        if now != since {
+            if let Some(since) = since {
+                self.deadlines.remove(&(since.plus(REORDER_NANOS), at));
+            }
+            if let Some(now) = now {
+                self.deadlines.insert((now.plus(REORDER_NANOS), at));
+            }
+        }
+    }
+
+    /// Forgets a connection that has ended.
+    fn remove(&mut self, at: u32, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        let Some(conn) = self.conns.remove(at) else { return };
+        let key = conn.info().key;
+        self.held_bytes -= conn.held_bytes();
+        self.index.remove(&key);
+        out.push(Finding { at: watermark, conn: key, pos: 0, what: What::Closed });
+    }
+
+    fn remember(&mut self, key: ConnKey) {
+        if self.closed.len() >= CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(key);
+    }
+
+    /// Forgets the connections idle for longest, while there are too many, or those of them that hold memory, while
+    /// they hold too much.
+    fn make_room(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        loop {
+            let at = if self.conns.len() > self.limits.shard_connections {
+                self.oldest()
+            } else if self.held_bytes > self.limits.shard_buffered_bytes {
+                self.conns.iter().find(|(_, conn)| conn.held_bytes() > 0).map(|(at, _)| at)
+            } else {
+                None
+            };
+            let Some(at) = at else { return };
+            self.with(at, watermark, out, |conn, cx| conn.end_both(EndKind::Unknown, watermark, cx));
+            if let Some(conn) = self.conns.get_mut(at) {
+                let (kind, conn) = (DiagnosticKind::ConnectionEvicted, conn.info().key);
+                out.push(Finding { at: watermark, conn, pos: 0, what: What::Diagnostic(kind, 1) });
+            }
+            self.remove(at, watermark, out);
+        }
+    }
+
+    fn oldest(&self) -> Option<u32> {
+        self.conns.iter().next().map(|(at, _)| at)
+    }
+}
