@@ -17,6 +17,7 @@ mod link;
 mod metric;
 pub mod metric;
 mod ranges;
+mod route;
 mod span;
 mod time;
 mod track;
@@ -38,6 +39,7 @@ pub use metric::{
     write_openmetrics,
 };
 pub use ranges::{Ranges, RangesBuf};
+pub use route::{Class, Decorator, Evidence, PatternError, RouteDecision, RouteError, RouteRule};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 pub use track::{Shard, shard_of};

@@ -30,8 +30,8 @@ pub struct Limits {
     pub processes: usize,
     /// Series of one metric; what comes after goes to the overflow series.
     pub series_per_metric: usize,
-    /// Nodes of all learned route trees.
-    pub route_nodes: usize,
+    /// Distinct paths that routes are learned from, of all services.
+    pub route_paths: usize,
 }
 
 impl Default for Limits {
@@ -49,7 +49,7 @@ impl Default for Limits {
             linked_connections: 64 << 10,
             processes: 16 << 10,
             series_per_metric: 10_000,
-            route_nodes: 100_000,
+            route_paths: 32 << 10,
         }
     }
 }

@@ -1,0 +1,351 @@
+//! The decorator: for each request its route, and whether it is ignored.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::heuristic::{MAX_SEGMENTS, judge, template};
+use super::learn::Learner;
+use super::lexicon::Lexicon;
+use super::matcher::{Matcher, PatternError};
+use super::path::without_query;
+use super::sample::Sample;
+use super::tree::{Step, Tree};
+use crate::config::{IgnoreMode, RoutesConfig, ServiceRoutes, Unmatched};
+use crate::limits::Limits;
+use crate::span::{Ignored, SpanKind};
+
+/// Paths whose decision is remembered, of all services. When there are more, all are forgotten.
+const CACHED_PATHS: usize = 8 << 10;
+/// Bytes of a path whose decision is remembered.
+const CACHED_PATH_BYTES: usize = 256;
+/// Distinct routes kept as shared text. Others are allocated anew each time.
+const SHARED_ROUTES: usize = 64 << 10;
+
+/// What `low-cardinality` judges by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evidence {
+    /// What was seen so far, in the order of the tape: what a live run does.
+    #[default]
+    Online,
+    /// All paths, observed in a first pass: the result does not depend on their order.
+    Whole,
+}
+
+/// The rule that gave a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RouteRule {
+    /// A pattern of `routes.patterns`.
+    Pattern,
+    /// A pattern of the service.
+    ServicePattern,
+    /// `unmatched: unset`, or a request without a path.
+    Unset,
+    /// `unmatched: path`
+    Path,
+    /// `unmatched: wildcard`
+    Wildcard,
+    /// `unmatched: heuristic`
+    Heuristic,
+    /// `unmatched: low-cardinality`
+    LowCardinality,
+}
+
+/// What is decided about one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteDecision {
+    /// `http.route`, empty if there is none.
+    pub route: Arc<str>,
+    /// What the request is taken out of.
+    pub ignored: Ignored,
+    /// The rule that gave the route.
+    pub rule: RouteRule,
+}
+
+/// A pattern that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}[{index}] `{pattern}`: {error}")]
+pub struct RouteError {
+    /// The key of the list.
+    pub key: String,
+    /// Its place in the list, from 0.
+    pub index: usize,
+    /// Its text.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub error: PatternError,
+}
+
+/// Gives routes to requests. What it has seen is part of its state only with `unmatched: low-cardinality`.
+#[derive(Debug)]
+pub struct Decorator {
+    patterns: Matcher,
+    ignored_patterns: Matcher,
+    ignored: Ignored,
+    unmatched: Unmatched,
+    wildcard: char,
+    max: usize,
+    evidence: Evidence,
+    lexicon: Lexicon,
+    /// The numbers of services by name and side.
+    numbers: [FxHashMap<Box<str>, usize>; 2],
+    services: Vec<ServiceState>,
+    configured: FxHashMap<Box<str>, [Matcher; 2]>,
+    sample: Sample,
+    cache: Vec<FxHashMap<Box<str>, RouteDecision>>,
+    cached: usize,
+    routes: FxHashSet<Arc<str>>,
+    /// Reused between calls.
+    buffer: String,
+}
+
+/// One service, one direction.
+#[derive(Debug)]
+struct ServiceState {
+    set: usize,
+    tree: Tree,
+    learned_from: usize,
+    fresh: usize,
+}
+
+impl Decorator {
+    /// A decorator for a configuration, with the patterns of single services.
+    ///
+    /// # Errors
+    ///
+    /// A pattern that cannot be used.
+    pub fn new<'a>(
+        config: &RoutesConfig,
+        services: impl IntoIterator<Item = (&'a str, &'a ServiceRoutes)>,
+        evidence: Evidence,
+        limits: &Limits,
+    ) -> Result<Self, RouteError> {
+        let mut configured = FxHashMap::default();
+        for (name, routes) in services {
+            let incoming = matcher(&routes.incoming, || format!("routes.incoming of service `{name}`"))?;
+            let outgoing = matcher(&routes.outgoing, || format!("routes.outgoing of service `{name}`"))?;
+            configured.insert(name.into(), [incoming, outgoing]);
+        }
+        Ok(Self {
+            patterns: matcher(&config.patterns, || "routes.patterns".into())?,
+            ignored_patterns: matcher(&config.ignored_patterns, || "routes.ignored_patterns".into())?,
+            ignored: match config.ignore_mode {
+                IgnoreMode::All => Ignored { traces: true, metrics: true },
+                IgnoreMode::Traces => Ignored { traces: true, metrics: false },
+                IgnoreMode::Metrics => Ignored { traces: false, metrics: true },
+            },
+            unmatched: config.unmatched,
+            wildcard: config.wildcard_char.get(),
+            max: config.max_path_segment_cardinality,
+            evidence,
+            lexicon: Lexicon::new(),
+            numbers: [FxHashMap::default(), FxHashMap::default()],
+            services: Vec::new(),
+            configured,
+            sample: Sample::new(limits.route_paths),
+            cache: Vec::new(),
+            cached: 0,
+            routes: FxHashSet::default(),
+            buffer: String::new(),
+        })
+    }
+
+    /// The decision about one request. `target` is the request target: a path, with or without a query.
+    pub fn decorate(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
+        let number = self.number(service, kind);
+        if let Some(decision) = self.cache.get(number).and_then(|cache| cache.get(target)) {
+            return decision.clone();
+        }
+        let decision = self.decide(number, service, kind, method, target);
+        if target.len() <= CACHED_PATH_BYTES {
+            if self.cached >= CACHED_PATHS {
+                self.cache.iter_mut().for_each(FxHashMap::clear);
+                self.cached = 0;
+            }
+            if let Some(cache) = self.cache.get_mut(number) {
+                cache.insert(target.into(), decision.clone());
+                self.cached += 1;
+            }
+        }
+        decision
+    }
+
+    /// Takes note of a request in the first pass of [`Evidence::Whole`].
+    pub fn observe(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) {
+        if self.unmatched != Unmatched::LowCardinality || method == "CONNECT" {
+            return;
+        }
+        if self.by_pattern(service, kind, target).is_none() {
+            let number = self.number(service, kind);
+            self.offer(number, target);
+        }
+    }
+
+    fn number(&mut self, service: &str, kind: SpanKind) -> usize {
+        let side = side(kind);
+        if let Some(number) = self.numbers[side].get(service) {
+            return *number;
+        }
+        let set = self.sample.open();
+        self.services.push(ServiceState { set, tree: Tree::default(), learned_from: 0, fresh: 0 });
+        self.cache.push(FxHashMap::default());
+        self.numbers[side].insert(service.into(), set);
+        set
+    }
+
+    fn decide(&mut self, number: usize, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
+        let ignored = match self.ignored_patterns.find(target) {
+            Some(_) => self.ignored,
+            None => Ignored::default(),
+        };
+        if method == "CONNECT" {
+            // Its target is an authority, not a path.
+            return RouteDecision { route: self.shared(""), ignored, rule: RouteRule::Unset };
+        }
+        if let Some((route, rule)) = self.by_pattern(service, kind, target) {
+            return RouteDecision { route: route.clone(), ignored, rule };
+        }
+        let mut route = std::mem::take(&mut self.buffer);
+        route.clear();
+        let rule = match self.unmatched {
+            Unmatched::Unset => RouteRule::Unset,
+            Unmatched::Path => {
+                route.push_str(without_query(target));
+                RouteRule::Path
+            }
+            Unmatched::Wildcard => {
+                route.push_str("/**");
+                RouteRule::Wildcard
+            }
+            Unmatched::Heuristic => {
+                template(&self.lexicon, target, self.wildcard, &mut route);
+                RouteRule::Heuristic
+            }
+            Unmatched::LowCardinality => {
+                self.learned(number, target, &mut route);
+                RouteRule::LowCardinality
+            }
+        };
+        let shared = self.shared(&route);
+        self.buffer = route;
+        RouteDecision { route: shared, ignored, rule }
+    }
+
+    fn by_pattern(&self, service: &str, kind: SpanKind, target: &str) -> Option<(&Arc<str>, RouteRule)> {
+        if let Some(route) = self.patterns.find(target) {
+            return Some((route, RouteRule::Pattern));
+        }
+        let matcher = &self.configured.get(service)?[side(kind)];
+        matcher.find(target).map(|route| (route, RouteRule::ServicePattern))
+    }
+
+    fn shared(&mut self, route: &str) -> Arc<str> {
+        if let Some(shared) = self.routes.get(route) {
+            return shared.clone();
+        }
+        let new: Arc<str> = route.into();
+        if self.routes.len() < SHARED_ROUTES {
+            self.routes.insert(new.clone());
+        }
+        new
+    }
+
+    fn offer(&mut self, number: usize, target: &str) {
+        let mut path = std::mem::take(&mut self.buffer);
+        path.clear();
+        for judged in judge(&self.lexicon, target, self.wildcard).take(MAX_SEGMENTS) {
+            judged.write(judged.class.is_value(), self.wildcard, &mut path);
+        }
+        if self.sample.offer(number, &path)
+            && let Some(state) = self.services.get_mut(number)
+        {
+            state.fresh += 1;
+        }
+        self.buffer = path;
+    }
+
+    fn learned(&mut self, number: usize, target: &str, route: &mut String) {
+        if self.evidence == Evidence::Online {
+            self.offer(number, target);
+        }
+        let Some(state) = self.services.get_mut(number) else { return };
+        let due = match self.evidence {
+            Evidence::Online => (state.learned_from / 4).max(8),
+            Evidence::Whole => 1,
+        };
+        if state.fresh >= due {
+            let mut learner = Learner::new(self.max);
+            for path in self.sample.paths(state.set) {
+                learner.add(judge(&self.lexicon, path, self.wildcard));
+            }
+            state.tree = learner.learn();
+            state.learned_from = self.sample.len(state.set);
+            state.fresh = 0;
+            if let Some(cache) = self.cache.get_mut(number) {
+                self.cached -= cache.len();
+                cache.clear();
+            }
+        }
+        let max = match self.evidence {
+            Evidence::Whole => 0,
+            Evidence::Online if self.max == 0 => usize::MAX,
+            Evidence::Online => self.max,
+        };
+        let mut at = Some(0);
+        for (index, judged) in judge(&self.lexicon, target, self.wildcard).enumerate() {
+            if index == MAX_SEGMENTS {
+                route.extend(['/', self.wildcard, self.wildcard]);
+                return;
+            }
+            let Some(here) = at else {
+                judged.write(judged.is_value(), self.wildcard, route);
+                continue;
+            };
+            let from = route.len();
+            judged.write(judged.class.is_value(), self.wildcard, route);
+            let key = route.split_off(from);
+            let key = key.trim_start_matches('/');
+            let step = match state.tree.step(here, &judged, key) {
+                Some(step) => step,
+                None => state.tree.grow(here, key, max),
+            };
+            route.push('/');
+            at = match step {
+                Step::Name(text, child) => {
+                    route.push_str(text);
+                    Some(child)
+                }
+                Step::Value(child) => {
+                    route.push(self.wildcard);
+                    child
+                }
+            };
+        }
+        if route.is_empty() {
+            route.push('/');
+        }
+    }
+
+    /// Paths that could not be learned from, because there were too many
+    /// ([`RouteOverflow`](crate::DiagnosticKind::RouteOverflow)).
+    pub const fn left_out(&self) -> u64 {
+        self.sample.left_out()
+    }
+}
+
+const fn side(kind: SpanKind) -> usize {
+    match kind {
+        SpanKind::Server => 0,
+        SpanKind::Client => 1,
+    }
+}
+
+fn matcher(patterns: &[String], key: impl FnOnce() -> String) -> Result<Matcher, RouteError> {
+    Matcher::new(patterns).map_err(|(index, error)| RouteError {
+        key: key(),
+        index,
+        pattern: patterns.get(index).cloned().unwrap_or_default(),
+        error,
+    })
+}
