@@ -118,14 +118,15 @@ pub(super) fn classify<'a>(lexicon: &Lexicon, segment: &'a str, index: usize, wi
     if is_date(segment) {
         return Classified::value(Class::Date);
     }
-    if segment.bytes().all(|byte| byte.is_ascii_digit() || b".,-_:+".contains(&byte)) {
-        let version = index < 2 && is_plain_version(segment);
-        let dots = segment.bytes().all(|byte| byte == b'.');
-        return match (version, dots) {
-            (true, _) => Classified::name(Class::Version, Familiarity::Known),
-            // `..` has no place in a path that a server accepts, but it is no number either.
-            (false, true) => Classified::value(Class::Text),
-            (false, false) => Classified::value(Class::Number),
+    if matches!(segment, "-" | "_" | "~") {
+        // As in `/group/project/-/issues`: it keeps what people name and what the interface names apart.
+        return Classified::name(Class::Name, Familiarity::Action);
+    }
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    if digits > 0 && segment.bytes().all(|byte| byte.is_ascii_digit() || b".,-_:+".contains(&byte)) {
+        return match index < 2 && is_plain_version(segment) {
+            true => Classified::name(Class::Version, Familiarity::Known),
+            false => Classified::value(Class::Number),
         };
     }
     if is_uuid(segment) {
@@ -164,7 +165,7 @@ fn word<'a>(lexicon: &Lexicon, segment: &'a str) -> Classified<'a> {
     if has_prefix_of_id(segment) {
         return Classified::value(Class::PrefixedId);
     }
-    if segment.bytes().any(|byte| byte.is_ascii_digit()) || is_gibberish(lexicon, segment) {
+    if has_strange_digits(lexicon, segment) || is_gibberish(lexicon, segment) {
         return Classified::value(Class::Token);
     }
     Classified::name(Class::UnknownWord, Familiarity::Unknown)
@@ -243,6 +244,12 @@ fn has_prefix_of_id(segment: &str) -> bool {
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && (id.bytes().any(|byte| byte.is_ascii_digit()) || case_changes(id) * 3 > id.len())
     })
+}
+
+/// Digits that are not part of a word such as `k8s` or `oauth2`; and dots alone (`..`), which no server accepts.
+fn has_strange_digits(lexicon: &Lexicon, segment: &str) -> bool {
+    let strange = |piece: &str| piece.bytes().any(|byte| byte.is_ascii_digit()) && !lexicon.is_word(piece);
+    segment.bytes().all(|byte| byte == b'.') || pieces(segment).any(strange)
 }
 
 /// How often a capital follows a small letter, or the other way round.

@@ -19,6 +19,8 @@ pub(super) struct Judged<'a> {
     kept_from: usize,
     /// The segment before it is the name of a collection.
     pub(super) in_collection: bool,
+    /// The segment before it is a value, and it is no plural.
+    after_value: bool,
 }
 
 impl Judged<'_> {
@@ -29,7 +31,7 @@ impl Judged<'_> {
 
     /// Whether the path alone tells that this is a value.
     pub(super) fn is_value(&self) -> bool {
-        self.class.is_value() || (self.class == Class::UnknownWord && self.in_collection)
+        self.class.is_value() || (self.class == Class::UnknownWord && (self.in_collection || self.after_value))
     }
 
     /// Writes the segment as it stands in a route.
@@ -46,12 +48,14 @@ impl Judged<'_> {
 
 /// Judges the segments of a path, at most [`MAX_SEGMENTS`] and one.
 pub(super) fn judge<'a>(lexicon: &'a Lexicon, target: &'a str, wildcard: char) -> impl Iterator<Item = Judged<'a>> {
-    let mut in_collection = false;
+    let (mut in_collection, mut after_value) = (false, false);
     segments(target).take(MAX_SEGMENTS + 1).enumerate().map(move |(index, text)| {
         let Classified { class, familiarity, kept } = classify(lexicon, &text, index, wildcard);
         let kept_from = text.len() - kept.len();
-        let judged = Judged { kept_from, class, familiarity, in_collection, text };
-        in_collection = !judged.is_value() && is_collection(&judged.text);
+        let plural = is_collection(&text);
+        let judged = Judged { kept_from, class, familiarity, in_collection, after_value: after_value && !plural, text };
+        after_value = judged.is_value() || judged.class == Class::Templated;
+        in_collection = !after_value && plural;
         judged
     })
 }

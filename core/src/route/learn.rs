@@ -53,6 +53,7 @@ pub(super) struct Learner {
     folds: FxHashMap<Box<str>, usize>,
     raw: Vec<Raw>,
     max: usize,
+    paths: usize,
 }
 
 /// A child of a place: one segment in any letter case.
@@ -73,11 +74,13 @@ impl Learner {
             folds: FxHashMap::default(),
             raw: vec![Raw::default()],
             max,
+            paths: 0,
         }
     }
 
     /// Adds a path.
     pub(super) fn add<'a>(&mut self, path: impl Iterator<Item = Judged<'a>>) {
+        self.paths += 1;
         let mut at = 0;
         for judged in path {
             let symbol = self.symbol(&judged);
@@ -150,7 +153,7 @@ impl Learner {
     /// The spelling that most paths use.
     fn spelling(&self, child: &Child) -> &str {
         let by_weight = child.spellings.iter().filter_map(|(symbol, weight)| Some((*weight, self.text(*symbol)?)));
-        by_weight.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1))).map_or("", |(_, text)| text)
+        by_weight.max_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(b.1))).map_or("", |(_, text)| text)
     }
 
     fn children(&self, raw: &[usize]) -> BTreeMap<usize, Child> {
@@ -192,50 +195,83 @@ struct Judgement {
     contexts: usize,
     unknown: usize,
     known: usize,
+    /// In how many contexts an unknown word was seen, all of them together.
+    unknown_support: usize,
     /// Values stand here.
     values: bool,
     /// Unknown words are values here.
     open: bool,
-    /// How many values go on with each name.
-    below_values: FxHashMap<usize, usize>,
+    /// The children go on alike.
+    alike: bool,
+    /// How many children go on with each name: all, and those that are values or may be.
+    below: FxHashMap<usize, (usize, usize)>,
 }
 
 impl Judgement {
     fn new(learner: &Learner, children: &BTreeMap<usize, Child>, contexts: usize, in_collection: bool) -> Self {
-        let count = |kind| children.values().filter(|child| learner.kind(child) == kind).count();
-        let (unknown, known) = (count(Kind::Unknown), count(Kind::Known));
-        let values = count(Kind::Value) > 0;
-        let open = unknown > 0 && (in_collection || unknown > learner.max && unknown > known);
-        let mut below_values: FxHashMap<usize, usize> = FxHashMap::default();
-        for child in children.values().filter(|child| learner.kind(child) <= Kind::Unknown) {
-            for name in learner.below(child) {
-                *below_values.entry(name).or_default() += 1;
+        let of = |kind| children.values().filter(move |child| learner.kind(child) == kind);
+        let (unknown, known) = (of(Kind::Unknown).count(), of(Kind::Known).count());
+        let unknown_support = of(Kind::Unknown).map(|child| child.raw.len()).sum();
+        let known_support: usize = of(Kind::Known).map(|child| child.raw.len()).sum();
+        let values = of(Kind::Value).count() > 0;
+        let many = unknown > learner.max && unknown > known;
+        // A parameter would have shown more than one or two values in so many paths.
+        let names = unknown <= 2 && !values && learner.paths >= ENOUGH_PATHS;
+        let scattered = contexts >= MANY_CONTEXTS
+            && unknown + known > learner.max.saturating_mul(2)
+            && 2 * (unknown_support + known_support) < 3 * (unknown + known);
+        let mut below = FxHashMap::default();
+        let mut parents = 0;
+        for child in children.values().filter(|child| learner.kind(child) != Kind::Fixed) {
+            let names = learner.below(child);
+            parents += usize::from(!names.is_empty());
+            for name in names {
+                let (all, values): &mut (usize, usize) = below.entry(name).or_default();
+                *all += 1;
+                *values += usize::from(learner.kind(child) <= Kind::Unknown);
             }
         }
-        Self { contexts, unknown, known, values, open, below_values }
+        let pairs: usize = children.values().filter(|child| learner.kind(child) != Kind::Fixed).map(|child| learner.below(child).len()).sum();
+        let alike = in_collection && parents >= 3 && pairs * 2 > below.len() * parents;
+        let open = alike || unknown > 0 && (in_collection && !names || many || scattered);
+        Self { contexts, unknown, known, unknown_support, values, open, alike, below }
     }
 
     fn is_value(&self, learner: &Learner, child: &Child) -> bool {
         match learner.kind(child) {
             Kind::Value => true,
-            Kind::Fixed => false,
             Kind::File => self.values || self.open,
             Kind::Unknown => self.open,
-            Kind::Known => {
-                if !self.open {
-                    return false;
-                }
-                let below = learner.below(child);
-                if below.is_empty() {
-                    return self.unknown > 3 * self.known && self.unknown > 3;
-                }
-                let shared = below.iter().filter(|name| self.below_values.contains_key(name)).count();
-                shared * 2 > below.len() && self.contexts > 0
+            Kind::Fixed => {
+                self.open && self.unknown > learner.max && self.contexts >= 2 * MANY_CONTEXTS && child.raw.len() <= 2
             }
+            Kind::Known => self.open && !self.is_common(child) && self.is_like_values(learner, child),
         }
+    }
+
+    /// Whether a child was seen in far more contexts than the unknown words beside it.
+    fn is_common(&self, child: &Child) -> bool {
+        child.raw.len() >= 3 && child.raw.len() * self.unknown > 4 * self.unknown_support
+    }
+
+    /// Whether a child goes on as the values beside it do.
+    fn is_like_values(&self, learner: &Learner, child: &Child) -> bool {
+        let below = learner.below(child);
+        if below.is_empty() {
+            return self.unknown + self.known > learner.max && self.unknown * 2 > self.known;
+        }
+        let shared = |name: &&usize| {
+            self.below.get(name).is_some_and(|(all, values)| *values > 0 || (self.alike && *all > 1))
+        };
+        below.iter().filter(shared).count() * 2 > below.len()
     }
 
     fn place(&self) -> Place {
         Place { unknown_are_values: self.open, unknown: self.unknown, known: self.known }
     }
 }
+
+/// Paths of a service from which on it counts what was not seen.
+const ENOUGH_PATHS: usize = 200;
+/// Contexts of a place from which on it counts in how many of them a name was seen.
+const MANY_CONTEXTS: usize = 8;

@@ -52,8 +52,14 @@ impl Lexicon {
         match words {
             0 => Familiarity::Unknown,
             1 => last.max(Familiarity::Known),
+            _ if pieces(segment).next().is_some_and(is_verb) => Familiarity::Action,
             _ => Familiarity::Known,
         }
+    }
+
+    /// Whether `piece` is one word.
+    pub(super) fn is_word(&self, piece: &str) -> bool {
+        self.word(piece) != Familiarity::Unknown
     }
 
     fn word(&self, piece: &str) -> Familiarity {
@@ -106,6 +112,12 @@ impl Lexicon {
         }
         reached[length]
     }
+}
+
+/// Verbs that begin the name of an action, as in `findByTags`.
+fn is_verb(piece: &str) -> bool {
+    const VERBS: &str = "add by check create delete find generate get is list remove reset search send set update validate";
+    VERBS.split(' ').any(|verb| verb.eq_ignore_ascii_case(piece))
 }
 
 /// `v1`, `v1.51` without its point, `v1beta2`.
