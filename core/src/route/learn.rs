@@ -175,13 +175,12 @@ impl Learner {
         })
     }
 
-    /// The folded names below a child.
+    /// What a child goes on with: folded names, and one number for all values.
     fn below(&self, child: &Child) -> Vec<usize> {
         let mut names: Vec<usize> = self
             .edges(&child.raw)
             .filter_map(|(symbol, _)| self.symbols.get(symbol))
-            .filter(|symbol| !matches!(symbol.kind, Kind::Value | Kind::File))
-            .map(|symbol| symbol.folded)
+            .map(|symbol| if symbol.kind <= Kind::File { ANY_VALUE } else { symbol.folded })
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -201,6 +200,8 @@ struct Judgement {
     values: bool,
     /// Unknown words are values here.
     open: bool,
+    /// Unknown and known words that nothing goes on from.
+    leaves: (usize, usize),
     /// The children go on alike.
     alike: bool,
     /// How many children go on with each name: all, and those that are values or may be.
@@ -218,23 +219,27 @@ impl Judgement {
         // A parameter would have shown more than one or two values in so many paths.
         let names = unknown <= 2 && !values && learner.paths >= ENOUGH_PATHS;
         let scattered = contexts >= MANY_CONTEXTS
-            && unknown + known > learner.max.saturating_mul(2)
+            && unknown + known > learner.max
             && 2 * (unknown_support + known_support) < 3 * (unknown + known);
-        let mut below = FxHashMap::default();
-        let mut parents = 0;
+        let mut below: FxHashMap<usize, (usize, usize)> = FxHashMap::default();
+        let (mut parents, mut pairs) = (0, 0);
         for child in children.values().filter(|child| learner.kind(child) != Kind::Fixed) {
             let names = learner.below(child);
-            parents += usize::from(!names.is_empty());
+            let named = names.iter().filter(|name| **name != ANY_VALUE).count();
+            parents += usize::from(named > 0);
+            pairs += named;
             for name in names {
-                let (all, values): &mut (usize, usize) = below.entry(name).or_default();
+                let (all, values) = below.entry(name).or_default();
                 *all += 1;
                 *values += usize::from(learner.kind(child) <= Kind::Unknown);
             }
         }
-        let pairs: usize = children.values().filter(|child| learner.kind(child) != Kind::Fixed).map(|child| learner.below(child).len()).sum();
-        let alike = in_collection && parents >= 3 && pairs * 2 > below.len() * parents;
+        let leaves = |kind| of(kind).filter(|child| learner.below(child).is_empty()).count();
+        let leaves = (leaves(Kind::Unknown), leaves(Kind::Known));
+        let names_below = below.len() - usize::from(below.contains_key(&ANY_VALUE));
+        let alike = in_collection && parents >= 3 && names_below >= 2 && pairs * 2 > names_below * parents;
         let open = alike || unknown > 0 && (in_collection && !names || many || scattered);
-        Self { contexts, unknown, known, unknown_support, values, open, alike, below }
+        Self { contexts, unknown, known, unknown_support, values, open, leaves, alike, below }
     }
 
     fn is_value(&self, learner: &Learner, child: &Child) -> bool {
@@ -258,7 +263,8 @@ impl Judgement {
     fn is_like_values(&self, learner: &Learner, child: &Child) -> bool {
         let below = learner.below(child);
         if below.is_empty() {
-            return self.unknown + self.known > learner.max && self.unknown * 2 > self.known;
+            let (unknown, known) = self.leaves;
+            return unknown + known > learner.max && unknown * 2 > known;
         }
         let shared = |name: &&usize| {
             self.below.get(name).is_some_and(|(all, values)| *values > 0 || (self.alike && *all > 1))
@@ -271,6 +277,8 @@ impl Judgement {
     }
 }
 
+/// Stands for all values among names.
+const ANY_VALUE: usize = usize::MAX;
 /// Paths of a service from which on it counts what was not seen.
 const ENOUGH_PATHS: usize = 200;
 /// Contexts of a place from which on it counts in how many of them a name was seen.
