@@ -266,8 +266,11 @@ impl Judgement {
             let (unknown, known) = self.leaves;
             return unknown + known > learner.max && unknown * 2 > known;
         }
+        // A plural that goes on with values is a collection beside the values: `/users/groups/7`.
+        let collection = is_collection(learner.spelling(child));
         let shared = |name: &&usize| {
-            self.below.get(name).is_some_and(|(all, values)| *values > 0 || (self.alike && *all > 1))
+            !(collection && **name == ANY_VALUE)
+                && self.below.get(name).is_some_and(|(all, values)| *values > 0 || (self.alike && *all > 1))
         };
         below.iter().filter(shared).count() * 2 > below.len()
     }
