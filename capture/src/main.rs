@@ -1,0 +1,2 @@
+//! `redtape-capture`, the recorder. See the library for what it is made of.
+fn main() {}

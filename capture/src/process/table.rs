@@ -1,0 +1,352 @@
+//! The processes of the host as the recorder knows them: which are recorded, by which rule, and their numbers.
+//!
+//! Bounded by the kernel's own limit of processes: what has ended is removed, at the latest by the next scan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redtape_core::config::Discovery;
+use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
+
+use super::facts::{ProcFs, StartKey};
+use super::ports::{Inode, PortIndex};
+
+/// What follows from a look at the processes: for the probes to do, and for the tape to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The process is recorded from now on.
+    Follow(Box<ProcessInfo>),
+    /// The facts of a recorded process have changed.
+    Update(Box<ProcessInfo>),
+    /// The process is not recorded any longer: it runs another program now, or has ended.
+    Unfollow(Tgid),
+    /// A recorded process listens on this port.
+    Listen {
+        /// The inode number of the network namespace.
+        netns: u32,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// The living processes.
+///
+/// Once chosen, a process is recorded until it runs another program or ends: one that closes its port in order to
+/// drain still has requests to answer.
+#[derive(Debug)]
+pub struct ProcessTable {
+    procfs: ProcFs,
+    discovery: Discovery,
+    origin: Origin,
+    recorder: Tgid,
+    next_id: u64,
+    living: BTreeMap<Tgid, Entry>,
+    listeners: BTreeMap<u32, BTreeMap<Inode, u16>>,
+    followed_ports: BTreeSet<(u32, u16)>,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    start: StartKey,
+    info: ProcessInfo,
+    rule: Option<usize>,
+    /// The rule by which the parent was chosen, also after the parent has ended.
+    parent_rule: Option<usize>,
+}
+
+impl ProcessTable {
+    /// An empty table for a recording. The recorder itself is never chosen.
+    pub fn new(procfs: ProcFs, discovery: Discovery, origin: Origin) -> Self {
+        let recorder = Tgid(std::process::id());
+        let pidns = procfs.read(recorder, &mut PortIndex::default()).map_or(0, |(_, info)| info.pidns);
+        Self {
+            procfs,
+            discovery: discovery.recorder_pidns(pidns),
+            origin,
+            recorder,
+            next_id: 1,
+            living: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            followed_ports: BTreeSet::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// What has happened since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The recorded processes, by process id.
+    pub fn followed(&self) -> impl Iterator<Item = &ProcessInfo> {
+        self.living.values().filter(|entry| entry.rule.is_some()).map(|entry| &entry.info)
+    }
+
+    /// What is known of a living process.
+    pub fn info(&self, tgid: Tgid) -> Option<&ProcessInfo> {
+        self.living.get(&tgid).map(|entry| &entry.info)
+    }
+
+    /// The process that a record came from. One that is not known is looked up; one that is gone as well gets a number
+    /// and nothing else.
+    pub fn resolve(&mut self, tgid: Tgid) -> &ProcessInfo {
+        if !self.living.contains_key(&tgid) {
+            let read = self.procfs.read(tgid, &mut PortIndex::default());
+            let (start, info) = read.unwrap_or_else(|| (0, ProcessInfo { tgid, ..ProcessInfo::default() }));
+            let parent_rule = self.rule_of(info.parent);
+            let info = self.number(info);
+            self.changes.push(Change::Update(Box::new(info.clone())));
+            self.living.insert(tgid, Entry { start, info, rule: None, parent_rule });
+        }
+        &self.living.get(&tgid).expect("invariant: inserted above if it was missing").info
+    }
+
+    /// Looks at all processes: at start, and from time to time for new ones and for ports opened since.
+    ///
+    /// Known processes are read again only if the listeners of their network namespace have changed.
+    ///
+    /// # Errors
+    /// `/proc` cannot be listed.
+    pub fn scan(&mut self) -> procfs::ProcResult<()> {
+        let listed = self.procfs.list()?;
+        let present: BTreeMap<Tgid, StartKey> = listed.iter().copied().collect();
+        let gone: Vec<Tgid> = self
+            .living
+            .iter()
+            .filter(|(tgid, entry)| present.get(tgid) != Some(&entry.start))
+            .map(|(tgid, _)| *tgid)
+            .collect();
+        for tgid in gone {
+            self.on_exit(tgid);
+        }
+
+        let mut ports = PortIndex::default();
+        for (tgid, _) in listed {
+            let unchanged = self.living.get(&tgid).is_some_and(|entry| {
+                let netns = entry.info.netns;
+                i32::try_from(tgid.0).is_ok_and(|pid| self.listeners.get(&netns) == Some(ports.listeners(netns, pid)))
+            });
+            if !unchanged {
+                self.examine(tgid, &mut ports, Keep::Chosen);
+            }
+        }
+        self.listeners = ports.into_listeners();
+        Ok(())
+    }
+
+    /// A process began to run another program.
+    pub fn on_exec(&mut self, tgid: Tgid) {
+        self.examine(tgid, &mut PortIndex::default(), Keep::Nothing);
+    }
+
+    /// A process was forked at `time`. Until it calls exec it is what its parent is, so nothing has to be read, and the
+    /// child of a recorded process is known even if it has ended already.
+    pub fn on_fork(&mut self, parent: Tgid, child: Tgid, time: MonoNanos) {
+        let Some(Entry { info, rule: Some(rule), .. }) = self.living.get(&parent) else { return };
+        let (rule, facts) = (*rule, ProcessInfo { tgid: child, parent, started: time, ..info.clone() });
+        let start = self.procfs.start_key(child).unwrap_or(0);
+        let info = self.number(facts);
+        let entry = Entry { start, rule: self.choose(&info, Some(rule)), info, parent_rule: Some(rule) };
+        if entry.rule.is_some() {
+            self.changes.push(Change::Follow(Box::new(entry.info.clone())));
+        }
+        self.living.insert(child, entry);
+    }
+
+    /// A process ended. Returns its key if it was known.
+    pub fn on_exit(&mut self, tgid: Tgid) -> Option<ProcKey> {
+        let entry = self.living.remove(&tgid)?;
+        if entry.rule.is_some() {
+            self.changes.push(Change::Unfollow(tgid));
+        }
+        Some(entry.info.key)
+    }
+
+    /// Reads a process and decides on it.
+    fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep) {
+        let Some((start, facts)) = self.procfs.read(tgid, ports) else { return };
+        let known = self.living.remove(&tgid).filter(|known| known.start == start || known.start == 0);
+        let parent_rule = self.rule_of(facts.parent).or(known.as_ref().and_then(|known| known.parent_rule));
+        let rule = match (&known, keep) {
+            (Some(Entry { rule: Some(rule), .. }), Keep::Chosen) => Some(*rule),
+            _ => self.choose(&facts, parent_rule),
+        };
+        let info = match &known {
+            Some(known) => ProcessInfo { key: known.info.key, origin: known.info.origin, id: known.info.id, ..facts },
+            None => self.number(facts),
+        };
+        let was_followed = known.as_ref().is_some_and(|known| known.rule.is_some());
+        match (was_followed, rule.is_some()) {
+            (false, true) => self.changes.push(Change::Follow(Box::new(info.clone()))),
+            (true, true) if known.is_some_and(|known| known.info != info) => {
+                self.changes.push(Change::Update(Box::new(info.clone())));
+            }
+            (true, false) => self.changes.push(Change::Unfollow(tgid)),
+            _ => {}
+        }
+        if rule.is_some() {
+            for port in &info.listening {
+                if self.followed_ports.insert((info.netns, *port)) {
+                    self.changes.push(Change::Listen { netns: info.netns, port: *port });
+                }
+            }
+        }
+        self.living.insert(tgid, Entry { start, info, rule, parent_rule });
+    }
+
+    fn choose(&self, info: &ProcessInfo, parent_rule: Option<usize>) -> Option<usize> {
+        if info.tgid == self.recorder { None } else { self.discovery.select_child(info, parent_rule) }
+    }
+
+    fn rule_of(&self, tgid: Tgid) -> Option<usize> {
+        self.living.get(&tgid).and_then(|entry| entry.rule)
+    }
+
+    fn number(&mut self, facts: ProcessInfo) -> ProcessInfo {
+        let id = self.next_id;
+        self.next_id += 1;
+        ProcessInfo { key: ProcKey::new(self.origin, id), origin: self.origin, id, ..facts }
+    }
+}
+
+/// Whether a process that was chosen before stays chosen.
+#[derive(Clone, Copy)]
+enum Keep {
+    Chosen,
+    Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process::{Child, Command, Stdio};
+
+    use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
+    use redtape_core::{MonoNanos, Origin, Tgid};
+
+    use super::{Change, ProcFs, ProcessTable};
+
+    /// A child that does nothing until it is dropped.
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn spawn() -> Self {
+            Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+        }
+
+        fn tgid(&self) -> Tgid {
+            Tgid(self.0.id())
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
+    fn table(targets: Targets) -> ProcessTable {
+        let discovery = Discovery::new(&DiscoveryConfig::default(), &targets).unwrap();
+        ProcessTable::new(ProcFs::new(), discovery, Origin([7; 16]))
+    }
+
+    fn followed(changes: &[Change]) -> Vec<Tgid> {
+        changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Follow(info) => Some(info.tgid),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn scans_follow_once_and_see_the_end() {
+        let sleeper = Sleeper::spawn();
+        let tgid = sleeper.tgid();
+        let mut table = table(Targets { target_pids: vec![tgid.0], ..Targets::default() });
+        table.scan().unwrap();
+        assert_eq!(followed(&table.take_changes()), [tgid]);
+        let id = table.info(tgid).unwrap().id;
+        table.scan().unwrap();
+        assert_eq!(followed(&table.take_changes()), []);
+        assert_eq!(table.info(tgid).unwrap().id, id);
+        assert_eq!(table.followed().map(|info| info.tgid).collect::<Vec<_>>(), [tgid]);
+        drop(sleeper);
+        table.scan().unwrap();
+        assert_eq!(table.take_changes(), [Change::Unfollow(tgid)]);
+        assert!(table.info(tgid).is_none());
+    }
+
+    #[test]
+    fn the_recorder_is_never_chosen() {
+        let mut table = table(Targets { target_pids: vec![std::process::id()], ..Targets::default() });
+        table.scan().unwrap();
+        assert_eq!(followed(&table.take_changes()), []);
+    }
+
+    #[test]
+    fn forks_inherit_and_get_numbers_of_their_own() {
+        let sleeper = Sleeper::spawn();
+        let mut table = table(Targets { target_pids: vec![sleeper.tgid().0], ..Targets::default() });
+        table.scan().unwrap();
+        table.take_changes();
+        // No process has this id: the child has ended before its fork was heard of.
+        let child = Tgid(u32::MAX >> 1);
+        table.on_fork(sleeper.tgid(), child, MonoNanos::new(5));
+        assert_eq!(followed(&table.take_changes()), [child]);
+        let [parent, info] = [sleeper.tgid(), child].map(|tgid| table.info(tgid).unwrap().clone());
+        assert_eq!((info.parent, info.started), (parent.tgid, MonoNanos::new(5)));
+        assert_eq!(info.netns, parent.netns);
+        assert_ne!(info.key, parent.key);
+        assert_eq!(table.on_exit(child), Some(info.key));
+        table.on_fork(sleeper.tgid(), child, MonoNanos::new(6));
+        assert_ne!(table.info(child).unwrap().key, info.key, "the id is used again");
+        table.on_fork(child, Tgid(child.0 - 1), MonoNanos::new(7));
+        assert!(table.info(Tgid(child.0 - 1)).is_some(), "grandchildren too");
+    }
+
+    #[test]
+    fn exec_decides_anew() {
+        let sleeper = Sleeper::spawn();
+        let pattern = "no such program".parse::<redtape_core::config::RegexPattern>().unwrap();
+        let mut table = table(Targets { executable: Some(pattern.into()), ..Targets::default() });
+        table.scan().unwrap();
+        table.living.get_mut(&sleeper.tgid()).unwrap().rule = Some(0);
+        table.scan().unwrap();
+        assert_eq!(table.take_changes(), [], "chosen is chosen");
+        table.on_exec(sleeper.tgid());
+        assert_eq!(table.take_changes(), [Change::Unfollow(sleeper.tgid())]);
+    }
+
+    #[test]
+    fn ports_opened_later_are_found() {
+        // The listener belongs to this process, so a table that thinks it is another one's is needed.
+        let own = Tgid(std::process::id());
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut table = table(Targets { open_port: Some(free.to_string().parse().unwrap()), ..Targets::default() });
+        table.recorder = Tgid(0);
+        table.scan().unwrap();
+        assert!(!followed(&table.take_changes()).contains(&own));
+        let _listener = TcpListener::bind(("127.0.0.1", free)).unwrap();
+        table.scan().unwrap();
+        let changes = table.take_changes();
+        assert!(followed(&changes).contains(&own));
+        let netns = table.info(own).unwrap().netns;
+        assert!(changes.contains(&Change::Listen { netns, port: free }));
+    }
+
+    #[test]
+    fn strangers_are_resolved() {
+        let sleeper = Sleeper::spawn();
+        let mut table = table(Targets::default());
+        assert_eq!(table.resolve(sleeper.tgid()).parent, Tgid(std::process::id()));
+        let ghost = Tgid(u32::MAX >> 1);
+        let info = table.resolve(ghost).clone();
+        assert_eq!((info.tgid, info.comm.as_str()), (ghost, ""));
+        assert_eq!(table.take_changes().len(), 2);
+        assert_eq!(table.resolve(ghost).key, info.key);
+        assert_eq!(table.take_changes(), []);
+    }
+}
