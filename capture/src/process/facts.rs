@@ -189,12 +189,14 @@ mod tests {
         let procfs = ProcFs::new();
         let read = || procfs.read(tgid, &mut PortIndex::default()).unwrap().1;
         // Until it has called exec, the child is still this test.
-        let info = std::iter::repeat_with(read).find(|info| info.comm == "sleep").unwrap();
+        let info = std::iter::repeat_with(read)
+            .find(|info| info.cmdline.first().is_some_and(|program| program == "sleep"))
+            .unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
 
         let own = procfs.read(Tgid(std::process::id()), &mut PortIndex::default()).unwrap().1;
-        assert_eq!(info.tgid, tgid);
+        assert_eq!((info.tgid, info.comm.as_str()), (tgid, "sleep"));
         assert_eq!(info.parent, own.tgid);
         assert!(info.exe.ends_with("/sleep") || info.exe.ends_with("/coreutils"), "{}", info.exe);
         assert_eq!(info.cmdline, ["sleep", "1000", "--"]);
