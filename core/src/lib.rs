@@ -18,6 +18,7 @@ mod metric;
 pub mod metric;
 mod ranges;
 mod route;
+mod service;
 mod span;
 mod time;
 mod track;

@@ -32,6 +32,10 @@ pub struct Limits {
     pub series_per_metric: usize,
     /// Distinct paths that routes are learned from, of all services.
     pub route_paths: usize,
+    /// Rows of the RED table; what comes after goes to one row more.
+    pub red_rows: usize,
+    /// Nodes of all learned route trees.
+    pub route_nodes: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             processes: 16 << 10,
             series_per_metric: 10_000,
             route_paths: 32 << 10,
+            red_rows: 1_000,
+            route_nodes: 100_000,
         }
     }
 }

@@ -142,6 +142,8 @@ limits! {
     processes,
     /// Series of one metric.
     series_per_metric,
+    /// Rows of the RED table.
+    red_rows,
     /// Nodes of all learned route trees.
     route_nodes,
 }

@@ -3,21 +3,28 @@
 //! All of it is integers: nanoseconds, bytes and counts. [`Registry::observe`] runs in the ordered stage alone, so the
 //! series that a limit keeps and the ones that it merges do not depend on threads.
 
+mod cardinality;
 mod catalog;
 mod histogram;
+mod json;
 mod label;
 mod openmetrics;
+mod quantile;
 mod registry;
 mod select;
 mod settings;
 mod snapshot;
+mod summary;
 mod table;
 
+pub use cardinality::{Cardinality, LabelCardinality, LabelValue, MetricCardinality};
 pub use catalog::{Measure, MetricNames};
 pub use histogram::Histogram;
 pub use label::Label;
 pub use openmetrics::write_openmetrics;
+pub use quantile::Quantiles;
 pub use registry::Registry;
 pub use select::{Select, SelectError, SelectSection};
 pub use settings::{DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricsConfig};
 pub use snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+pub use summary::{RedKey, RedRow, RedTable};

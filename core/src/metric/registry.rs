@@ -8,6 +8,7 @@ use super::histogram::Histogram;
 use super::label::Label;
 use super::settings::MetricsConfig;
 use super::snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+use super::summary::{Red, RedTable};
 use super::table::{Row, Table, Values};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::LossCause;
@@ -22,6 +23,7 @@ use crate::time::MonoNanos;
 #[derive(Clone, Debug)]
 pub struct Registry {
     groups: Vec<Group>,
+    red: Red,
     scratch: Values,
     observed: u64,
     diagnostics: BTreeMap<&'static str, u64>,
@@ -74,7 +76,14 @@ impl Registry {
                 }),
             }
         }
-        Self { groups, scratch: Values::default(), observed: 0, diagnostics: BTreeMap::new(), losses: BTreeMap::new() }
+        Self {
+            groups,
+            red: Red::new(limits.red_rows),
+            scratch: Values::default(),
+            observed: 0,
+            diagnostics: BTreeMap::new(),
+            losses: BTreeMap::new(),
+        }
     }
 
     /// Counts a span, unless it is ignored in metrics. Allocates for new series alone.
@@ -83,6 +92,7 @@ impl Registry {
             return;
         }
         self.observed += 1;
+        self.red.observe(span, &mut self.scratch, self.observed);
         for group in self.groups.iter_mut().filter(|group| group.when.includes(span)) {
             self.scratch.fill(&group.labels, span);
             let metrics = &group.metrics;
@@ -116,6 +126,11 @@ impl Registry {
     /// How many spans were observed.
     pub const fn observed(&self) -> u64 {
         self.observed
+    }
+
+    /// The RED table as it is now.
+    pub fn red(&self) -> RedTable {
+        self.red.table()
     }
 
     /// All metrics as they are now.

@@ -11,7 +11,7 @@ use crate::exchange::{Outcome, Version};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
 use crate::metric::settings::MetricFeature;
-use crate::metric::{MetricNames, Select, SelectSection, write_openmetrics};
+use crate::metric::{Cardinality, MetricNames, Select, SelectSection, write_openmetrics};
 use crate::span::{HttpFields, Ignored, Service, SpanKind, Status};
 use crate::time::WallNanos;
 
@@ -216,6 +216,99 @@ fn what_is_beyond_the_limit_goes_to_the_overflow_series() {
     assert_eq!(
         samples(&registry, "redtape_diagnostics_total"),
         "redtape_diagnostics_total{kind=\"series_overflow\"} 4\n"
+    );
+}
+
+#[test]
+fn the_red_table_has_a_row_for_each_service_kind_method_and_route() {
+    let slow = |route: &str, millis: u64| {
+        let span = span(route);
+        Span { end: span.start.plus(millis * MILLI), ..span }
+    };
+    let mut failed = client("/b");
+    failed.status = Status::Error;
+    let mut cut = client("/b");
+    cut.outcome = Outcome::Incomplete;
+    let limits = Limits { red_rows: 3, ..Limits::default() };
+    let mut registry = Registry::new(&few_buckets(), &limits);
+    let mut spans: Vec<_> = (1..=100).map(|millis| slow("/b", millis)).collect();
+    spans.extend([failed, cut, slow("/a", 200), slow("/late", 1), slow("/later", 1)]);
+    spans.iter().for_each(|span| registry.observe(span));
+    let table = registry.red();
+    let rows: Vec<_> = table
+        .rows
+        .iter()
+        .map(|row| {
+            let key = row.key.as_ref().map(|key| (key.kind.as_str(), key.route.as_str(), key.method.as_str()));
+            (key, row.count, row.errors, row.incomplete, row.duration.max() / MILLI, row.queue.count())
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (Some(("server", "/a", "GET")), 1, 0, 0, 200, 1),
+            (Some(("server", "/b", "GET")), 100, 0, 0, 100, 100),
+            (Some(("client", "/b", "GET")), 1, 1, 1, 3, 0),
+            (None, 2, 0, 0, 1, 2),
+        ]
+    );
+    let median = table.rows[1].duration.quantile(500);
+    assert!(median.abs_diff(50 * MILLI) < MILLI / 2, "{median}");
+    assert_eq!(table.rows[1].per_kilosecond(4_000_000_000), 25_000);
+    assert_eq!(table.rows[1].per_kilosecond(0), 0);
+    let slowest: Vec<_> =
+        table.slowest(SpanKind::Server, 5).iter().map(|row| &*row.key.as_ref().unwrap().route).collect();
+    assert_eq!(slowest, ["/a", "/b"]);
+}
+
+#[test]
+fn cardinality_tells_where_series_come_from() {
+    let config =
+        MetricsConfig { series_limit: Some(3), features: [MetricFeature::Application].into(), ..few_buckets() };
+    let registry = observe(&config, &["/a", "/a", "/b", "/b", "/c", "/c", "/d", "/a"].map(span));
+    let cardinality = Cardinality::new(&registry.snapshot(), 4, 2);
+    assert_eq!(cardinality.metrics[0].name, "http_server_request_body_size_bytes");
+    let metric = cardinality.metrics.iter().find(|metric| metric.name.ends_with("duration_seconds")).unwrap();
+    assert_eq!((metric.series, metric.samples, metric.overflow), (4, 4 * 6, true));
+    assert_eq!(metric.growth, [1, 2, 3, 4]);
+    let route = &metric.labels[0];
+    assert_eq!((route.name, route.values), ("http_route", 3));
+    assert_eq!(
+        route.worst.iter().map(|worst| (&*worst.value, worst.series)).collect::<Vec<_>>(),
+        [("/a", 1), ("/b", 1)]
+    );
+    let text = cardinality.to_string();
+    assert!(text.contains("\nhttp_server_request_duration_seconds: 4 series, 24 samples, over the limit\n"), "{text}");
+    assert!(text.contains("\n  growth: 1 2 3 4\n  http_route 3: \"/a\" 1, \"/b\" 1, ...\n"), "{text}");
+}
+
+#[test]
+fn json_has_integers() {
+    let registry = observe(&few_buckets(), &[span("/a")]);
+    let json: serde_json::Value = serde_json::to_value(registry.snapshot()).unwrap();
+    let metric =
+        json["metrics"].as_array().unwrap().iter().find(|metric| metric["name"] == "redtape_queue_seconds").unwrap();
+    assert_eq!(
+        *metric,
+        serde_json::json!({
+            "name": "redtape_queue_seconds",
+            "type": "histogram",
+            "unit": "nanoseconds",
+            "help": "How long requests waited between their arrival and the application's first read.",
+            "series": [{
+                "labels": {
+                    "http_route": "/a",
+                    "instance": "host:42",
+                    "job": "shop/frontend",
+                    "service_name": "frontend",
+                    "service_namespace": "shop",
+                },
+                "overflow": false,
+                "count": 1,
+                "sum": 40_000,
+                "buckets": [[0, 0], [5_000_000, 1], [1_000_000_000, 1]],
+            }],
+        })
     );
 }
 

@@ -1,0 +1,120 @@
+//! What a process is called: the service that its spans belong to, from recorded facts and the configuration.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::config::Rule;
+use crate::facts::ProcessInfo;
+use crate::span::Service;
+
+impl Service {
+    /// The service of `process`.
+    ///
+    /// Its name is the first there is of: the `name` of the discovery rule that chose it, its `OTEL_SERVICE_NAME`,
+    /// `service.name` of its `OTEL_RESOURCE_ATTRIBUTES`, and its executable's base name (also for interpreters), else
+    /// what the kernel calls it. The namespace is the rule's, else `service.namespace` of `OTEL_RESOURCE_ATTRIBUTES`.
+    ///
+    /// The instance is `service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES`, else `host` and process id, as in
+    /// `web-1:4242`; without a host's name, the recording's origin takes its place.
+    pub fn new(process: Arc<ProcessInfo>, rule: Option<&Rule>, host: &str) -> Self {
+        let own = |key: &str| {
+            let (_, value) = process.env.iter().find(|(name, _)| name == key)?;
+            Some(value.as_str()).filter(|value| !value.is_empty())
+        };
+        let resource = |key: &str| resource_attribute(own("OTEL_RESOURCE_ATTRIBUTES")?, key);
+        let name = rule
+            .and_then(|rule| rule.name.as_deref())
+            .or_else(|| own("OTEL_SERVICE_NAME"))
+            .map(Cow::Borrowed)
+            .or_else(|| resource("service.name"))
+            .unwrap_or_else(|| program(&process).into());
+        let namespace = rule
+            .and_then(|rule| rule.namespace.as_deref())
+            .map(Cow::Borrowed)
+            .or_else(|| resource("service.namespace"))
+            .unwrap_or_default();
+        let instance = resource("service.instance.id").map_or_else(
+            || match host {
+                "" => format!("{}:{}", process.origin, process.tgid.0),
+                host => format!("{host}:{}", process.tgid.0),
+            },
+            Cow::into_owned,
+        );
+        Self { name: name.into(), namespace: namespace.into(), instance: instance.into(), process }
+    }
+}
+
+/// The base name of the executable. Of one that was replaced while it ran, without the mark that the kernel sets.
+fn program(process: &ProcessInfo) -> &str {
+    let exe = process.exe.strip_suffix(" (deleted)").unwrap_or(&process.exe);
+    let base = exe.rsplit('/').next().unwrap_or_default();
+    [base, &process.comm].into_iter().find(|name| !name.is_empty()).unwrap_or("unknown_service")
+}
+
+/// The value of `key` in a list such as `service.namespace=shop,team=a%20b` (OpenTelemetry's resource SDK, "Specifying
+/// resource information via an environment variable").
+fn resource_attribute<'a>(list: &'a str, key: &str) -> Option<Cow<'a, str>> {
+    let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.into_iter().find(|(name, _)| name.trim() == key)?;
+    Some(percent_decoded(value.trim())).filter(|value| !value.is_empty())
+}
+
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let decoded = (first == b'%').then(|| after.split_first_chunk::<2>()).flatten().and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 16).ok()?, after))
+        });
+        let (byte, after) = decoded.unwrap_or((first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Tgid;
+
+    #[track_caller]
+    fn check(rule: (&str, &str), env: &[(&str, &str)], exe: &str, expected: (&str, &str, &str)) {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let mut chosen_by = Rule::default();
+        (chosen_by.name, chosen_by.namespace) = (some(rule.0), some(rule.1));
+        let process = ProcessInfo {
+            tgid: Tgid(42),
+            comm: "thread".into(),
+            exe: exe.into(),
+            env: env.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            ..ProcessInfo::default()
+        };
+        let service = Service::new(Arc::new(process), Some(&chosen_by), "web-1");
+        assert_eq!((&*service.name, &*service.namespace, &*service.instance), expected);
+    }
+
+    #[test]
+    fn the_first_name_there_is_counts() {
+        const NAME: (&str, &str) = ("OTEL_SERVICE_NAME", "own");
+        const RESOURCE: (&str, &str) =
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=ns%2C1, service.name = res%zz%C3%A9,service.instance.id=i");
+        check(("rule", "space"), &[NAME, RESOURCE], "/bin/a", ("rule", "space", "i"));
+        check(("", ""), &[NAME, RESOURCE], "/bin/a", ("own", "ns,1", "i"));
+        check(("", ""), &[RESOURCE], "/bin/a", ("res%zzé", "ns,1", "i"));
+        check(("", ""), &[("OTEL_SERVICE_NAME", "")], "/usr/bin/python3.11", ("python3.11", "", "web-1:42"));
+        check(("", ""), &[], "/opt/app (deleted)", ("app", "", "web-1:42"));
+        check(("", ""), &[("OTEL_RESOURCE_ATTRIBUTES", "a,=,service.name=")], "", ("thread", "", "web-1:42"));
+    }
+
+    #[test]
+    fn without_a_hosts_name_the_origin_stands_for_it() {
+        let service = Service::new(Arc::new(ProcessInfo::default()), None, "");
+        assert_eq!(&*service.name, "unknown_service");
+        assert_eq!(&*service.instance, "00000000-0000-0000-0000-000000000000:0");
+    }
+}
