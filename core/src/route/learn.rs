@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::class::Class;
 use super::heuristic::{Judged, is_collection};
@@ -52,6 +52,8 @@ pub(super) struct Learner {
     numbers: FxHashMap<Box<str>, usize>,
     folds: FxHashMap<Box<str>, usize>,
     raw: Vec<Raw>,
+    /// Folded names of known words.
+    known: FxHashSet<usize>,
     max: usize,
     paths: usize,
 }
@@ -73,6 +75,7 @@ impl Learner {
             numbers: FxHashMap::default(),
             folds: FxHashMap::default(),
             raw: vec![Raw::default()],
+            known: FxHashSet::default(),
             max,
             paths: 0,
         }
@@ -110,6 +113,9 @@ impl Learner {
         };
         let next = self.folds.len();
         let folded = *self.folds.entry(judged.text.to_lowercase().into()).or_insert(next);
+        if kind >= Kind::Known {
+            self.known.insert(folded);
+        }
         self.symbols.push(Symbol { text: (&*judged.text).into(), kind, folded });
         self.numbers.insert((&*judged.text).into(), self.symbols.len() - 1);
         self.symbols.len() - 1
@@ -173,6 +179,11 @@ impl Learner {
             edges.sort_unstable();
             edges
         })
+    }
+
+    /// Whether a folded name is a word that interfaces use.
+    fn is_known(&self, name: usize) -> bool {
+        self.known.contains(&name)
     }
 
     /// What a child goes on with: folded names, and one number for all values.
@@ -246,7 +257,7 @@ impl Judgement {
         match learner.kind(child) {
             Kind::Value => true,
             Kind::File => self.values || self.open,
-            Kind::Unknown => self.open,
+            Kind::Unknown => self.open && !self.goes_its_own_way(learner, child),
             Kind::Fixed => {
                 self.open && self.unknown > learner.max && self.contexts >= 2 * MANY_CONTEXTS && child.raw.len() <= 2
             }
@@ -257,6 +268,14 @@ impl Judgement {
     /// Whether a child was seen in far more contexts than the unknown words beside it.
     fn is_common(&self, child: &Child) -> bool {
         child.raw.len() >= 3 && child.raw.len() * self.unknown > 4 * self.unknown_support
+    }
+
+    /// Whether a child has several names below it, most of which no other child has.
+    fn goes_its_own_way(&self, learner: &Learner, child: &Child) -> bool {
+        let below = learner.below(child);
+        let names = || below.iter().filter(|name| learner.is_known(**name));
+        let own = names().filter(|name| self.below.get(name).is_none_or(|(all, _)| *all < 2)).count();
+        own >= 2 && own * 2 > names().count()
     }
 
     /// Whether a child goes on as the values beside it do.

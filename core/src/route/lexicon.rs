@@ -14,6 +14,11 @@ const MAX_RUN: usize = 48;
 /// Letters of a word within such a run. Shorter words would let chance make one.
 const MIN_IN_RUN: usize = 3;
 
+/// Letters of the words that make up for an unknown word at the head of a run.
+const MIN_KNOWN_TAIL: usize = 12;
+/// Letters of such an unknown word.
+const MAX_STRANGE_HEAD: usize = 12;
+
 /// How well known the words of a segment are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Familiarity {
@@ -102,15 +107,16 @@ impl Lexicon {
         if !(2 * MIN_IN_RUN..=MAX_RUN).contains(&length) || !piece.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             return false;
         }
-        // reached[n]: the first n letters are words.
+        // reached[n]: the letters from n on are words.
         let mut reached = [false; MAX_RUN + 1];
-        reached[0] = true;
-        for end in MIN_IN_RUN..=length {
-            reached[end] = (end.saturating_sub(MAX_WORD)..=end - MIN_IN_RUN).any(|start| {
-                reached[start] && piece.get(start..end).is_some_and(|word| self.word(word) != Familiarity::Unknown)
-            });
+        reached[length] = true;
+        for start in (0..=length - MIN_IN_RUN).rev() {
+            reached[start] = (start + MIN_IN_RUN..=length.min(start + MAX_WORD))
+                .any(|end| reached[end] && piece.get(start..end).is_some_and(|word| self.is_word(word)));
         }
-        reached[length]
+        // One strange word may lead, if what follows is long: `mutating` in `mutatingwebhookconfigurations`.
+        let strange_head = length.saturating_sub(MIN_KNOWN_TAIL).min(MAX_STRANGE_HEAD);
+        reached[0] || (MIN_IN_RUN..=strange_head).any(|start| reached[start])
     }
 }
 
