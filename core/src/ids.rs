@@ -42,6 +42,14 @@ macro_rules! origin_key {
                 Self(mix(id ^ origin.seed() ^ $salt))
             }
 
+            /// The number that makes this key with `origin`: the inverse of [`Self::new`].
+            ///
+            /// Where the key was made with another origin, the result is no number that anyone gave out, but it still
+            /// makes the same key.
+            pub fn id(self, origin: Origin) -> u64 {
+                unmix(self.0) ^ origin.seed() ^ $salt
+            }
+
             /// A well-mixed number: its low bits choose a virtual shard, and it needs no further hashing.
             pub const fn get(self) -> u64 {
                 self.0
@@ -133,4 +141,25 @@ const fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+/// The inverse of [`mix`].
+const fn unmix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 31) ^ (x >> 62)).wrapping_mul(0x3196_42b2_d24d_8ec3);
+    x = (x ^ (x >> 27) ^ (x >> 54)).wrapping_mul(0x96de_1b17_3f11_9089);
+    x ^ (x >> 30) ^ (x >> 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_back_its_number() {
+        let origin = Origin([7; 16]);
+        for id in [0, 1, 2, 77, u64::MAX, 0x0123_4567_89ab_cdef] {
+            assert_eq!(ConnKey::new(origin, id).id(origin), id);
+            assert_eq!(ProcKey::new(origin, id).id(origin), id);
+        }
+    }
 }

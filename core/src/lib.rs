@@ -20,6 +20,7 @@ mod ranges;
 mod route;
 mod service;
 mod span;
+pub mod tape;
 mod time;
 mod track;
 

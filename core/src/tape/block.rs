@@ -1,0 +1,267 @@
+//! One decoded block, and the events in it: borrowed from it, without an allocation or a copy.
+
+use super::dictionary::Dictionary;
+use super::format::{BlockKind, Header};
+use super::hash::ContentHasher;
+use super::meta::take_pairs;
+use super::record::{RawRecord, take_record};
+use super::v1::kind;
+use crate::event::{Body, Event, Ext, Loss, LossCause};
+use crate::ids::ConnKey;
+use crate::time::MonoNanos;
+
+/// A block of a tape: its bytes, decompressed, and its dictionary. Stands alone, and may be read by several threads.
+#[derive(Debug, Default)]
+pub struct Block {
+    kind: BlockKind,
+    pub(super) raw: Vec<u8>,
+    /// Where the records begin in `raw`.
+    records_at: usize,
+    records: u32,
+    dictionary: Dictionary,
+    first_time: MonoNanos,
+    last_time: MonoNanos,
+    /// What is missing of the tape before this block.
+    loss: Option<Loss>,
+}
+
+impl Block {
+    /// What it holds.
+    pub const fn kind(&self) -> BlockKind {
+        self.kind
+    }
+
+    /// The time of its first event.
+    pub const fn first_time(&self) -> MonoNanos {
+        self.first_time
+    }
+
+    /// The latest time of its events.
+    pub const fn last_time(&self) -> MonoNanos {
+        self.last_time
+    }
+
+    /// How many records it has. [`Block::events`] also gives dictionary entries and what is missing before the block.
+    pub const fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// The events, in the order they were written in.
+    ///
+    /// A connection or process that the block knows comes as [`Body::Connection`] or [`Body::Process`] before the
+    /// first event that names it, in every block anew.
+    pub fn events(&self) -> Events<'_, impl FnMut(ConnKey) -> bool> {
+        self.events_where(|_| true)
+    }
+
+    /// The events of the connections that are `wanted`, and those that are not about a connection.
+    ///
+    /// What is left out is skipped without being decoded.
+    pub fn events_where<F: FnMut(ConnKey) -> bool>(&self, wanted: F) -> Events<'_, F> {
+        Events { block: self, cursor: Cursor::default(), wanted }
+    }
+
+    /// The keys and values of a NOTE or ENRICH block.
+    pub fn annotation(&self) -> Vec<(String, String)> {
+        if matches!(self.kind, BlockKind::Note | BlockKind::Enrich) { take_pairs(&self.raw) } else { Vec::new() }
+    }
+
+    /// Takes over what the header says, and reads the dictionary in `raw`. `None` if it is malformed.
+    pub(super) fn load(&mut self, kind: BlockKind, header: &Header, shift: i64) -> Option<()> {
+        self.kind = kind;
+        self.records = header.records;
+        self.first_time = MonoNanos::new(header.first_time.saturating_add_signed(shift));
+        self.last_time = MonoNanos::new(header.last_time.saturating_add_signed(shift));
+        self.loss = None;
+        self.dictionary.clear();
+        self.records_at = self.raw.len();
+        if kind.has_records() {
+            let mut bytes = &self.raw[..];
+            self.dictionary.read(&mut bytes, shift)?;
+            self.records_at = self.raw.len() - bytes.len();
+        }
+        Some(())
+    }
+
+    /// Says what is missing before the block.
+    pub(super) fn set_loss(&mut self, loss: Loss) {
+        self.loss = Some(loss);
+    }
+
+    /// Makes it a block of nothing but what is missing.
+    pub(super) fn become_loss(&mut self, loss: Loss) {
+        self.raw.clear();
+        self.dictionary.clear();
+        (self.kind, self.records, self.records_at) = (BlockKind::Loss, 0, 0);
+        (self.first_time, self.last_time) = (loss.from, loss.from);
+        self.loss = Some(loss);
+    }
+
+    /// Takes its events in, but not what is missing before the block.
+    pub(super) fn hash_into(&self, hasher: &mut ContentHasher) {
+        let (conns, procs) = self.dictionary.digests();
+        let mut cursor = Cursor { started: true, ..Cursor::at_start(self) };
+        while let Some(event) = cursor.next(self, &mut |_| true) {
+            let conn = conns.get(cursor.last_conn).copied().unwrap_or_default();
+            let process = cursor.last_process.checked_sub(1).and_then(|index| procs.get(index)).copied();
+            hasher.push(&event, conn, process.unwrap_or_default());
+        }
+    }
+}
+
+/// The events of a [`Block`].
+#[derive(Debug)]
+pub struct Events<'a, F> {
+    block: &'a Block,
+    cursor: Cursor,
+    wanted: F,
+}
+
+impl<F> Events<'_, F> {
+    /// How many records could not be read so far, although the checksum is right: the work of a faulty writer.
+    pub const fn malformed(&self) -> u64 {
+        self.cursor.malformed
+    }
+
+    /// How many records so far are of kinds that only newer versions know.
+    pub const fn unknown(&self) -> u64 {
+        self.cursor.unknown
+    }
+}
+
+impl<'a, F: FnMut(ConnKey) -> bool> Iterator for Events<'a, F> {
+    type Item = Event<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Event<'a>> {
+        self.cursor.next(self.block, &mut self.wanted)
+    }
+}
+
+/// A place in a block.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cursor {
+    started: bool,
+    /// Bytes of the block that are done.
+    at: usize,
+    /// The time of the record before.
+    time: u64,
+    /// How many processes and connections of the dictionary were handed out.
+    next_process: usize,
+    next_conn: usize,
+    /// The indices of the record that was handed out last.
+    last_conn: usize,
+    last_process: usize,
+    pub(super) malformed: u64,
+    pub(super) unknown: u64,
+}
+
+impl Cursor {
+    /// Whether anything of the block is left.
+    pub(super) fn has_next(&self, block: &Block) -> bool {
+        let at = if self.started { self.at } else { block.records_at };
+        at < block.raw.len()
+            || self.next_conn < block.dictionary.conns().len()
+            || self.next_process < block.dictionary.procs().len()
+            || !self.started && block.loss.is_some()
+    }
+
+    fn at_start(block: &Block) -> Self {
+        Self { at: block.records_at, time: block.first_time.nanos(), ..Self::default() }
+    }
+
+    /// The next event of a connection that is `wanted`, or of none.
+    #[inline]
+    pub(super) fn next<'a>(&mut self, block: &'a Block, wanted: &mut impl FnMut(ConnKey) -> bool) -> Option<Event<'a>> {
+        if !self.started {
+            *self = Self { started: true, ..Self::at_start(block) };
+            if let Some(loss) = block.loss {
+                return Some(plain(loss.from, Body::Loss(loss)));
+            }
+        }
+        loop {
+            let rest = block.raw.get(self.at..)?;
+            if rest.is_empty() {
+                let dictionary = &block.dictionary;
+                return self.entry_before(block, dictionary.conns().len(), dictionary.procs().len(), self.time, wanted);
+            }
+            let mut after = rest;
+            let record = take_record(&mut after).map(|bytes| RawRecord::parse(bytes, self.time));
+            let Some(record) = record else {
+                // The length is wrong, so nothing behind it can be found.
+                self.at = block.raw.len();
+                return Some(self.damage(rest.len()));
+            };
+            let at = block.raw.len() - after.len();
+            let Some(record) = record else {
+                self.at = at;
+                return Some(self.damage(rest.len() - after.len()));
+            };
+            let mut conn_need = 0;
+            if kind::of_connection(record.number) {
+                conn_need = record.conn.saturating_add(1);
+                if block.dictionary.conn_key(record.conn).is_some_and(|key| !wanted(key)) {
+                    (self.at, self.time) = (at, record.time);
+                    continue;
+                }
+            }
+            match record.decode(&block.dictionary) {
+                Ok(Some((event, process))) => {
+                    if conn_need > self.next_conn || process > self.next_process {
+                        let entry = self.entry_before(block, conn_need, process, record.time, wanted);
+                        if entry.is_some() {
+                            return entry;
+                        }
+                    }
+                    (self.at, self.time) = (at, record.time);
+                    (self.last_conn, self.last_process) = (record.conn, process);
+                    return Some(event);
+                }
+                Ok(None) => self.unknown += 1,
+                Err(_) => self.malformed += 1,
+            }
+            (self.at, self.time) = (at, record.time);
+        }
+    }
+
+    /// The next dictionary entry among the first `conns` connections and the first `processes` processes.
+    #[cold]
+    fn entry_before<'a>(
+        &mut self,
+        block: &'a Block,
+        conns: usize,
+        processes: usize,
+        time: u64,
+        wanted: &mut impl FnMut(ConnKey) -> bool,
+    ) -> Option<Event<'a>> {
+        let time = MonoNanos::new(time);
+        loop {
+            let conn = block.dictionary.conns().get(self.next_conn).filter(|_| self.next_conn < conns);
+            let processes = conn.map_or(processes, |conn| conn.process);
+            if self.next_process < processes {
+                let process = block.dictionary.procs().get(self.next_process)?;
+                self.next_process += 1;
+                if let Some(info) = &process.info {
+                    return Some(plain(time, Body::Process(info)));
+                }
+                continue;
+            }
+            let conn = conn?;
+            self.next_conn += 1;
+            if let Some(info) = conn.info.as_ref().filter(|info| wanted(info.key)) {
+                return Some(plain(time, Body::Connection(info)));
+            }
+        }
+    }
+
+    fn damage(&mut self, bytes: usize) -> Event<'static> {
+        self.malformed += 1;
+        let time = MonoNanos::new(self.time);
+        plain(time, Body::Loss(Loss { cause: LossCause::Corrupt, count: bytes as u64, from: time, to: time }))
+    }
+}
+
+/// An event that is no record of the tape.
+pub(super) const fn plain(time: MonoNanos, body: Body<'_>) -> Event<'_> {
+    Event { time, cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
+}

@@ -1,0 +1,30 @@
+//! The tape: events in blocks, on disk or in a pipe. `core/FORMAT.md` specifies the bytes.
+
+mod block;
+mod codec;
+mod compress;
+mod dictionary;
+mod entry;
+mod format;
+mod hash;
+mod index;
+mod input;
+mod meta;
+mod reader;
+mod record;
+mod roster;
+mod source;
+mod v1;
+mod writer;
+
+pub use block::{Block, Events};
+pub use format::{BlockKind, FormatVersion};
+pub use hash::{ContentHash, ContentHasher};
+pub use index::{CloseReason, Totals};
+pub use meta::{Meta, SetMember};
+pub use reader::{OpenError, ReadError, ReadReport, Reader};
+pub use source::{EventSource, TapeSource};
+pub use writer::{Writer, WriterOptions};
+
+#[cfg(test)]
+mod tests;
