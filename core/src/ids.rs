@@ -83,6 +83,14 @@ pub struct TraceId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId(pub [u8; 8]);
 
+impl SpanId {
+    /// The id of a child that is made of the same exchange; `purpose` tells children apart.
+    #[must_use]
+    pub fn child(self, purpose: u64) -> Self {
+        Self(mix(mix(u64::from_be_bytes(self.0)) ^ purpose).max(1).to_be_bytes())
+    }
+}
+
 macro_rules! hex_text {
     ($name:ident) => {
         impl fmt::Display for $name {

@@ -5,8 +5,11 @@
 //! repository for the map and the invariants.
 #![forbid(unsafe_code)]
 
+mod assemble;
+mod attributes;
 pub mod config;
 mod diagnostic;
+mod engine;
 mod event;
 mod exchange;
 mod facts;
@@ -14,7 +17,6 @@ mod http1;
 mod ids;
 mod limits;
 mod link;
-mod metric;
 pub mod metric;
 mod ranges;
 mod route;
@@ -24,7 +26,10 @@ pub mod tape;
 mod time;
 mod track;
 
+pub use assemble::Phases;
+pub use attributes::{Attribute, AttributeValue, Phase};
 pub use diagnostic::DiagnosticKind;
+pub use engine::{Engine, EngineOptions, Merge, Output, Part, Stage1, Stage2, Totals, Watermark};
 pub use event::{
     Body, BodyBuf, Data, DataFlags, Direction, Event, EventBuf, Ext, Loss, LossCause, Shutdown, Source, Stamp,
 };
@@ -35,11 +40,6 @@ pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
-pub use metric::{
-    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, Family, FamilyKind, Histogram, Label, Measure, MetricFeature,
-    MetricNames, MetricsConfig, Registry, Scale, Select, SelectError, SelectSection, Series, Snapshot, Value,
-    write_openmetrics,
-};
 pub use ranges::{Ranges, RangesBuf};
 pub use route::{Class, Decorator, Evidence, PatternError, RouteDecision, RouteError, RouteRule};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};

@@ -37,6 +37,16 @@ pub enum Status {
     Error,
 }
 
+impl Status {
+    /// As in `--spans json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "unset",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The service that a span belongs to: what becomes the OpenTelemetry resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {

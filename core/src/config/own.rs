@@ -145,5 +145,5 @@ limits! {
     /// Rows of the RED table.
     red_rows,
     /// Nodes of all learned route trees.
-    route_nodes,
+    route_paths,
 }

@@ -82,8 +82,8 @@ pub struct Linker {
     origin: Option<Origin>,
     several_origins: bool,
     ready: Vec<NodeId>,
-    out: Vec<Linked>,
-    diagnostics: Vec<DiagnosticKind>,
+    out: VecDeque<Linked>,
+    diagnostics: VecDeque<DiagnosticKind>,
 }
 
 impl Linker {
@@ -104,19 +104,19 @@ impl Linker {
             origin: None,
             several_origins: false,
             ready: Vec::new(),
-            out: Vec::new(),
-            diagnostics: Vec::new(),
+            out: VecDeque::new(),
+            diagnostics: VecDeque::new(),
         }
     }
 
-    /// Takes what has been settled since the last call, in the order of settling.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, Linked> {
-        self.out.drain(..)
+    /// The next exchange that has been settled, in the order of settling.
+    pub fn poll(&mut self) -> Option<Linked> {
+        self.out.pop_front()
     }
 
-    /// Takes what went wrong since the last call.
-    pub fn drain_diagnostics(&mut self) -> std::vec::Drain<'_, DiagnosticKind> {
-        self.diagnostics.drain(..)
+    /// The next of what went wrong.
+    pub fn poll_diagnostic(&mut self) -> Option<DiagnosticKind> {
+        self.diagnostics.pop_front()
     }
 
     /// A connection became known.
@@ -135,7 +135,7 @@ impl Linker {
     /// A request's head is complete.
     pub fn started(&mut self, started: &Started) {
         if self.nodes.len() >= self.limits.open_requests {
-            self.diagnostics.push(DiagnosticKind::LinkTableFull);
+            self.diagnostics.push_back(DiagnosticKind::LinkTableFull);
             return;
         }
         let client = started.role == Role::Client;
@@ -177,7 +177,7 @@ impl Linker {
         let parent = match (blocking(&started.first), requests) {
             (true, &[request]) => Parent::Tentative(request, THREAD),
             (true, &[_, _, ..]) => {
-                self.diagnostics.push(DiagnosticKind::AmbiguousLink);
+                self.diagnostics.push_back(DiagnosticKind::AmbiguousLink);
                 Parent::None
             }
             _ if self.options.mode == LinkMode::All => Parent::Waiting,
@@ -217,7 +217,7 @@ impl Linker {
                 let parent = match self.enclosing.only(process, destination, id.number) {
                     Only::One(request) => Parent::Certain(request, ONLY_ENCLOSING),
                     Only::Several => {
-                        self.diagnostics.push(DiagnosticKind::AmbiguousLink);
+                        self.diagnostics.push_back(DiagnosticKind::AmbiguousLink);
                         Parent::None
                     }
                     Only::None => Parent::None,
@@ -268,7 +268,7 @@ impl Linker {
             Some(context) => (context.trace_id, Some((context.parent_id, WIRE))),
             None => (ids.trace_id(), None),
         };
-        self.out.push(Linked { exchange, trace_id, span_id: ids.span_id(), parent });
+        self.out.push_back(Linked { exchange, trace_id, span_id: ids.span_id(), parent });
     }
 
     /// Tape time has come to `at`.
@@ -287,7 +287,7 @@ impl Linker {
         {
             self.held.pop_front();
             if self.is_held(id) {
-                self.diagnostics.push(DiagnosticKind::LinkHorizon);
+                self.diagnostics.push_back(DiagnosticKind::LinkHorizon);
                 self.force(id);
             }
         }
@@ -310,7 +310,7 @@ impl Linker {
             && let Some((_, oldest)) = self.held.pop_front()
         {
             if self.is_held(oldest) {
-                self.diagnostics.push(DiagnosticKind::SpanHeldTooLong);
+                self.diagnostics.push_back(DiagnosticKind::SpanHeldTooLong);
                 self.force(oldest);
             }
         }
@@ -345,7 +345,7 @@ impl Linker {
             Partner::None => Peer::None,
             Partner::One(client) => self.requests.get(&(client, pos)).map_or(Peer::NotYet, |&id| Peer::Found(id)),
             Partner::Ambiguous => {
-                self.diagnostics.push(DiagnosticKind::AmbiguousLink);
+                self.diagnostics.push_back(DiagnosticKind::AmbiguousLink);
                 Peer::None
             }
         }
@@ -389,7 +389,7 @@ impl Linker {
             if let Some(exchange) = node.exchange.take() {
                 self.held_count -= usize::from(std::mem::take(&mut node.held));
                 let (span_id, Settled { trace_id, parent }) = (node.ids.span_id(), settled);
-                self.out.push(Linked { exchange, trace_id, span_id, parent });
+                self.out.push_back(Linked { exchange, trace_id, span_id, parent });
             }
             self.pass_down(id, children, &mut ready);
         }

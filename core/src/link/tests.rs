@@ -122,7 +122,7 @@ impl Script {
     }
 
     fn collect(&mut self) {
-        for linked in self.linker.drain().collect::<Vec<_>>() {
+        while let Some(linked) = self.linker.poll() {
             let name = linked.exchange.request.head.target().to_owned();
             let parent = linked.parent.map_or(String::new(), |(parent, link)| {
                 let parent = parent.to_string();
@@ -137,7 +137,9 @@ impl Script {
             });
             self.out.push(format!("{trace}: {name}{parent}"));
         }
-        self.out.extend(self.linker.drain_diagnostics().map(|kind| format!("! {}", kind.name())));
+        while let Some(kind) = self.linker.poll_diagnostic() {
+            self.out.push(format!("! {}", kind.name()));
+        }
     }
 }
 

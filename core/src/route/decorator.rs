@@ -151,6 +151,12 @@ impl Decorator {
         })
     }
 
+    /// A decorator without patterns that goes by the shape of paths.
+    pub fn with_defaults(limits: &Limits) -> Self {
+        Self::new(&RoutesConfig::default(), [], Evidence::Online, limits)
+            .expect("invariant: there is no pattern to be wrong")
+    }
+
     /// The decision about one request. `target` is the request target: a path, with or without a query.
     pub fn decorate(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
         let number = self.number(service, kind);

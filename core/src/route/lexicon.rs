@@ -122,7 +122,8 @@ impl Lexicon {
 
 /// Verbs that begin the name of an action, as in `findByTags`.
 fn is_verb(piece: &str) -> bool {
-    const VERBS: &str = "add by check create delete find generate get is list remove reset search send set update validate";
+    const VERBS: &str =
+        "add by check create delete find generate get is list remove reset search send set update validate";
     VERBS.split(' ').any(|verb| verb.eq_ignore_ascii_case(piece))
 }
 

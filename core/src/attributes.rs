@@ -1,0 +1,169 @@
+//! The attributes of spans and resources, by OpenTelemetry's semantic conventions for HTTP (stable since 1.23).
+
+use std::borrow::Cow;
+
+use crate::exchange::Outcome;
+use crate::ids::SpanId;
+use crate::span::{Service, Span, SpanKind};
+use crate::time::MonoNanos;
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeValue<'a> {
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(Cow<'a, str>),
+}
+
+/// A key and its value.
+pub type Attribute<'a> = (&'static str, AttributeValue<'a>);
+
+/// One of the two children that show where a server's time went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// `in queue` or `processing`.
+    pub name: &'static str,
+    /// Its id, derived from the parent's.
+    pub span_id: SpanId,
+    /// Its start.
+    pub start: MonoNanos,
+    /// Its end.
+    pub end: MonoNanos,
+}
+
+/// The methods that semantic conventions know (RFC 9110, section 9.3, and RFC 5789); all others are `_OTHER`.
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
+impl Span {
+    /// `http.request.method`
+    pub fn method(&self) -> &str {
+        if METHODS.contains(&&*self.http.method) { &self.http.method } else { "_OTHER" }
+    }
+
+    /// The span's name: method and route, or the method alone. A method that is none of the known becomes `HTTP`.
+    pub fn name(&self) -> Cow<'_, str> {
+        let method = if self.method() == "_OTHER" { "HTTP" } else { self.method() };
+        if self.route.is_empty() { method.into() } else { format!("{method} {}", self.route).into() }
+    }
+
+    /// Nanoseconds from start to end.
+    pub const fn duration_nanos(&self) -> u64 {
+        self.end.since(self.start)
+    }
+
+    /// Whether the exchange is known in part only: kept out of the histograms.
+    pub fn incomplete(&self) -> bool {
+        self.outcome == Outcome::Incomplete
+    }
+
+    /// `error.type`: `no_response`, `cut_response`, or the status code of a failure.
+    pub fn error_type(&self) -> Option<Cow<'static, str>> {
+        use crate::span::Status;
+        match (self.outcome, self.status, self.http.status_code) {
+            (Outcome::NoResponse, ..) => Some("no_response".into()),
+            (Outcome::CutResponse, ..) => Some("cut_response".into()),
+            (_, Status::Error, Some(code)) => Some(code.to_string().into()),
+            _ => None,
+        }
+    }
+
+    /// `server.address`: the host that the request names, else the server's address.
+    pub fn server_address(&self) -> Option<Cow<'_, str>> {
+        let named = self.http.host.as_ref().map(|(name, _)| &**name).filter(|name| !name.is_empty());
+        let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
+        named.map(Cow::from).or_else(|| Some(address?.ip().to_canonical().to_string().into()))
+    }
+
+    /// `server.port`: the port that the request names, else the server's port.
+    pub fn server_port(&self) -> Option<u16> {
+        let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
+        self.http.host.as_ref().and_then(|(_, port)| *port).or_else(|| Some(address?.port()))
+    }
+
+    /// `client.address`: for servers, where the connection comes from.
+    pub fn client_address(&self) -> Option<String> {
+        let remote = self.http.remote.filter(|_| self.kind == SpanKind::Server)?;
+        Some(remote.ip().to_canonical().to_string())
+    }
+
+    /// `url.full`, for clients: without user name and password, which stay secret.
+    fn url_full(&self) -> Option<String> {
+        let host = self.server_address()?;
+        let host = if host.contains(':') { format!("[{host}]").into() } else { host };
+        let port = self.server_port().filter(|&port| port != 80).map_or(String::new(), |port| format!(":{port}"));
+        let query = self.http.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
+        Some(format!("{}://{host}{port}{}{query}", self.http.scheme, self.http.path))
+    }
+
+    /// All attributes, sorted by key.
+    pub fn attributes(&self) -> Vec<Attribute<'_>> {
+        let http = &self.http;
+        let size = |size: Option<u64>| size.map(|size| AttributeValue::Int(i64::try_from(size).unwrap_or(i64::MAX)));
+        let (server, client) = (self.kind == SpanKind::Server, self.kind == SpanKind::Client);
+        let peer = http.remote.map(|remote| (remote.ip().to_canonical().to_string(), i64::from(remote.port())));
+        let original = (self.method() == "_OTHER").then(|| text(&*http.method));
+        [
+            ("client.address", self.client_address().map(text)),
+            ("client.port", http.remote.filter(|_| server).map(|remote| AttributeValue::Int(remote.port().into()))),
+            ("error.type", self.error_type().map(text)),
+            ("http.request.body.size", size(http.request_size)),
+            ("http.request.method", Some(text(self.method()))),
+            ("http.request.method_original", original),
+            ("http.response.body.size", size(http.response_size)),
+            ("http.response.status_code", http.status_code.map(|code| AttributeValue::Int(code.into()))),
+            ("http.route", Some(&*self.route).filter(|route| !route.is_empty()).map(text)),
+            ("network.peer.address", peer.as_ref().map(|(address, _)| text(address.clone()))),
+            ("network.peer.port", peer.map(|(_, port)| AttributeValue::Int(port))),
+            ("network.protocol.version", Some(text(http.version.as_str()))),
+            ("redtape.accept_wait_ns", size(self.accept_wait_nanos)),
+            ("redtape.link", self.link.map(|link| text(link.rule.as_str()))),
+            ("redtape.link_strength", self.link.map(|link| text(link.strength.as_str()))),
+            ("redtape.truncated", http.truncated.then(|| text("true"))),
+            ("server.address", self.server_address().map(text)),
+            ("server.port", self.server_port().map(|port| AttributeValue::Int(port.into()))),
+            ("url.full", Some(()).filter(|()| client).and_then(|()| self.url_full()).map(text)),
+            ("url.path", Some(text(&*http.path)).filter(|_| server)),
+            ("url.query", http.query.as_deref().filter(|_| server).map(text)),
+            ("url.scheme", Some(text(http.scheme))),
+            ("user_agent.original", http.user_agent.as_deref().map(text)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+    }
+
+    /// The children `in queue` and `processing`, where the span has them.
+    pub fn phases(&self) -> Option<[Phase; 2]> {
+        let queue = self.queue_nanos.filter(|_| self.phases)?;
+        let read = self.start.plus(queue).min(self.end);
+        let phase = |name, purpose, start, end| Phase { name, span_id: self.span_id.child(purpose), start, end };
+        Some([phase("in queue", 1, self.start, read), phase("processing", 2, read, self.end)])
+    }
+}
+
+impl Service {
+    /// The resource's attributes, sorted by key. Arguments of the command are left out: they may hold secrets.
+    pub fn resource(&self) -> Vec<Attribute<'_>> {
+        let process = &self.process;
+        let some = |value: &'_ str| !value.is_empty();
+        let executable = process.exe.rsplit('/').next().unwrap_or_default();
+        [
+            ("process.executable.name", Some(executable).filter(|name| some(name)).map(text)),
+            ("process.executable.path", Some(&*process.exe).filter(|path| some(path)).map(text)),
+            ("process.pid", Some(AttributeValue::Int(process.tgid.0.into())).filter(|_| process.tgid.0 != 0)),
+            ("service.instance.id", Some(text(&*self.instance))),
+            ("service.name", Some(text(&*self.name))),
+            ("service.namespace", Some(&*self.namespace).filter(|name| some(name)).map(text)),
+            ("telemetry.sdk.name", Some(text("redtape"))),
+            ("telemetry.sdk.version", Some(text(env!("CARGO_PKG_VERSION")))),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+    }
+}
+
+fn text<'a>(text: impl Into<Cow<'a, str>>) -> AttributeValue<'a> {
+    AttributeValue::Text(text.into())
+}

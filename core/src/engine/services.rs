@@ -1,0 +1,88 @@
+//! Which service a process is, by the latest facts of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::config::Discovery;
+use crate::facts::ProcessInfo;
+use crate::ids::{Origin, ProcKey, Tgid};
+use crate::span::Service;
+
+/// The processes of the tape and their services.
+#[derive(Debug)]
+pub(super) struct Services {
+    discovery: Discovery,
+    hosts: FxHashMap<Origin, Box<str>>,
+    known: FxHashMap<ProcKey, Known>,
+    by_tgid: FxHashMap<(Origin, Tgid), ProcKey>,
+    /// In the order of their first sight: the oldest goes first.
+    order: VecDeque<ProcKey>,
+    limit: usize,
+    unknown: Arc<Service>,
+}
+
+#[derive(Debug)]
+struct Known {
+    info: Arc<ProcessInfo>,
+    rule: Option<usize>,
+    service: Arc<Service>,
+}
+
+impl Services {
+    pub(super) fn new(discovery: Discovery, limit: usize) -> Self {
+        Self {
+            discovery,
+            hosts: FxHashMap::default(),
+            known: FxHashMap::default(),
+            by_tgid: FxHashMap::default(),
+            order: VecDeque::new(),
+            limit: limit.max(1),
+            unknown: Arc::new(Service::new(Arc::default(), None, "unknown")),
+        }
+    }
+
+    /// The name of the host of a recording.
+    pub(super) fn host(&mut self, origin: Origin, name: &str) {
+        self.hosts.insert(origin, name.into());
+    }
+
+    /// Takes facts of a process in. Returns whether another had to be forgotten.
+    pub(super) fn process(&mut self, info: &ProcessInfo) -> bool {
+        // Dictionaries repeat themselves block by block.
+        if self.known.get(&info.key).is_some_and(|known| *known.info == *info) {
+            return false;
+        }
+        let parent = self.by_tgid.get(&(info.origin, info.parent)).and_then(|parent| self.known.get(parent)?.rule);
+        let rule = self.discovery.select_child(info, parent);
+        let info = Arc::new(info.clone());
+        let host = self.hosts.get(&info.origin).map_or("", |host| host);
+        let named = rule.and_then(|rule| self.discovery.rule(rule));
+        let service = Arc::new(Service::new(Arc::clone(&info), named, host));
+        self.by_tgid.insert((info.origin, info.tgid), info.key);
+        let key = info.key;
+        if self.known.insert(key, Known { info, rule, service }).is_none() {
+            self.order.push_back(key);
+        }
+        self.evict()
+    }
+
+    /// The service of a process.
+    pub(super) fn service(&self, process: ProcKey) -> Arc<Service> {
+        Arc::clone(self.known.get(&process).map_or(&self.unknown, |known| &known.service))
+    }
+
+    fn evict(&mut self) -> bool {
+        if self.known.len() <= self.limit {
+            return false;
+        }
+        let oldest = self.order.pop_front().and_then(|key| Some((key, self.known.remove(&key)?.info)));
+        if let Some((key, info)) = oldest
+            && self.by_tgid.get(&(info.origin, info.tgid)) == Some(&key)
+        {
+            self.by_tgid.remove(&(info.origin, info.tgid));
+        }
+        true
+    }
+}

@@ -1,0 +1,229 @@
+//! Stage 2: takes findings in their total order and does everything that looks across connections.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rustc_hash::FxHashMap;
+
+use super::run::Output;
+use super::services::Services;
+use crate::assemble::{self, Phases};
+use crate::config::Discovery;
+use crate::diagnostic::DiagnosticKind;
+use crate::event::{Body, Event, LossCause};
+use crate::exchange::{Finding, What};
+use crate::ids::{ConnKey, Origin};
+use crate::limits::Limits;
+use crate::link::{LinkOptions, Linked, Linker};
+use crate::metric::{MetricsConfig, Registry};
+use crate::route::Decorator;
+use crate::span::Span;
+use crate::time::{ClockMap, MonoNanos};
+
+/// What the engine goes by.
+#[derive(Debug)]
+pub struct EngineOptions {
+    /// How spans are linked.
+    pub links: LinkOptions,
+    /// When a span has the children `in queue` and `processing`.
+    pub phases: Phases,
+    /// Bounds of memory.
+    pub limits: Limits,
+    /// Which metrics there are.
+    pub metrics: MetricsConfig,
+    /// Gives routes.
+    pub decorator: Decorator,
+    /// Names services by the rule that chose them.
+    pub discovery: Discovery,
+    /// Nanoseconds of tape time between two [`Output::MetricsDue`]; `None` for never.
+    pub metrics_step_nanos: Option<u64>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            links: LinkOptions::default(),
+            phases: Phases::default(),
+            limits,
+            metrics: MetricsConfig::default(),
+            decorator: Decorator::with_defaults(&limits),
+            discovery: Discovery::default(),
+            metrics_step_nanos: None,
+        }
+    }
+}
+
+/// Counts of what went in and out. Spans are the ones that `ignored_patterns` leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Events, dictionary entries not counted.
+    pub events: u64,
+    /// Events that came later than the recorder's reorder window.
+    pub late: u64,
+    /// Spans.
+    pub spans: u64,
+    /// Spans of which only a part is known.
+    pub incomplete: u64,
+    /// Spans with status `error`.
+    pub errors: u64,
+    /// What was wrong, and how often.
+    pub diagnostics: BTreeMap<DiagnosticKind, u64>,
+    /// Lost records by cause; bytes, where the tape is damaged.
+    pub lost: BTreeMap<LossCause, u64>,
+    /// The time of the first event.
+    pub first: Option<MonoNanos>,
+    /// The latest time of an event.
+    pub last: MonoNanos,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Stage2 {
+    linker: Linker,
+    services: Services,
+    clocks: FxHashMap<Origin, ClockMap>,
+    decorator: Decorator,
+    registry: Registry,
+    phases: Phases,
+    step: Option<u64>,
+    due: Option<MonoNanos>,
+    totals: Totals,
+    outputs: VecDeque<Output>,
+}
+
+impl Stage2 {
+    /// Stage 2 before the first event.
+    pub fn new(options: EngineOptions) -> Self {
+        Self {
+            linker: Linker::new(options.links, &options.limits),
+            services: Services::new(options.discovery, options.limits.processes),
+            clocks: FxHashMap::default(),
+            decorator: options.decorator,
+            registry: Registry::new(&options.metrics, &options.limits),
+            phases: options.phases,
+            step: options.metrics_step_nanos,
+            due: None,
+            totals: Totals::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The name of the host that `origin` was recorded on.
+    pub fn host(&mut self, origin: Origin, name: &str) {
+        self.services.host(origin, name);
+    }
+
+    /// Takes what an event says beside connections: clocks, processes, losses, time. Must be called for every event, in
+    /// the tape's order, after the findings from before `now`.
+    pub fn fact(&mut self, event: &Event<'_>, now: MonoNanos) {
+        match event.body {
+            Body::Clock { origin, anchor } => self.clocks.entry(origin).or_default().add(&anchor),
+            Body::Process(info) if self.services.process(info) => {
+                self.diagnostic(DiagnosticKind::ProcessEvicted, None, now);
+            }
+            Body::Loss(loss) => {
+                *self.totals.lost.entry(loss.cause).or_default() += loss.count;
+                self.registry.lost(loss.cause, loss.count);
+            }
+            Body::Tick => self.advance(now),
+            _ => {}
+        }
+        if !matches!(event.body, Body::Connection(_) | Body::Process(_)) {
+            self.count(event, now);
+        }
+    }
+
+    fn count(&mut self, event: &Event<'_>, now: MonoNanos) {
+        self.totals.events += 1;
+        self.totals.first.get_or_insert(now);
+        self.totals.last = now;
+        if event.late {
+            self.totals.late += 1;
+        }
+        let Some(step) = self.step else { return };
+        let due = *self.due.get_or_insert(now.plus(step));
+        if now >= due {
+            self.advance(now);
+            self.outputs.push_back(Output::MetricsDue(due));
+            let steps = now.since(due) / step.max(1) + 1;
+            self.due = Some(due.plus(steps.saturating_mul(step)));
+        }
+    }
+
+    /// Takes the next finding in the total order.
+    pub fn take(&mut self, finding: Finding) {
+        let Finding { at, conn, what, .. } = finding;
+        match what {
+            What::Opened(info) => self.linker.opened(&info),
+            What::Started(started) => self.linker.started(&started),
+            What::Ended(exchange) => self.linker.ended(exchange, at),
+            What::Diagnostic(kind, _) => self.diagnostic(kind, Some(conn), at),
+            What::Closed => self.linker.closed(conn, at),
+        }
+        self.advance(at);
+    }
+
+    /// The tape is over.
+    pub fn finish(&mut self) {
+        self.linker.finish();
+        self.collect(self.totals.last);
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The metrics so far.
+    pub const fn metrics(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Counts of what went in and out.
+    pub const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    fn advance(&mut self, at: MonoNanos) {
+        self.linker.advance(at);
+        self.collect(at);
+    }
+
+    fn collect(&mut self, at: MonoNanos) {
+        while let Some(linked) = self.linker.poll() {
+            self.emit(linked);
+        }
+        while let Some(kind) = self.linker.poll_diagnostic() {
+            self.diagnostic(kind, None, at);
+        }
+    }
+
+    fn emit(&mut self, linked: Linked) {
+        let service = self.services.service(linked.exchange.process);
+        let clock = self.clocks.get(&linked.exchange.conn.origin).copied().unwrap_or_default();
+        let mut span = assemble::span(linked, service, &clock, self.phases);
+        let decision = self.decorator.decorate(&span.service.name, span.kind, &span.http.method, &span.http.path);
+        span.route = decision.route;
+        span.ignored = decision.ignored;
+        self.count_span(&span);
+        self.registry.observe(&span);
+        if !span.ignored.traces {
+            self.outputs.push_back(Output::Span(Box::new(span)));
+        }
+    }
+
+    fn count_span(&mut self, span: &Span) {
+        if span.ignored.traces {
+            return;
+        }
+        self.totals.spans += 1;
+        self.totals.incomplete += u64::from(span.incomplete());
+        self.totals.errors += u64::from(span.status == crate::span::Status::Error);
+    }
+
+    fn diagnostic(&mut self, kind: DiagnosticKind, conn: Option<ConnKey>, at: MonoNanos) {
+        *self.totals.diagnostics.entry(kind).or_default() += 1;
+        self.registry.diagnostic(kind, 1);
+        self.outputs.push_back(Output::Diagnostic { kind, conn, at });
+    }
+}
