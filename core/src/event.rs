@@ -119,6 +119,11 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
+    /// Whether it is a dictionary entry, which repeats what is known, and not something that happened.
+    pub const fn is_entry(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Process(_))
+    }
+
     /// The connection that it is about, if any.
     pub fn conn(&self) -> Option<ConnKey> {
         match self {

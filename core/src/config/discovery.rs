@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
+use super::routes::ServiceRoutes;
 
 /// The keys beside `discovery` that choose processes, and their like on the command line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,21 +108,11 @@ pub struct EntryConfig<P> {
     /// Which signals to export of the service: `metrics`, `traces`; an empty list means none.
     pub exports: Option<Vec<String>>,
     /// Routes of this service alone.
-    pub routes: Option<EntryRoutes>,
+    pub routes: Option<ServiceRoutes>,
     /// Known, without effect.
     pub sampler: Option<IgnoredAny>,
     /// Known, without effect.
     pub metrics: Option<IgnoredAny>,
-}
-
-/// Route patterns of one service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EntryRoutes {
-    /// For requests that the service receives.
-    pub incoming: Vec<String>,
-    /// For requests that the service sends.
-    pub outgoing: Vec<String>,
 }
 
 impl DiscoveryConfig {

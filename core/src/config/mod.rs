@@ -15,7 +15,7 @@ mod section;
 mod select;
 mod tree;
 
-pub use discovery::{DiscoveryConfig, EntryConfig, EntryRoutes, Targets};
+pub use discovery::{DiscoveryConfig, EntryConfig, Targets};
 pub use export::{
     Buckets, ExemplarFilter, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
     PrometheusExport, Protocol, Sampler,

@@ -134,6 +134,8 @@ limits! {
     reorder_pieces,
     /// Arrivals of one connection.
     arrivals,
+    /// Requests under way that are to be linked.
+    open_requests,
     /// Spans that wait for their links.
     held_spans,
     /// Connections whose ends are to be joined.
@@ -144,6 +146,6 @@ limits! {
     series_per_metric,
     /// Rows of the RED table.
     red_rows,
-    /// Nodes of all learned route trees.
+    /// Distinct paths that routes are learned from.
     route_paths,
 }

@@ -2,9 +2,10 @@
 
 use crate::facts::ProcessInfo;
 
-use super::discovery::{DiscoveryConfig, EntryConfig, EntryRoutes, Targets};
+use super::discovery::{DiscoveryConfig, EntryConfig, Targets};
 use super::pattern::{Pattern, RegexPattern};
 use super::ports::PortList;
+use super::routes::ServiceRoutes;
 
 /// The rules of a configuration, ready to be matched.
 ///
@@ -27,7 +28,7 @@ pub struct Rule {
     /// The service's namespace.
     pub namespace: Option<String>,
     /// Route patterns of the service alone.
-    pub routes: Option<EntryRoutes>,
+    pub routes: Option<ServiceRoutes>,
     /// Which signals to export of it; all if not given.
     pub exports: Option<Vec<String>>,
     ports: Option<PortList>,

@@ -72,7 +72,12 @@ impl Engine {
         if now > before {
             self.merge.before(now).for_each(|finding| self.stage2.take(finding));
         }
-        self.stage2.fact(event, now);
+        if !event.body.is_entry() {
+            self.stage2.count(1, event.late.into(), now, now);
+        }
+        if event.body.conn().is_none() {
+            self.stage2.fact(event, now);
+        }
         self.stage1.push(event, now, self.merge.pending());
     }
 

@@ -113,9 +113,10 @@ impl Stage2 {
         self.services.host(origin, name);
     }
 
-    /// Takes what an event says beside connections: clocks, processes, losses, time. Must be called for every event, in
-    /// the tape's order, after the findings from before `now`.
+    /// Takes a fact that is not about a connection: a clock, a process, a loss, time itself. Facts come in the tape's
+    /// order, each after the findings from before `now`, where the tape is then.
     pub fn fact(&mut self, event: &Event<'_>, now: MonoNanos) {
+        self.pass(now);
         match event.body {
             Body::Clock { origin, anchor } => self.clocks.entry(origin).or_default().add(&anchor),
             Body::Process(info) if self.services.process(info) => {
@@ -128,22 +129,21 @@ impl Stage2 {
             Body::Tick => self.advance(now),
             _ => {}
         }
-        if !matches!(event.body, Body::Connection(_) | Body::Process(_)) {
-            self.count(event, now);
-        }
     }
 
-    fn count(&mut self, event: &Event<'_>, now: MonoNanos) {
-        self.totals.events += 1;
-        self.totals.first.get_or_insert(now);
-        self.totals.last = now;
-        if event.late {
-            self.totals.late += 1;
-        }
+    /// Counts events that went by, the first at `first`, the tape being at `now` after them.
+    pub fn count(&mut self, events: u64, late: u64, first: MonoNanos, now: MonoNanos) {
+        self.totals.events += events;
+        self.totals.late += late;
+        self.totals.first.get_or_insert(first);
+        self.totals.last = self.totals.last.max(now);
+    }
+
+    /// Tape time has come to `now`: says so where a step of the metrics is over.
+    fn pass(&mut self, now: MonoNanos) {
         let Some(step) = self.step else { return };
         let due = *self.due.get_or_insert(now.plus(step));
         if now >= due {
-            self.advance(now);
             self.outputs.push_back(Output::MetricsDue(due));
             let steps = now.since(due) / step.max(1) + 1;
             self.due = Some(due.plus(steps.saturating_mul(step)));
@@ -153,6 +153,7 @@ impl Stage2 {
     /// Takes the next finding in the total order.
     pub fn take(&mut self, finding: Finding) {
         let Finding { at, conn, what, .. } = finding;
+        self.pass(at);
         match what {
             What::Opened(info) => self.linker.opened(&info),
             What::Started(started) => self.linker.started(&started),
