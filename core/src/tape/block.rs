@@ -14,10 +14,10 @@ use crate::time::MonoNanos;
 #[derive(Debug, Default)]
 pub struct Block {
     kind: BlockKind,
+    header: Option<Header>,
     pub(super) raw: Vec<u8>,
     /// Where the records begin in `raw`.
     records_at: usize,
-    records: u32,
     dictionary: Dictionary,
     first_time: MonoNanos,
     last_time: MonoNanos,
@@ -42,8 +42,8 @@ impl Block {
     }
 
     /// How many records it has. [`Block::events`] also gives dictionary entries and what is missing before the block.
-    pub const fn records(&self) -> u32 {
-        self.records
+    pub fn records(&self) -> u32 {
+        self.header.map_or(0, |header| header.records)
     }
 
     /// The events, in the order they were written in.
@@ -69,7 +69,7 @@ impl Block {
     /// Takes over what the header says, and reads the dictionary in `raw`. `None` if it is malformed.
     pub(super) fn load(&mut self, kind: BlockKind, header: &Header, shift: i64) -> Option<()> {
         self.kind = kind;
-        self.records = header.records;
+        self.header = Some(*header);
         self.first_time = MonoNanos::new(header.first_time.saturating_add_signed(shift));
         self.last_time = MonoNanos::new(header.last_time.saturating_add_signed(shift));
         self.loss = None;
@@ -83,6 +83,19 @@ impl Block {
         Some(())
     }
 
+    /// Adds `shift` to all times of a block that was read without.
+    pub(super) fn shift_times(&mut self, shift: i64) {
+        let loss = self.loss.map(|Loss { from, to, cause, count }| {
+            let [from, to] = [from, to].map(|time| MonoNanos::new(time.nanos().saturating_add_signed(shift)));
+            Loss { from, to, cause, count }
+        });
+        match self.header {
+            Some(header) => self.load(self.kind, &header, shift).expect("invariant: the dictionary was read before"),
+            None => self.first_time = loss.map_or(self.first_time, |loss| loss.from),
+        }
+        self.loss = loss;
+    }
+
     /// Says what is missing before the block.
     pub(super) fn set_loss(&mut self, loss: Loss) {
         self.loss = Some(loss);
@@ -92,7 +105,7 @@ impl Block {
     pub(super) fn become_loss(&mut self, loss: Loss) {
         self.raw.clear();
         self.dictionary.clear();
-        (self.kind, self.records, self.records_at) = (BlockKind::Loss, 0, 0);
+        (self.kind, self.header, self.records_at) = (BlockKind::Loss, None, 0);
         (self.first_time, self.last_time) = (loss.from, loss.from);
         self.loss = Some(loss);
     }
@@ -164,6 +177,18 @@ impl Cursor {
             || self.next_conn < block.dictionary.conns().len()
             || self.next_process < block.dictionary.procs().len()
             || !self.started && block.loss.is_some()
+    }
+
+    /// The time of the next event.
+    pub(super) fn peek_time(&self, block: &Block) -> MonoNanos {
+        let (at, previous) = match (self.started, block.loss) {
+            (true, _) => (self.at, self.time),
+            (false, Some(loss)) => return loss.from,
+            (false, None) => (block.records_at, block.first_time.nanos()),
+        };
+        let mut rest = block.raw.get(at..).unwrap_or_default();
+        let record = take_record(&mut rest).and_then(|bytes| RawRecord::parse(bytes, previous));
+        MonoNanos::new(record.map_or(previous, |record| record.time))
     }
 
     fn at_start(block: &Block) -> Self {

@@ -114,6 +114,8 @@ pub struct Reader<R> {
     last_time: Option<u64>,
     /// What is added to all times.
     shift: i64,
+    /// Files of the set are missing before this one; the last one before them ended then.
+    missing_before: Option<u64>,
     done: bool,
 }
 
@@ -159,6 +161,7 @@ impl<R: Read> Reader<R> {
             next_seq: 0,
             last_time: None,
             shift: 0,
+            missing_before: None,
             done: false,
         };
         // A damaged META costs its facts, not the tape: the block is then met again, as damage, by the first read.
@@ -193,6 +196,11 @@ impl<R: Read> Reader<R> {
         self.shift = nanos;
     }
 
+    /// Tells of files that are missing between the one that ended at `last_time` and this one.
+    pub(super) const fn after_missing_file(&mut self, last_time: MonoNanos) {
+        self.missing_before = Some(last_time.nanos());
+    }
+
     /// Reads the next block into `block`, whose buffers are used again. `false` at the end.
     ///
     /// Where something is missing, the block that follows begins with a [`Loss`]; where the tape ends too early, its
@@ -204,7 +212,8 @@ impl<R: Read> Reader<R> {
         if self.done {
             return Ok(false);
         }
-        let mut hole = Hole::default();
+        let mut hole = Hole { open: self.missing_before.is_some(), bytes: 0 };
+        self.last_time = self.last_time.max(self.missing_before.take());
         loop {
             let header = match self.find().map_err(|source| self.io_error(source))? {
                 Found::Block(header) => header,

@@ -5,6 +5,7 @@ use std::io::Read;
 use super::block::{Block, Cursor, plain};
 use super::reader::{ReadError, Reader};
 use crate::event::{Body, Event};
+use crate::time::{ClockAnchor, MonoNanos};
 
 /// A source of events in order of time.
 pub trait EventSource {
@@ -37,6 +38,29 @@ impl<R: Read> TapeSource<R> {
     /// How many records could not be read, although their checksums are right.
     pub const fn malformed(&self) -> u64 {
         self.malformed + self.cursor.malformed
+    }
+
+    /// The time of the next event; `None` at the end.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn peek_time(&mut self) -> Result<Option<MonoNanos>, ReadError> {
+        Ok(if self.advance()? { Some(self.cursor.peek_time(&self.block)) } else { None })
+    }
+
+    /// The first reading of the clocks, if the tape begins with it, as recorded tapes do.
+    pub(super) fn first_anchor(&mut self) -> Result<Option<ClockAnchor>, ReadError> {
+        self.advance()?;
+        Ok(self.block.events().find_map(|event| match event.body {
+            Body::Clock { anchor, .. } => Some(anchor),
+            _ => None,
+        }))
+    }
+
+    /// Adds `nanos` to all times. Nothing may have been taken yet.
+    pub(super) fn shift_times(&mut self, nanos: i64) {
+        self.reader.shift_times(nanos);
+        self.block.shift_times(nanos);
     }
 
     /// Reads blocks until there is one with an event at the cursor. `false` at the end.

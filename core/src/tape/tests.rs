@@ -1,11 +1,17 @@
 //! Round trips, prefixes and damage, on streams of arbitrary events.
 
 mod arbitrary;
+mod damage;
+mod sets;
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use self::arbitrary::{Script, events, read, script, write};
 use super::{Block, CloseReason, ContentHash, ContentHasher, Reader, WriterOptions};
+use crate::event::{Body, BodyBuf, EventBuf};
+use crate::facts::{ConnInfo, ProcessInfo};
 
 #[test]
 fn an_empty_tape_has_no_events() {
@@ -16,7 +22,67 @@ fn an_empty_tape_has_no_events() {
     assert_eq!(report.totals.unwrap().reason, CloseReason::Done);
 }
 
+/// What the events of a stream are said to be about, at the moment of each event.
+fn known_at_events(stream: &[EventBuf]) -> Vec<(Option<ConnInfo>, Option<ProcessInfo>)> {
+    let (mut conns, mut procs) = (BTreeMap::new(), BTreeMap::new());
+    let mut known = Vec::new();
+    for event in stream {
+        match &event.body {
+            BodyBuf::Connection(info) => drop(conns.insert(info.key, (**info).clone())),
+            BodyBuf::Process(info) => drop(procs.insert(info.key, (**info).clone())),
+            _ => {
+                let body = event.as_event().body;
+                let process = super::record::process(&body);
+                known.push((
+                    body.conn().and_then(|key| conns.get(&key).cloned()),
+                    process.and_then(|key| procs.get(&key).cloned()),
+                ));
+            }
+        }
+    }
+    known
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_event_comes_with_what_was_known_then(script in script(60), small_blocks: bool) {
+        // What has ended is forgotten some time later, which is another test's business.
+        let mut script = script;
+        let ends = |event: &EventBuf| matches!(event.body, BodyBuf::Plain(Body::Close { .. } | Body::Exit { .. }));
+        script.events.retain(|event| !ends(event));
+        let block_bytes = if small_blocks { 200 } else { 256 << 10 };
+        let (read, _) = read(&write(&script, &WriterOptions { block_bytes, ..WriterOptions::PIPE }));
+        prop_assert_eq!(known_at_events(&read), known_at_events(&script.events));
+    }
+
+    #[test]
+    fn workers_together_see_every_event_once(script in script(60), workers in 1..4u64) {
+        let bytes = write(&script, &WriterOptions::FILE);
+        let (mut reader, mut block) = (Reader::open(&bytes[..]).unwrap(), Block::default());
+        while reader.read_block(&mut block).unwrap() {
+            let all = events(&block.events().map(EventBuf::from).collect::<Vec<_>>());
+            let mut of_connections = Vec::new();
+            for worker in 0..workers {
+                let part: Vec<EventBuf> =
+                    block.events_where(|key| key.get() % workers == worker).map(EventBuf::from).collect();
+                let (mine, common): (Vec<_>, Vec<_>) =
+                    events(&part).into_iter().partition(|event| event.as_event().body.conn().is_some());
+                let mut expected = all.clone();
+                expected.retain(|event| event.as_event().body.conn().is_none());
+                prop_assert_eq!(common, expected);
+                of_connections.extend(mine);
+            }
+            let mut expected = all;
+            expected.retain(|event| event.as_event().body.conn().is_some());
+            let order = |event: &EventBuf| format!("{event:?}");
+            expected.sort_by_key(order);
+            of_connections.sort_by_key(order);
+            prop_assert_eq!(of_connections, expected);
+        }
+    }
+
     #[test]
     fn what_was_written_is_read(script in script(60), small_blocks: bool, compress: bool) {
         let block_bytes = if small_blocks { 200 } else { 256 << 10 };

@@ -237,7 +237,7 @@ impl<W: Write> Writer<W> {
         self.annotate(BlockKind::Enrich, time, facts)
     }
 
-    fn annotate(&mut self, kind: BlockKind, time: MonoNanos, pairs: &[(String, String)]) -> io::Result<()> {
+    pub(super) fn annotate(&mut self, kind: BlockKind, time: MonoNanos, pairs: &[(String, String)]) -> io::Result<()> {
         self.check()?;
         let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
         if bytes > MAX_RECORD {
@@ -271,7 +271,12 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// What the output reports.
-    pub fn finish(mut self, reason: CloseReason) -> io::Result<(Totals, W)> {
+    pub fn finish(self, reason: CloseReason) -> io::Result<(Totals, W)> {
+        self.close(reason).map(|(totals, out, _)| (totals, out))
+    }
+
+    /// As [`Writer::finish`]; what is known of connections and processes is for the next file of the set.
+    pub(super) fn close(mut self, reason: CloseReason) -> io::Result<(Totals, W, Roster)> {
         self.check()?;
         self.close_block()?;
         self.totals.reason = reason;
@@ -281,7 +286,7 @@ impl<W: Write> Writer<W> {
         self.write_block(BlockKind::Index, MonoNanos::ZERO, MonoNanos::ZERO, 0)?;
         self.raw.extend_from_slice(&self.totals.to_bytes());
         self.write_block(BlockKind::End, MonoNanos::ZERO, MonoNanos::ZERO, 0)?;
-        Ok((self.totals, self.out))
+        Ok((self.totals, self.out, self.roster))
     }
 
     /// Bytes written so far.
@@ -292,6 +297,11 @@ impl<W: Write> Writer<W> {
     /// Connections and processes that were forgotten because there were too many.
     pub const fn forgotten(&self) -> u64 {
         self.roster.forgotten()
+    }
+
+    /// Goes on with what the file before knew of connections and processes.
+    pub(super) fn inherit(&mut self, roster: Roster) {
+        self.roster = roster;
     }
 
     fn check(&self) -> io::Result<()> {

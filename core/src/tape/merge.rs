@@ -1,0 +1,155 @@
+//! Several tapes at once: rotated sets file by file, tapes of several recordings merged by time.
+
+use std::collections::VecDeque;
+use std::io::Read;
+
+use super::reader::{ReadError, Reader};
+use super::source::{EventSource, TapeSource};
+use crate::event::Event;
+use crate::time::{ClockAnchor, MonoNanos};
+
+/// Files that are missing in the middle of a rotated set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetGap {
+    /// The set.
+    pub set: [u8; 16],
+    /// The first missing number.
+    pub from: u32,
+    /// The last missing number.
+    pub to: u32,
+}
+
+/// The events of several tapes in order of time.
+///
+/// Tapes of one rotated set are read one after the other, in the order of their numbers. The times of tapes of other
+/// hosts, or of other boots of a host, are shifted to the clock of the first tape by the wall clocks of both.
+pub struct Merge<R> {
+    chains: Vec<Chain<R>>,
+    gaps: Vec<SetGap>,
+}
+
+/// Tapes that are read one after the other.
+struct Chain<R> {
+    current: TapeSource<R>,
+    /// The other files of the set; whether files are missing before each.
+    later: VecDeque<(Reader<R>, bool)>,
+    /// The time of the next event; `None` at the end.
+    next_time: Option<MonoNanos>,
+    last_time: MonoNanos,
+    shift: i64,
+}
+
+impl<R: Read> Merge<R> {
+    /// The events of tapes that were just opened.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn new(tapes: impl IntoIterator<Item = Reader<R>>) -> Result<Self, ReadError> {
+        let mut merge = Self { chains: Vec::new(), gaps: Vec::new() };
+        let mut sets: Vec<Vec<Reader<R>>> = Vec::new();
+        for tape in tapes {
+            let set = |tape: &Reader<R>| tape.meta().set.map(|member| member.set);
+            match sets.iter_mut().find(|tapes| set(&tape).is_some() && set(&tapes[0]) == set(&tape)) {
+                Some(tapes) => tapes.push(tape),
+                None => sets.push(vec![tape]),
+            }
+        }
+        let mut clock: Option<Clock> = None;
+        for mut files in sets {
+            files.sort_by_key(number);
+            let mut files: VecDeque<_> = merge.with_gaps(files).into();
+            let Some((first, _)) = files.pop_front() else { continue };
+            let boot_id = first.meta().boot_id.clone();
+            let mut current = TapeSource::new(first);
+            let anchor = current.first_anchor()?;
+            let shift = clock.get_or_insert(Clock { boot_id: boot_id.clone(), anchor }).shift(&boot_id, anchor);
+            current.shift_times(shift);
+            let next_time = current.peek_time()?;
+            merge.chains.push(Chain { current, later: files, next_time, last_time: MonoNanos::ZERO, shift });
+        }
+        Ok(merge)
+    }
+
+    /// Files that are missing in the middle of rotated sets. Where they would be, there is a [`crate::Loss`].
+    pub fn gaps(&self) -> &[SetGap] {
+        &self.gaps
+    }
+
+    /// Notes the gaps between the files of a set.
+    fn with_gaps(&mut self, files: Vec<Reader<R>>) -> Vec<(Reader<R>, bool)> {
+        let mut expected = None;
+        let mut found = Vec::new();
+        for file in files {
+            let number = number(&file);
+            let gap = expected.filter(|&expected| number > expected);
+            if let (Some(from), Some(member)) = (gap, file.meta().set) {
+                self.gaps.push(SetGap { set: member.set, from, to: number - 1 });
+            }
+            expected = Some(number.saturating_add(1));
+            found.push((file, gap.is_some()));
+        }
+        found
+    }
+}
+
+impl<R: Read> EventSource for Merge<R> {
+    fn next_event(&mut self) -> Result<Option<Event<'_>>, ReadError> {
+        for chain in &mut self.chains {
+            chain.settle()?;
+        }
+        let next = self.chains.iter_mut().filter(|chain| chain.next_time.is_some());
+        match next.min_by_key(|chain| chain.next_time) {
+            Some(chain) => chain.take(),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<R: Read> Chain<R> {
+    /// Finds out the time of the next event, if that is not known.
+    fn settle(&mut self) -> Result<(), ReadError> {
+        if self.next_time.is_some() {
+            return Ok(());
+        }
+        self.next_time = self.current.peek_time()?;
+        while self.next_time.is_none()
+            && let Some((mut next, gap)) = self.later.pop_front()
+        {
+            if gap {
+                let last_time = self.last_time.nanos().saturating_add_signed(self.shift.saturating_neg());
+                next.after_missing_file(MonoNanos::new(last_time));
+            }
+            next.shift_times(self.shift);
+            self.current = TapeSource::new(next);
+            self.next_time = self.current.peek_time()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Option<Event<'_>>, ReadError> {
+        self.last_time = self.last_time.max(self.next_time.take().unwrap_or_default());
+        self.current.next_event()
+    }
+}
+
+fn number<R: Read>(tape: &Reader<R>) -> u32 {
+    tape.meta().set.map_or(0, |member| member.number)
+}
+
+/// The clock that events are put on.
+struct Clock {
+    boot_id: String,
+    anchor: Option<ClockAnchor>,
+}
+
+impl Clock {
+    /// What must be added to the times of a tape. 0 where the clock is the same, or cannot be compared.
+    fn shift(&self, boot_id: &str, anchor: Option<ClockAnchor>) -> i64 {
+        let (Some(base), Some(other)) = (self.anchor, anchor) else { return 0 };
+        if boot_id == self.boot_id && !boot_id.is_empty() {
+            return 0;
+        }
+        let offset = |anchor: ClockAnchor| i128::from(anchor.wall.unix_nanos()) - i128::from(anchor.mono.nanos());
+        i64::try_from(offset(other) - offset(base)).unwrap_or_default()
+    }
+}
