@@ -55,6 +55,15 @@ impl Chunked {
         }
     }
 
+    /// How many bytes follow at least: the data of the current chunk and the last chunk, or what is left of it.
+    pub(super) const fn min_rest(&self) -> u64 {
+        match self.phase {
+            Phase::Data(left) => left.saturating_add(7),
+            Phase::Size(..) | Phase::Extension(_) | Phase::DataEnd => 5,
+            Phase::Trailer | Phase::TrailerCr | Phase::TrailerLine => 1,
+        }
+    }
+
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Step {
         let mut at = 0;

@@ -58,17 +58,20 @@ pub(super) struct Head<'a> {
     pub(super) fields: Fields<'a>,
     /// The bytes up to and with the empty line; `None` if that is not there.
     pub(super) len: Option<usize>,
+    /// Reading stopped, because there were too many lines.
+    pub(super) too_many_lines: bool,
 }
 
 impl<'a> Head<'a> {
-    /// Reads the head that begins with the first of `bytes`. Fails with the kind of trouble; `Ok(None)` if the start line is not complete.
+    /// Reads the head that begins with the first of `bytes`. `None` if its start line is not complete; fails with the
+    /// kind of trouble.
     pub(super) fn read(bytes: &'a [u8], max_lines: usize) -> Result<Option<Self>, DiagnosticKind> {
         let mut lines = Lines { bytes, at: 0 };
         let Some(first) = lines.next_line()? else { return Ok(None) };
         let start = StartLine::read(first).ok_or(DiagnosticKind::MalformedHead)?;
         let mut fields = Fields::default();
         let mut last = Field::None;
-        let mut count = 0;
+        let mut room = max_lines;
         let len = loop {
             match lines.next_line() {
                 Err(fault) => {
@@ -77,14 +80,14 @@ impl<'a> Head<'a> {
                 }
                 Ok(None) => break None,
                 Ok(Some([])) => break Some(lines.at),
+                Ok(Some(_)) if room == 0 => {
+                    return Ok(Some(Self { start, fields, len: None, too_many_lines: true }));
+                }
                 Ok(Some(line)) => last = fields.take(line, last),
             }
-            count += 1;
-            if count > max_lines {
-                return Err(DiagnosticKind::HeadTooLong);
-            }
+            room -= 1;
         };
-        Ok(Some(Self { start, fields, len }))
+        Ok(Some(Self { start, fields, len, too_many_lines: false }))
     }
 
     /// How the end of the message's body is found; `bodiless` says that there is none whatever the fields say.

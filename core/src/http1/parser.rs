@@ -29,8 +29,10 @@ pub(crate) struct Http1 {
     request: State,
     response: State,
     exchanges: Exchanges,
-    /// A request has begun since the last byte of a response.
+    /// A request has begun, with a call of its own, since the last byte of a response.
     turned: bool,
+    /// The client has sent a request before it had the response to the one before.
+    pipelines: bool,
     /// A response without a request has proven that the lost bytes of the request stream end at a boundary.
     proven: bool,
     /// A head was read: this is HTTP indeed.
@@ -62,6 +64,9 @@ enum State {
     Off,
 }
 
+/// The shortest request there is: `A / HTTP/1.1` and two line feeds.
+const MIN_REQUEST_BYTES: u64 = 14;
+
 /// The first pieces of a head.
 #[derive(Debug)]
 struct Partial {
@@ -88,6 +93,14 @@ impl Begin {
 }
 
 impl Http1 {
+    /// The side whose messages begin like `bytes`, if that is a whole start line.
+    pub(crate) fn side_of(bytes: &[u8]) -> Option<Side> {
+        match Head::read(bytes, 0).ok()??.start {
+            StartLine::Request { .. } => Some(Side::Request),
+            StartLine::Status { .. } => Some(Side::Response),
+        }
+    }
+
     /// At the beginning of both streams, or `attached` somewhere in the middle.
     pub(crate) fn new(attached: bool) -> Self {
         let begin = || if attached { State::Seek } else { State::Start };
@@ -96,6 +109,7 @@ impl Http1 {
             response: begin(),
             exchanges: Exchanges::default(),
             turned: false,
+            pipelines: false,
             proven: false,
             confirmed: false,
             moved: MonoNanos::ZERO,
@@ -238,16 +252,17 @@ impl Http1 {
             return blank;
         }
         if side == Side::Request {
-            self.turn(call.stamp.exit);
+            self.turn(chunk.pos - blank as u64 == call.start, call.stamp.exit);
         }
         let (pos, stamp) = (chunk.pos, call.stamp);
         let begin = Begin { pos, stamp, process: call.process, arrival: call.arrival(pos), doubtful };
-        match Head::read(chunk.bytes, call.limits.head_lines) {
+        let window = chunk.bytes.get(..call.limits.head_bytes).unwrap_or(chunk.bytes);
+        match Head::read(window, call.limits.head_lines) {
             Ok(Some(head)) if let Some(len) = head.len => {
                 self.take_head(side, &head, &begin, call);
                 blank + len
             }
-            Ok(Some(head)) if head.fields.fault.is_some() => {
+            Ok(Some(head)) if head.fields.fault.is_some() || head.too_many_lines => {
                 self.take_head(side, &head, &begin, call);
                 blank + chunk.bytes.len()
             }
@@ -300,6 +315,9 @@ impl Http1 {
 
     /// A head was read: as a whole, or as much of it as was captured.
     fn take_head(&mut self, side: Side, head: &Head<'_>, begin: &Begin, call: &Call<'_>) {
+        if head.too_many_lines {
+            self.trouble(DiagnosticKind::HeadTooLong, begin.pos);
+        }
         match (side, head.start) {
             (Side::Request, StartLine::Request { .. }) => self.take_request(head, begin, call),
             (Side::Response, StartLine::Status { status, .. }) => self.take_response(head, status, begin, call),
@@ -359,7 +377,6 @@ impl Http1 {
 
     fn take_response(&mut self, head: &Head<'_>, status: u16, begin: &Begin, call: &Call<'_>) {
         self.confirmed = true;
-        self.turned = false;
         if self.exchanges.is_doubtful() {
             // Had there been a response to the lost request in between, its bytes would be missing here. They are not:
             // this answers the lost request, and what looked like the next one was a part of it.
@@ -370,6 +387,9 @@ impl Http1 {
             self.response = State::Start;
             return;
         }
+        let waiting = self.exchanges.waiting();
+        self.pipelines |= waiting > 1;
+        self.turned = false;
         let Some(exchange) = self.exchanges.responding() else {
             self.trouble(DiagnosticKind::ResponseWithoutRequest, begin.pos);
             self.proven = true;
@@ -380,7 +400,7 @@ impl Http1 {
         let tunnel = status == 101 || method == "CONNECT" && (200..300).contains(&status);
         let framing = head.framing(tunnel || method == "HEAD" || matches!(status, 204 | 304));
         exchange.response = Some(Response { message: begin.message(call.stamp), status });
-        if self.exchanges.waiting() == 1 && matches!(self.request, State::Open { .. } | State::Seek) {
+        if waiting == 1 && matches!(self.request, State::Open { .. } | State::Seek) {
             // An unreadable request is complete when its response begins.
             self.exchanges.end_request(None);
             self.request = State::Seek;
@@ -423,8 +443,9 @@ impl Http1 {
 /// Holes.
 impl Http1 {
     /// A request begins: a response of unknown end is over, as the client would have waited for it.
-    fn turn(&mut self, at: MonoNanos) {
-        self.turned = true;
+    fn turn(&mut self, with_call: bool, at: MonoNanos) {
+        self.turned |= with_call;
+        self.pipelines |= !with_call;
         if matches!(self.response, State::Open { .. }) {
             if self.exchanges.has_response() {
                 self.exchanges.end_response(Outcome::Complete, at);
@@ -437,11 +458,7 @@ impl Http1 {
     /// Looks whether a call begins with a message head.
     fn seek(&mut self, side: Side, chunk: Chunk<'_>, call: &Call<'_>) -> usize {
         let all = chunk.bytes.len();
-        let starts = match Head::read(chunk.bytes, call.limits.head_lines) {
-            Ok(Some(head)) => matches!(head.start, StartLine::Request { .. }) == (side == Side::Request),
-            _ => false,
-        };
-        let found = chunk.pos == call.start && starts;
+        let found = chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(side);
         let waiting = self.exchanges.waiting();
         match side {
             Side::Request if found && (waiting == 0 || matches!(self.response, State::Open { .. })) => {
@@ -469,7 +486,7 @@ impl Http1 {
                 let State::Head(partial) = std::mem::replace(self.state(side), State::Start) else { return };
                 return self.finish_head(side, &partial, call);
             }
-            State::Start => return self.lose(side, call.stamp.exit),
+            State::Start => return self.lose(side, count, call.stamp.exit),
             State::Seek | State::Off => return,
             State::Open { .. } => count,
             State::UntilClose(received) => {
@@ -498,9 +515,12 @@ impl Http1 {
     }
 
     /// Bytes were lost: what they belonged to is incomplete, what follows is somewhere in a message.
-    fn lose(&mut self, side: Side, at: MonoNanos) {
+    fn lose(&mut self, side: Side, count: u64, at: MonoNanos) {
         match side {
             Side::Request => {
+                // The rest of a chunked body was lost, and not so much that a head could be among it.
+                let small =
+                    matches!(self.request, State::Chunked(chunked) if count < chunked.min_rest() + MIN_REQUEST_BYTES);
                 if matches!(self.request, State::Off) {
                     return;
                 }
@@ -508,11 +528,10 @@ impl Http1 {
                     exchange.outcome = Outcome::Incomplete;
                 }
                 self.exchanges.end_request(None);
-                self.proven = false;
+                self.proven = small;
                 self.request = State::Seek;
             }
             Side::Response => {
-                let answered = self.exchanges.has_response();
                 self.response = match self.exchanges.waiting() {
                     _ if matches!(self.response, State::Off) => return,
                     0 => State::Seek,
@@ -520,7 +539,8 @@ impl Http1 {
                         self.exchanges.confirm();
                         State::Seek
                     }
-                    2 if answered && self.turned => {
+                    2 if self.turned && !self.pipelines => {
+                        // The client had the first response before it went on: this is about the second.
                         if let Some(exchange) = self.exchanges.responding() {
                             exchange.outcome = Outcome::Incomplete;
                         }
@@ -572,7 +592,7 @@ impl Http1 {
         if let Some(response) = self.exchanges.response() {
             response.message.body_len = match &self.response {
                 State::UntilClose(count) => Some(*count),
-                State::Length(left) => response.message.body_len.map(|len| len - left),
+                State::Length(left) => response.message.body_len.map(|len| len.saturating_sub(*left)),
                 State::Chunked(chunked) => Some(chunked.received()),
                 _ => None,
             };
@@ -604,7 +624,7 @@ impl Parser for Http1 {
             Gap::Skipped(count, call) => self.skip(side, count, call),
             Gap::Lost(count) => {
                 if !self.lose_within(side, count) {
-                    self.lose(side, self.moved);
+                    self.lose(side, count, self.moved);
                 }
             }
         }

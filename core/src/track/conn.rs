@@ -291,9 +291,15 @@ impl Conn {
             first.extend(prefix.iter().take(DETECT_BYTES));
             detect(&first)
         };
-        let requests = match detected {
-            Detected::Request => data.direction,
-            Detected::Response => data.direction.reverse(),
+        // In the middle of a body anything may look like a beginning, so a whole start line is asked for there.
+        let detected = match (detected, Http1::side_of(prefix)) {
+            (Detected::Request, side) if self.attached && side != Some(Side::Request) => Detected::Unknown,
+            (Detected::Response, side) if self.attached && side != Some(Side::Response) => Detected::Unknown,
+            (detected, _) => detected,
+        };
+        let server = match detected {
+            Detected::Request => data.direction == Direction::In,
+            Detected::Response => data.direction == Direction::Out,
             Detected::Short if !self.attached && data.len < DETECT_BYTES as u64 && prefix.len() as u64 == data.len => {
                 undecided.held.push((data.into(), from));
                 return;
@@ -307,7 +313,7 @@ impl Conn {
             }
             _ => return self.ignore(data.pos, cx),
         };
-        let role = if requests == Direction::In { Role::Server } else { Role::Client };
+        let role = if server { Role::Server } else { Role::Client };
         if self.role == Role::Unknown {
             self.role = role;
         }

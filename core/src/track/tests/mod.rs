@@ -1,5 +1,7 @@
 //! Conversations through a shard.
 
+mod holes;
+mod messages;
 mod script;
 
 use script::{Script, check, render, run};
