@@ -181,6 +181,11 @@ impl Learner {
         })
     }
 
+    /// Paths that go through a child.
+    fn weight(&self, child: &Child) -> usize {
+        child.spellings.values().sum()
+    }
+
     /// Whether a folded name is a word that interfaces use.
     fn is_known(&self, name: usize) -> bool {
         self.known.contains(&name)
@@ -207,6 +212,8 @@ struct Judgement {
     known: usize,
     /// In how many contexts an unknown word was seen, all of them together.
     unknown_support: usize,
+    /// Paths that lead here.
+    weight: usize,
     /// Values stand here.
     values: bool,
     /// Unknown words are values here.
@@ -226,7 +233,7 @@ impl Judgement {
         let unknown_support = of(Kind::Unknown).map(|child| child.raw.len()).sum();
         let known_support: usize = of(Kind::Known).map(|child| child.raw.len()).sum();
         let values = of(Kind::Value).count() > 0;
-        let many = unknown > learner.max && unknown > known;
+        let weight = children.values().map(|child| learner.weight(child)).sum();
         // A parameter would have shown more than one or two values in so many paths.
         let names = unknown <= 2 && !values && learner.paths >= ENOUGH_PATHS;
         let scattered = contexts >= MANY_CONTEXTS
@@ -248,9 +255,13 @@ impl Judgement {
         let leaves = |kind| of(kind).filter(|child| learner.below(child).is_empty()).count();
         let leaves = (leaves(Kind::Unknown), leaves(Kind::Known));
         let names_below = below.len() - usize::from(below.contains_key(&ANY_VALUE));
+        // Values go on alike, or end here. Where words go on each in its own way, it takes many more of them.
+        let shared = names_below > 0 && pairs >= 2 * names_below;
+        let enough = if shared || leaves.0 * 2 > unknown { learner.max } else { learner.max.saturating_mul(10) };
+        let many = unknown > enough && unknown > known;
         let alike = in_collection && parents >= 3 && names_below >= 2 && pairs * 2 > names_below * parents;
         let open = alike || unknown > 0 && (in_collection && !names || many || scattered);
-        Self { contexts, unknown, known, unknown_support, values, open, leaves, alike, below }
+        Self { contexts, unknown, known, unknown_support, weight, values, open, leaves, alike, below }
     }
 
     fn is_value(&self, learner: &Learner, child: &Child) -> bool {
@@ -275,7 +286,13 @@ impl Judgement {
         let below = learner.below(child);
         let names = || below.iter().filter(|name| learner.is_known(**name));
         let own = names().filter(|name| self.below.get(name).is_none_or(|(all, _)| *all < 2)).count();
-        own >= 2 && own * 2 > names().count()
+        if own >= 2 && own * 2 > names().count() {
+            return true;
+        }
+        // Or it is where most of the traffic goes: `/api` among what scanners try.
+        let weight = learner.weight(child);
+        let strange = |name: &&usize| **name == ANY_VALUE || self.below.get(name).is_none_or(|(all, _)| *all < 2);
+        weight >= HEAVY && weight * 10 >= self.weight && below.iter().filter(strange).count() * 2 > below.len()
     }
 
     /// Whether a child goes on as the values beside it do.
@@ -299,6 +316,8 @@ impl Judgement {
     }
 }
 
+/// Paths through a child that make it more than one value among others.
+const HEAVY: usize = 16;
 /// Stands for all values among names.
 const ANY_VALUE: usize = usize::MAX;
 /// Paths of a service from which on it counts what was not seen.
