@@ -1,1 +1,24 @@
-//! Skeleton.
+//! What the integration tests share: processes that end with their test, recordings, and what a replay says of them.
+//!
+//! The tests drive the binaries from outside, as a user does. They use nothing of the product's own crates, so that a
+//! mistake there cannot hide itself here.
+#![forbid(unsafe_code)]
+
+mod binary;
+mod greetings;
+mod process;
+mod recorder;
+mod replay;
+mod requirement;
+mod trial;
+
+pub use binary::binary;
+pub use greetings::{Answered, Greetings, Load, Truth};
+pub use process::{Finished, Process};
+pub use recorder::{Recorder, Recording};
+pub use replay::{Info, Span, info, metrics, replay, spans};
+pub use requirement::Requirement;
+pub use trial::trial;
+
+/// What a test ends with: an error's text is the failure's message.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
