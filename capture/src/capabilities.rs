@@ -16,7 +16,7 @@ pub struct Need {
     set: CapabilitySet,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 5] = [
     Need {
         name: "CAP_BPF",
         required: true,
@@ -47,12 +47,6 @@ const NEEDS: [Need; 6] = [
         lost: "network namespaces cannot be entered: connections that are already open there are not followed",
         set: CapabilitySet::SYS_ADMIN,
     },
-    Need {
-        name: "CAP_SYS_RESOURCE",
-        required: false,
-        lost: "the locked-memory limit cannot be raised, which kernels before 5.11 need for BPF maps",
-        set: CapabilitySet::SYS_RESOURCE,
-    },
 ];
 
 /// What the process may do.
@@ -74,6 +68,11 @@ impl Privileges {
     /// kernel has it; `CAP_DAC_OVERRIDE` includes `CAP_DAC_READ_SEARCH`.
     pub fn needs(&self) -> impl Iterator<Item = (&'static Need, bool)> {
         NEEDS.iter().map(|need| (need, self.has(need)))
+    }
+
+    /// Whether the limit of locked memory can be raised (`CAP_SYS_RESOURCE`), which only kernels before 5.11 need.
+    pub fn can_raise_memlock(&self) -> bool {
+        self.effective.contains(CapabilitySet::SYS_RESOURCE)
     }
 
     fn has(&self, need: &Need) -> bool {
@@ -125,10 +124,10 @@ mod tests {
             let missing = Privileges { effective };
             missing.needs().filter(|(_, held)| !held).map(|(need, _)| need.name).collect::<Vec<_>>()
         };
-        assert_eq!(missing(CapabilitySet::SYS_ADMIN), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_SYS_RESOURCE"]);
+        assert_eq!(missing(CapabilitySet::SYS_ADMIN), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
         let two = CapabilitySet::BPF | CapabilitySet::PERFMON;
         assert!(!missing(two).contains(&"CAP_BPF") && missing(two).contains(&"CAP_SYS_ADMIN"));
-        assert_eq!(missing(CapabilitySet::empty()).len(), 6);
+        assert_eq!(missing(CapabilitySet::empty()).len(), 5);
     }
 
     #[test]

@@ -2,20 +2,37 @@
 //! tape. Nothing here parses a payload.
 //!
 //! It runs on Linux only; elsewhere the crate is empty and its program says so.
+#![cfg(target_os = "linux")]
 
-#[cfg(target_os = "linux")]
 mod capabilities;
-#[cfg(target_os = "linux")]
+mod cli;
+mod cmd;
+mod command;
+mod doctor;
+mod exit;
+mod host;
 mod process;
-#[cfg(target_os = "linux")]
+mod progress;
+mod recording;
+mod run;
+mod settings;
 mod snapshot;
-#[cfg(target_os = "linux")]
 mod sock_diag;
+mod stop;
+mod units;
+mod wiring;
 
-#[cfg(target_os = "linux")]
-pub use {
-    capabilities::{Need, Privileges, WriteAnywhere, drop_unneeded},
-    process::{Change, Inode, PortIndex, ProcFs, ProcessTable, StartKey},
-    snapshot::{Snapshot, Unreadable, snapshot},
-    sock_diag::{TcpSocket, dump, dump_in_namespace_of},
-};
+pub use capabilities::{Need, Privileges, WriteAnywhere, drop_unneeded};
+pub use cli::{Cli, Command, DoctorArgs, RecordArgs};
+pub use command::{HeldCommand, hold};
+pub use doctor::{Check, State, checks};
+pub use exit::{ExitStatus, Failure};
+pub use host::{HostFacts, clock_anchor, monotonic_now, random_origin};
+pub use process::{Change, Inode, PortIndex, ProcFs, ProcessTable, StartKey};
+pub use progress::{Progress, Totals};
+pub use recording::{EndReason, EventSink, EventSource, REORDER_WINDOW, Recording, RecordingError, Until};
+pub use run::run;
+pub use settings::{Output, Rotation, Settings};
+pub use snapshot::{Snapshot, Unreadable, snapshot};
+pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
+pub use stop::Stop;

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use procfs::process::{FDTarget, ProcState, Process, Stat};
 use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::host::clock_anchor;
 
 use super::ports::{Inode, PortIndex};
 
@@ -28,14 +29,10 @@ pub struct ProcFs {
 impl ProcFs {
     /// Reads the clocks once.
     pub fn new() -> Self {
-        let nanos = |id| {
-            let time = clock_gettime(id);
-            u64::try_from(i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)).unwrap_or(0)
-        };
-        let monotonic = nanos(ClockId::Monotonic);
+        let anchor = clock_anchor();
         Self {
             nanos_per_tick: 1_000_000_000 / procfs::ticks_per_second().max(1),
-            suspended_nanos: nanos(ClockId::Boottime).saturating_sub(monotonic),
+            suspended_nanos: anchor.boot_nanos.saturating_sub(anchor.mono.nanos()),
         }
     }
 

@@ -1,0 +1,129 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use redtape_core::config::{PortList, RegexPattern};
+
+use crate::units::parse_size;
+
+/// Records the HTTP traffic of chosen processes on a tape, by eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "redtape-capture", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit status: 0 the tape is complete; 2 the command line or the configuration is wrong; 5 this machine does not allow it \
+(privileges, kernel, disk); 130 aborted by a second signal.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record a tape.
+    Record(Box<RecordArgs>),
+    /// Say what this host supports, and what to do about what is missing.
+    Doctor(DoctorArgs),
+    /// Become a command as soon as the recorder lets it.
+    #[command(hide = true)]
+    Hold {
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Options of `record`.
+///
+/// Processes are chosen by --pid, by a command, by the entries of a configuration, and by --port with --exe (both have to
+/// fit, where both are given). The first that fits counts.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct RecordArgs {
+    /// Where to write the tape; `-` is standard output [default: redtape-DATE.tape]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the output if it exists
+    #[arg(long)]
+    pub force: bool,
+
+    /// Record processes that listen on one of these ports, as in 80,443,8000-8999
+    #[arg(long, value_name = "LIST")]
+    pub port: Option<PortList>,
+
+    /// Record processes in whose executable's path this is found
+    #[arg(long, value_name = "REGEX")]
+    pub exe: Option<RegexPattern>,
+
+    /// Record this process and its descendants; may be given several times
+    #[arg(long = "pid", value_name = "N")]
+    pub pids: Vec<u32>,
+
+    /// Choose processes by a configuration file in Beyla's form
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// End after this time, as in 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// How much of the beginning of each message to keep
+    #[arg(long, value_name = "BYTES", default_value = "8K", value_parser = parse_size)]
+    pub payload: u64,
+
+    /// The buffer between kernel and recorder, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
+    pub ring_size: u64,
+
+    /// Begin a new file when one has this size
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin a new file when one has this age
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub rotate_age: Option<Duration>,
+
+    /// Keep only the last N files of a rotation
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub ring: Option<u32>,
+
+    /// Show neither progress nor summary
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Run this command and record it, from its first instruction to the end of its last descendant
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Options of `doctor`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DoctorArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it has to be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write a number and a unit, as in 30s, 5m or 1h30m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

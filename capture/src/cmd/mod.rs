@@ -1,0 +1,7 @@
+//! The subcommands.
+
+mod doctor;
+mod record;
+
+pub(crate) use doctor::doctor;
+pub(crate) use record::record;

@@ -1,0 +1,165 @@
+//! `redtape-capture record`
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use redtape_core::Origin;
+
+use crate::capabilities::{Privileges, WriteAnywhere, drop_unneeded};
+use crate::cli::RecordArgs;
+use crate::command::HeldCommand;
+use crate::exit::Failure;
+use crate::host::{HostFacts, random_origin};
+use crate::process::{ProcFs, ProcessTable};
+use crate::progress::{Progress, Totals};
+use crate::recording::{EndReason, EventSink, EventSource, Recording, RecordingError, Until};
+use crate::settings::{Output, Settings};
+use crate::stop::Stop;
+use crate::units::show_size;
+use crate::wiring::{open_probes, open_tape};
+
+/// Records a tape.
+///
+/// # Errors
+/// Something is wrong with the command line or the machine; or the tape could not be written to its end, in which case
+/// what was written stays.
+pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
+    let settings = Settings::new(args)?;
+    check_privileges()?;
+    let stop =
+        Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
+    let mut source = open_probes(&settings)?;
+    let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
+    let mut sink = open_tape(&settings, &HostFacts::collect(), origin)?;
+
+    let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
+    let mut end = End { stop, duration: settings.duration, only_pids: settings.only_pids(), command };
+    let recorded = record_until(&settings, origin, &mut *source, &mut *sink, &mut end);
+    if let Some(command) = &end.command {
+        command.terminate();
+    }
+    let finished = match &recorded {
+        Ok((reason, _)) => sink.finish(*reason).map_err(|error| tape_failure(&settings, &error)),
+        Err(_) => Ok(()),
+    };
+    let (_, totals) = recorded?;
+    finished?;
+    if !settings.quiet {
+        summarize(&settings, &totals, end.command.as_ref());
+    }
+    Ok(())
+}
+
+fn record_until(
+    settings: &Settings,
+    origin: Origin,
+    source: &mut dyn EventSource,
+    sink: &mut dyn EventSink,
+    end: &mut End,
+) -> Result<(EndReason, Totals), Failure> {
+    let discovery = settings.discovery(end.command.as_ref().map(HeldCommand::tgid))?;
+    for warning in discovery.warnings() {
+        eprintln!("redtape-capture: warning: {warning}");
+    }
+    let failure = |error| match error {
+        RecordingError::Source(error) => Failure::environment(format!("recording failed: {error}")),
+        RecordingError::Sink(error) => tape_failure(settings, &error),
+    };
+    let processes = ProcessTable::new(ProcFs::new(), discovery, origin);
+    let mut recording = Recording::new(origin, source, sink, processes, settings.poll_interval);
+    for warning in recording.start().map_err(failure)? {
+        eprintln!("redtape-capture: warning: {warning}");
+    }
+    drop_unneeded(write_anywhere(&settings.output))
+        .map_err(|error| Failure::environment(format!("cannot give up capabilities: {error}")))?;
+    if let Some(command) = &end.command {
+        command.release().map_err(|error| Failure::environment(format!("cannot let the command run: {error}")))?;
+    }
+
+    let mut progress = Progress::new(settings.quiet);
+    let result = recording.run(end, &mut progress);
+    progress.clear();
+    match result {
+        Ok(reason) => Ok((reason, recording.totals())),
+        // A reader that has seen enough is no error.
+        Err(RecordingError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok((EndReason::PipeClosed, recording.totals()))
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// What ends a recording.
+struct End {
+    stop: Stop,
+    duration: Option<Duration>,
+    only_pids: bool,
+    command: Option<HeldCommand>,
+}
+
+impl Until for End {
+    fn ended(&mut self, elapsed: Duration, processes: &ProcessTable) -> Option<EndReason> {
+        if self.stop.wanted() {
+            Some(EndReason::Signal)
+        } else if self.duration.is_some_and(|duration| elapsed >= duration) {
+            Some(EndReason::Duration)
+        } else if let Some(command) = &mut self.command {
+            command.has_ended().unwrap_or(true).then_some(EndReason::CommandEnded)
+        } else {
+            (self.only_pids && processes.followed().next().is_none()).then_some(EndReason::TargetsEnded)
+        }
+    }
+}
+
+fn check_privileges() -> Result<(), Failure> {
+    let failed = |error| Failure::environment(format!("cannot tell this process's capabilities: {error}"));
+    let privileges = Privileges::current().map_err(failed)?;
+    let missing: Vec<_> =
+        privileges.needs().filter(|(need, held)| need.required && !held).map(|(need, _)| need.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(" and ");
+    Err(Failure::environment(format!(
+        "no privilege to record: {missing} missing; run as root, or see `redtape-capture doctor`"
+    )))
+}
+
+/// Renaming the finished tape takes a right to the directory, which root has only by capability if it is not its own.
+fn write_anywhere(output: &Output) -> WriteAnywhere {
+    let Output::File(path) = output else { return WriteAnywhere::No };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let own = rustix::process::geteuid().as_raw();
+    match fs::metadata(folder) {
+        Ok(facts) if facts.uid() == own || facts.permissions().mode() & 0o002 != 0 => WriteAnywhere::No,
+        _ => WriteAnywhere::Yes,
+    }
+}
+
+fn tape_failure(settings: &Settings, error: &io::Error) -> Failure {
+    let name = match &settings.output {
+        Output::Stdout => "standard output".into(),
+        Output::File(path) => path.display().to_string(),
+    };
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space, or rotate with --ring",
+        _ => "",
+    };
+    Failure::environment(format!("cannot write {name}: {error}; what was written before is readable{advice}"))
+}
+
+fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>) {
+    if let Some(outcome) = command.and_then(HeldCommand::outcome) {
+        eprintln!("{outcome}");
+    }
+    let Totals { events, bytes, lost, connections, .. } = totals;
+    let name = match &settings.output {
+        Output::Stdout => "standard output".into(),
+        Output::File(path) => path.display().to_string(),
+    };
+    let size = show_size(*bytes);
+    eprintln!("{name}: {events} events of {connections} connections, {size}, {lost} lost");
+}

@@ -1,0 +1,108 @@
+//! Facts of the recording host and of this recording, for the tape's first block.
+
+use std::fs;
+
+use redtape_core::{ClockAnchor, MonoNanos, Origin, WallNanos};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Where and how a tape was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The host's name.
+    pub host_name: String,
+    /// The kernel's release, as `uname -r` says it.
+    pub kernel_release: String,
+    /// The machine, as `uname -m` says it.
+    pub arch: String,
+    /// CPUs that are online.
+    pub cpus: u32,
+    /// `/proc/sys/kernel/random/boot_id`: tells whether monotonic times of two tapes can be compared.
+    pub boot_id: String,
+    /// The recorder's command line.
+    pub command_line: Vec<String>,
+}
+
+impl HostFacts {
+    /// Collects them. What cannot be found out stays empty.
+    pub fn collect() -> Self {
+        let uname = rustix::system::uname();
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self {
+            host_name: uname.nodename().to_string_lossy().into_owned(),
+            kernel_release: uname.release().to_string_lossy().into_owned(),
+            arch: uname.machine().to_string_lossy().into_owned(),
+            cpus: cpus(),
+            boot_id: boot_id.trim().to_owned(),
+            command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+        }
+    }
+}
+
+/// Counts the `cpuN` lines of `/proc/stat`: the CPUs that are online, whatever this process may run on.
+fn cpus() -> u32 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let cpus = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count();
+    u32::try_from(cpus).unwrap_or(u32::MAX)
+}
+
+/// A random identity for a recording, from the kernel.
+///
+/// # Errors
+/// `/proc` is not mounted.
+pub fn random_origin() -> std::io::Result<Origin> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let uuid = u128::from_str_radix(&digits, 16).map_err(std::io::Error::other)?;
+    Ok(Origin(uuid.to_be_bytes()))
+}
+
+/// Reads the three clocks together.
+pub fn clock_anchor() -> ClockAnchor {
+    let before = nanos(ClockId::Monotonic);
+    let boot_nanos = nanos(ClockId::Boottime);
+    let wall = nanos(ClockId::Realtime);
+    let after = nanos(ClockId::Monotonic);
+    ClockAnchor {
+        mono: MonoNanos::new(before.midpoint(after)),
+        boot_nanos,
+        wall: WallNanos::new(wall),
+        uncertainty_nanos: u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX),
+    }
+}
+
+/// The monotonic clock, which is also the BPF programs'.
+pub fn monotonic_now() -> MonoNanos {
+    MonoNanos::new(nanos(ClockId::Monotonic))
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    u64::try_from(i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostFacts, clock_anchor, monotonic_now, random_origin};
+
+    #[test]
+    fn host_facts_are_found() {
+        let facts = HostFacts::collect();
+        assert!(!facts.kernel_release.is_empty() && !facts.arch.is_empty() && facts.cpus > 0);
+        assert_eq!(facts.boot_id.len(), 36);
+        assert!(!facts.command_line.is_empty());
+    }
+
+    #[test]
+    fn origins_differ() {
+        assert_ne!(random_origin().unwrap(), random_origin().unwrap());
+    }
+
+    #[test]
+    fn clocks_are_read_together() {
+        let before = monotonic_now();
+        let anchor = clock_anchor();
+        assert!(before <= anchor.mono && anchor.mono <= monotonic_now());
+        assert!(anchor.boot_nanos >= before.nanos());
+        assert!(anchor.wall.unix_nanos() > 1_600_000_000_000_000_000);
+    }
+}

@@ -1,0 +1,28 @@
+//! The program: from the command line to the exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::cmd;
+use crate::command::hold;
+use crate::exit::Failure;
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Record(args) => cmd::record(&args),
+        Command::Doctor(args) => cmd::doctor(args),
+        Command::Hold { command } => match hold(&command) {
+            Err(error) => Err(Failure::environment(format!("cannot run the command: {error}"))),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("redtape-capture: {failure}");
+            ExitCode::from(failure.status.code())
+        }
+    }
+}
