@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use redtape_core::config::{PortList, RegexPattern};
+use redtape_core::config::{Period, PortList, RegexPattern};
 
 use crate::units::parse_size;
 
@@ -111,10 +111,10 @@ pub struct DoctorArgs {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it has to be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write a number and a unit, as in 30s, 5m or 1h30m")),
+    match text.parse::<Period>() {
+        Ok(Period(Duration::ZERO)) => Err("it has to be longer than nothing".to_owned()),
+        Ok(Period(duration)) => Ok(duration),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop of a recording: probes to events to tape, until something ends it.
 //!
-//! It owns the order of things and nothing else. The probes stand behind [`EventSource`], the tape behind [`EventSink`],
+//! It owns the order of things and nothing else. The probes stand behind [`RecordSource`], the tape behind [`EventSink`],
 //! so that the loop is tested without a kernel and without a disk.
 
 use std::io;
@@ -26,7 +26,7 @@ const CLOCK_PERIOD: Duration = Duration::from_secs(10);
 const TICK_PERIOD: Duration = Duration::from_millis(100);
 
 /// The probes, and the transcription of their records to events.
-pub trait EventSource {
+pub trait RecordSource {
     /// Records of this process are wanted from now on.
     ///
     /// # Errors
@@ -68,6 +68,9 @@ pub trait EventSource {
     /// # Errors
     /// That of `each`.
     fn hand_over(&mut self, until: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()>;
+
+    /// What tells arrivals on this kernel, for the tape; empty if nothing does.
+    fn arrival_hook(&self) -> &str;
 
     /// Records that were lost so far, for whatever cause.
     fn lost(&self) -> u64;
@@ -136,7 +139,7 @@ pub enum RecordingError {
 /// A recording while it runs.
 pub struct Recording<'a> {
     origin: Origin,
-    source: &'a mut dyn EventSource,
+    source: &'a mut dyn RecordSource,
     sink: &'a mut dyn EventSink,
     processes: ProcessTable,
     poll_interval: Duration,
@@ -149,7 +152,7 @@ impl<'a> Recording<'a> {
     /// A recording of what `processes` chooses. Looks for new ones every `poll_interval`.
     pub fn new(
         origin: Origin,
-        source: &'a mut dyn EventSource,
+        source: &'a mut dyn RecordSource,
         sink: &'a mut dyn EventSink,
         processes: ProcessTable,
         poll_interval: Duration,

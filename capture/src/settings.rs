@@ -1,18 +1,21 @@
 //! What is to be recorded and where to: the command line and the configuration file, checked and put together.
 
+use std::collections::BTreeMap;
+use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use redtape_core::Tgid;
-use redtape_core::config::{Discovery, DiscoveryConfig, GlobPattern, Pattern, PortList, RegexPattern, Targets};
-use serde::Deserialize;
+use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Targets, Warning};
 
 use crate::cli::RecordArgs;
 use crate::exit::Failure;
 use crate::process::ProcFs;
+use crate::tape::part_of;
 
 /// What a recording is made with.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Settings {
     pub command: Vec<OsString>,
     /// Neither progress nor summary.
     pub quiet: bool,
+    /// What the configuration says without effect, one sentence each.
+    pub warnings: Vec<String>,
     config: DiscoveryConfig,
     targets: Targets,
 }
@@ -46,6 +51,15 @@ pub enum Output {
     Stdout,
     /// A file, or the first of a rotation.
     File(PathBuf),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// How a tape is cut into files. Without any value it is not.
@@ -65,34 +79,22 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// The ring buffer's least and largest size.
 const RING_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 31);
 
-/// The keys of a configuration that choose processes. All others are for the replay.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RecorderConfig {
-    open_port: Option<PortList>,
-    executable_name: Option<RegexPattern>,
-    auto_target_exe: Option<GlobPattern>,
-    service_name: Option<String>,
-    service_namespace: Option<String>,
-    discovery: DiscoveryConfig,
-}
-
 impl Settings {
     /// Checks all that can be checked before anything is touched.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn new(args: &RecordArgs) -> Result<Self, Failure> {
-        let (config, config_text) = match &args.config {
+        let (mut config, config_text, mut warnings) = match &args.config {
             Some(path) => read_config(path)?,
-            None => (RecorderConfig::default(), String::new()),
+            None => (Config::default(), String::new(), Vec::new()),
         };
-        let poll_interval = match &config.discovery.poll_interval {
-            None => POLL_INTERVAL,
-            Some(text) => humantime::parse_duration(text).map_err(|error| {
-                Failure::usage(format!("discovery.poll_interval: \"{text}\": {error}; write it as in 5s"))
-            })?,
-        };
+        warnings.extend(config.apply_env(&environment()).map_err(Failure::usage)?);
+        let poll_interval = config.discovery.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0);
+        let mut targets = Targets { target_pids: args.pids.clone(), ..config.targets() };
+        // The command line wins over the file and the environment.
+        targets.open_port = args.port.clone().or(targets.open_port);
+        targets.executable = args.exe.clone().map(Pattern::from).or(targets.executable);
         let settings = Self {
             output: output(args)?,
             rotation: rotation(args)?,
@@ -103,13 +105,8 @@ impl Settings {
             duration: args.duration,
             command: args.command.clone(),
             quiet: args.quiet,
-            targets: Targets {
-                target_pids: args.pids.clone(),
-                open_port: args.port.clone().or(config.open_port),
-                executable: executable(args.exe.clone(), config.executable_name, config.auto_target_exe),
-                service_name: config.service_name,
-                service_namespace: config.service_namespace,
-            },
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            targets,
             config: config.discovery,
         };
         let chosen = settings.discovery(None)?;
@@ -144,22 +141,16 @@ impl Settings {
     }
 }
 
-/// The command line wins over the file; both keys of the file may not be mixed, so the newer one wins.
-fn executable(args: Option<RegexPattern>, regex: Option<RegexPattern>, glob: Option<GlobPattern>) -> Option<Pattern> {
-    args.map(Pattern::from).or(glob.map(Pattern::from)).or(regex.map(Pattern::from))
+fn read_config(path: &Path) -> Result<(Config, String, Vec<Warning>), Failure> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    let (config, warnings) = Config::from_yaml(&text, &shown).map_err(Failure::usage)?;
+    Ok((config, text, warnings))
 }
 
-fn read_config(path: &Path) -> Result<(RecorderConfig, String), Failure> {
-    let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-    let config = serde_saphyr::from_str(&text).map_err(|error| {
-        let place = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        let reason = error.without_snippet().to_string();
-        let reason = reason.lines().next().unwrap_or_default();
-        let reason = reason.rsplit_once(" at line ").map_or(reason, |(reason, _)| reason);
-        Failure::usage(format!("{shown}{place}: {reason}"))
-    })?;
-    Ok((config, text))
+/// The variables that may stand for keys. What is not text cannot be a value of theirs.
+fn environment() -> BTreeMap<String, String> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
 fn output(args: &RecordArgs) -> Result<Output, Failure> {
@@ -190,13 +181,6 @@ fn output(args: &RecordArgs) -> Result<Output, Failure> {
         }
     }
     Ok(Output::File(path))
-}
-
-/// The name of a tape while it is written.
-fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
 }
 
 fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {

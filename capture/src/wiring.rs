@@ -1,18 +1,10 @@
-//! Opens what the record loop stands between: the probes and the tape.
-
-use redtape_core::Origin;
+//! Opens the probes for the record loop.
 
 use crate::exit::Failure;
-use crate::host::HostFacts;
-use crate::recording::{EventSink, EventSource};
+use crate::recording::RecordSource;
 use crate::settings::Settings;
 
 /// Loads the probes.
-pub(crate) fn open_probes(_: &Settings) -> Result<Box<dyn EventSource>, Failure> {
+pub(crate) fn open_probes(_: &Settings) -> Result<Box<dyn RecordSource>, Failure> {
     Err(Failure::environment("this build has no BPF programs"))
-}
-
-/// Begins the tape.
-pub(crate) fn open_tape(_: &Settings, _: &HostFacts, _: Origin) -> Result<Box<dyn EventSink>, Failure> {
-    Err(Failure::environment("this build has no tape writer"))
 }

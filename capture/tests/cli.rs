@@ -42,7 +42,7 @@ fn usage_errors() {
         ("record --port ,", "there is an empty part; write ports from 1 to 65535 and ranges"),
         ("record --exe a(", "invalid regular expression \"a(\": unclosed group"),
         ("record --pid 2147483000", "there is no process 2147483000: check --pid"),
-        ("record --port 80 --duration 5", "write a number and a unit, as in 30s, 5m or 1h30m"),
+        ("record --port 80 --duration 5", "`5` is no duration: write a number and a unit"),
         ("record --port 80 --duration 0s", "it has to be longer than nothing"),
         ("record --port 80 --ring-size 64X", "\"64X\" is not a size; write bytes or K, M, G, as in 64M"),
         ("record --port 80 --ring-size 1K", "--ring-size is from 64K to 2G"),
@@ -62,15 +62,15 @@ fn usage_errors() {
 #[test]
 fn configuration_errors_name_file_and_line() {
     let cases = [
-        ("discovery:\n  services:\n    - exe_pth: x\n", "c.yml:3:7: ", "exe_pth"),
+        ("discovery:\n  services:\n    - exe_pth: x\n", "c.yml:3:7: ", "did you mean `exe_path`"),
         ("discovery:\n  services:\n    - open_ports: 80-\n", "c.yml:3:", "\"80-\" is neither a port nor a range"),
         ("discovery:\n  services:\n    - exe_path: a(\n", "c.yml:3:", "unclosed group"),
         ("open_port: 99999\n", "c.yml:1:", "\"99999\" is out of range"),
         ("discovery:\n\tservices: []\n", "c.yml:2:", ""),
         (
             "discovery:\n  services:\n    - name: x\n",
-            "",
-            "discovery.services[0] selects nothing; give it one of open_ports",
+            "c.yml:3:7: ",
+            "discovery.services[0]: selects nothing; give it one of open_ports",
         ),
         ("discovery:\n  poll_interval: 5\n  services: [{exe_path: x}]\n", "", "poll_interval: \"5\""),
         ("routes: {}\n", "", "nothing to record"),

@@ -12,14 +12,15 @@ use crate::capabilities::{Privileges, WriteAnywhere, drop_unneeded};
 use crate::cli::RecordArgs;
 use crate::command::HeldCommand;
 use crate::exit::Failure;
-use crate::host::{HostFacts, random_origin};
+use crate::host::random_origin;
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
-use crate::recording::{EndReason, EventSink, EventSource, Recording, RecordingError, Until};
+use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::settings::{Output, Settings};
 use crate::stop::Stop;
+use crate::tape::{TapeSink, part_of};
 use crate::units::show_size;
-use crate::wiring::{open_probes, open_tape};
+use crate::wiring::open_probes;
 
 /// Records a tape.
 ///
@@ -33,11 +34,11 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
         Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
     let mut source = open_probes(&settings)?;
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
-    let mut sink = open_tape(&settings, &HostFacts::collect(), origin)?;
+    let mut sink = TapeSink::create(&settings, origin, source.arrival_hook())?;
 
     let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut end = End { stop, duration: settings.duration, only_pids: settings.only_pids(), command };
-    let recorded = record_until(&settings, origin, &mut *source, &mut *sink, &mut end);
+    let recorded = record_until(&settings, origin, &mut *source, &mut sink, &mut end);
     if let Some(command) = &end.command {
         command.terminate();
     }
@@ -56,12 +57,12 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
 fn record_until(
     settings: &Settings,
     origin: Origin,
-    source: &mut dyn EventSource,
+    source: &mut dyn RecordSource,
     sink: &mut dyn EventSink,
     end: &mut End,
 ) -> Result<(EndReason, Totals), Failure> {
     let discovery = settings.discovery(end.command.as_ref().map(HeldCommand::tgid))?;
-    for warning in discovery.warnings() {
+    for warning in &settings.warnings {
         eprintln!("redtape-capture: warning: {warning}");
     }
     let failure = |error| match error {
@@ -140,15 +141,16 @@ fn write_anywhere(output: &Output) -> WriteAnywhere {
 }
 
 fn tape_failure(settings: &Settings, error: &io::Error) -> Failure {
-    let name = match &settings.output {
-        Output::Stdout => "standard output".into(),
-        Output::File(path) => path.display().to_string(),
-    };
+    let name = &settings.output;
     let advice = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space, or rotate with --ring",
         _ => "",
     };
-    Failure::environment(format!("cannot write {name}: {error}; what was written before is readable{advice}"))
+    let kept = match name {
+        Output::Stdout => String::new(),
+        Output::File(path) => format!("; what was written before is readable in {}", part_of(path).display()),
+    };
+    Failure::environment(format!("cannot write {name}: {error}{kept}{advice}"))
 }
 
 fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>) {
@@ -156,10 +158,7 @@ fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>
         eprintln!("{outcome}");
     }
     let Totals { events, bytes, lost, connections, .. } = totals;
-    let name = match &settings.output {
-        Output::Stdout => "standard output".into(),
-        Output::File(path) => path.display().to_string(),
-    };
+    let name = &settings.output;
     let size = show_size(*bytes);
     eprintln!("{name}: {events} events of {connections} connections, {size}, {lost} lost");
 }

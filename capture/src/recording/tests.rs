@@ -7,7 +7,7 @@ use std::time::Duration;
 use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
 use redtape_core::{Body, BodyBuf, ConnInfo, Event, EventBuf, MonoNanos, Origin, Tgid};
 
-use super::{EndReason, EventSink, EventSource, Recording, RecordingError, Until};
+use super::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::Progress;
 
@@ -18,7 +18,7 @@ struct Script {
     times: Vec<MonoNanos>,
 }
 
-impl EventSource for Script {
+impl RecordSource for Script {
     fn follow(&mut self, process: Tgid) -> io::Result<()> {
         self.calls.push(format!("follow {}", process.0));
         Ok(())
@@ -52,6 +52,10 @@ impl EventSource for Script {
             each(&EventBuf::new(time, BodyBuf::Plain(Body::Tick)).as_event())?;
         }
         Ok(())
+    }
+
+    fn arrival_hook(&self) -> &str {
+        ""
     }
 
     fn lost(&self) -> u64 {

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::ServiceRoutes;
+use super::scalar::Period;
 
 /// The keys beside `discovery` that choose processes, and their like on the command line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,7 +42,7 @@ pub struct DiscoveryConfig {
     /// Replaces the same list, by globs.
     pub default_exclude_instrument: Option<Vec<EntryConfig<GlobPattern>>>,
     /// How often to look for new processes and ports, as in `5s`.
-    pub poll_interval: Option<String>,
+    pub poll_interval: Option<Period>,
     /// Known, without effect.
     pub min_process_age: Option<IgnoredAny>,
     /// Known, without effect.
