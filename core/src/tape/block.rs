@@ -48,8 +48,8 @@ impl Block {
 
     /// The events, in the order they were written in.
     ///
-    /// A connection or process that the block knows comes as [`Body::Connection`] or [`Body::Process`] before the
-    /// first event that names it, in every block anew.
+    /// The processes that the block knows come first, as [`Body::Process`]; a connection comes as [`Body::Connection`]
+    /// before the first event that names it. So it is in every block anew.
     pub fn events(&self) -> Events<'_, impl FnMut(ConnKey) -> bool> {
         self.events_where(|_| true)
     }
@@ -131,6 +131,11 @@ pub struct Events<'a, F> {
 }
 
 impl<F> Events<'_, F> {
+    /// The latest time of all records so far, those that were left out among them.
+    pub const fn latest(&self) -> MonoNanos {
+        MonoNanos::new(self.cursor.latest)
+    }
+
     /// How many records could not be read so far, although the checksum is right: the work of a faulty writer.
     pub const fn malformed(&self) -> u64 {
         self.cursor.malformed
@@ -159,6 +164,8 @@ pub(super) struct Cursor {
     at: usize,
     /// The time of the record before.
     time: u64,
+    /// The latest time of all records so far.
+    latest: u64,
     /// How many processes and connections of the dictionary were handed out.
     next_process: usize,
     next_conn: usize,
@@ -201,14 +208,19 @@ impl Cursor {
         if !self.started {
             *self = Self { started: true, ..Self::at_start(block) };
             if let Some(loss) = block.loss {
+                self.latest = loss.from.nanos();
                 return Some(plain(loss.from, Body::Loss(loss)));
             }
+        }
+        if self.next_process < block.dictionary.procs().len()
+            && let Some(process) = self.next_process(block)
+        {
+            return Some(process);
         }
         loop {
             let rest = block.raw.get(self.at..)?;
             if rest.is_empty() {
-                let dictionary = &block.dictionary;
-                return self.entry_before(block, dictionary.conns().len(), dictionary.procs().len(), self.time, wanted);
+                return self.next_conn(block, block.dictionary.conns().len(), self.time, wanted);
             }
             let mut after = rest;
             let record = take_record(&mut after).map(|bytes| RawRecord::parse(bytes, self.time));
@@ -222,61 +234,62 @@ impl Cursor {
                 self.at = at;
                 return Some(self.damage(rest.len() - after.len()));
             };
-            let mut conn_need = 0;
             if kind::of_connection(record.number) {
-                conn_need = record.conn.saturating_add(1);
                 if block.dictionary.conn_key(record.conn).is_some_and(|key| !wanted(key)) {
-                    (self.at, self.time) = (at, record.time);
+                    self.pass(at, record.time);
                     continue;
                 }
+                if record.conn >= self.next_conn
+                    && let Some(conn) = self.next_conn(block, record.conn.saturating_add(1), record.time, wanted)
+                {
+                    return Some(conn);
+                }
             }
-            match record.decode(&block.dictionary) {
+            let decoded = record.decode(&block.dictionary);
+            self.pass(at, record.time);
+            match decoded {
                 Ok(Some((event, process))) => {
-                    if conn_need > self.next_conn || process > self.next_process {
-                        let entry = self.entry_before(block, conn_need, process, record.time, wanted);
-                        if entry.is_some() {
-                            return entry;
-                        }
-                    }
-                    (self.at, self.time) = (at, record.time);
                     (self.last_conn, self.last_process) = (record.conn, process);
                     return Some(event);
                 }
                 Ok(None) => self.unknown += 1,
                 Err(_) => self.malformed += 1,
             }
-            (self.at, self.time) = (at, record.time);
         }
     }
 
-    /// The next dictionary entry among the first `conns` connections and the first `processes` processes.
+    /// Goes on behind the record that ends at `at`.
+    #[inline]
+    fn pass(&mut self, at: usize, time: u64) {
+        (self.at, self.time, self.latest) = (at, time, self.latest.max(time));
+    }
+
+    /// The next process of the dictionary of which more is known than its number.
     #[cold]
-    fn entry_before<'a>(
+    fn next_process<'a>(&mut self, block: &'a Block) -> Option<Event<'a>> {
+        let left = block.dictionary.procs().get(self.next_process..)?;
+        let known = left.iter().enumerate().find_map(|(at, process)| Some((at, process.info.as_ref()?)));
+        self.next_process += known.map_or(left.len(), |(at, _)| at + 1);
+        known.map(|(_, info)| plain(MonoNanos::new(self.time), Body::Process(info)))
+    }
+
+    /// The next connection among the first `most` of the dictionary that is `wanted`.
+    #[cold]
+    fn next_conn<'a>(
         &mut self,
         block: &'a Block,
-        conns: usize,
-        processes: usize,
+        most: usize,
         time: u64,
         wanted: &mut impl FnMut(ConnKey) -> bool,
     ) -> Option<Event<'a>> {
-        let time = MonoNanos::new(time);
-        loop {
-            let conn = block.dictionary.conns().get(self.next_conn).filter(|_| self.next_conn < conns);
-            let processes = conn.map_or(processes, |conn| conn.process);
-            if self.next_process < processes {
-                let process = block.dictionary.procs().get(self.next_process)?;
-                self.next_process += 1;
-                if let Some(info) = &process.info {
-                    return Some(plain(time, Body::Process(info)));
-                }
-                continue;
-            }
-            let conn = conn?;
+        let conns = block.dictionary.conns();
+        while let Some(conn) = conns.get(self.next_conn).filter(|_| self.next_conn < most) {
             self.next_conn += 1;
             if let Some(info) = conn.info.as_ref().filter(|info| wanted(info.key)) {
-                return Some(plain(time, Body::Connection(info)));
+                return Some(plain(MonoNanos::new(time), Body::Connection(info)));
             }
         }
+        None
     }
 
     fn damage(&mut self, bytes: usize) -> Event<'static> {

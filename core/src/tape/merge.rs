@@ -1,9 +1,9 @@
 //! Several tapes at once: rotated sets file by file, tapes of several recordings merged by time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 
-use super::reader::{ReadError, Reader};
+use super::reader::{ReadError, ReadReport, Reader};
 use super::source::{EventSource, TapeSource};
 use crate::event::Event;
 use crate::time::{ClockAnchor, MonoNanos};
@@ -26,13 +26,19 @@ pub struct SetGap {
 pub struct Merge<R> {
     chains: Vec<Chain<R>>,
     gaps: Vec<SetGap>,
+    /// The tape that is being read.
+    current: usize,
+    /// How the tapes were that have been read, by their place in what was given.
+    reports: BTreeMap<usize, ReadReport>,
 }
 
 /// Tapes that are read one after the other.
 struct Chain<R> {
     current: TapeSource<R>,
-    /// The other files of the set; whether files are missing before each.
-    later: VecDeque<(Reader<R>, bool)>,
+    /// Its place in what was given.
+    place: usize,
+    /// The other files of the set and their places; whether files are missing before each.
+    later: VecDeque<(usize, Reader<R>, bool)>,
     /// The time of the next event; `None` at the end.
     next_time: Option<MonoNanos>,
     last_time: MonoNanos,
@@ -45,27 +51,28 @@ impl<R: Read> Merge<R> {
     /// # Errors
     /// See [`ReadError`].
     pub fn new(tapes: impl IntoIterator<Item = Reader<R>>) -> Result<Self, ReadError> {
-        let mut merge = Self { chains: Vec::new(), gaps: Vec::new() };
-        let mut sets: Vec<Vec<Reader<R>>> = Vec::new();
-        for tape in tapes {
+        let mut merge = Self { chains: Vec::new(), gaps: Vec::new(), current: 0, reports: BTreeMap::new() };
+        let mut sets: Vec<Vec<(usize, Reader<R>)>> = Vec::new();
+        for (place, tape) in tapes.into_iter().enumerate() {
             let set = |tape: &Reader<R>| tape.meta().set.map(|member| member.set);
-            match sets.iter_mut().find(|tapes| set(&tape).is_some() && set(&tapes[0]) == set(&tape)) {
-                Some(tapes) => tapes.push(tape),
-                None => sets.push(vec![tape]),
+            match sets.iter_mut().find(|tapes| set(&tape).is_some() && set(&tapes[0].1) == set(&tape)) {
+                Some(tapes) => tapes.push((place, tape)),
+                None => sets.push(vec![(place, tape)]),
             }
         }
         let mut clock: Option<Clock> = None;
         for mut files in sets {
-            files.sort_by_key(number);
+            files.sort_by_key(|(_, file)| number(file));
             let mut files: VecDeque<_> = merge.with_gaps(files).into();
-            let Some((first, _)) = files.pop_front() else { continue };
+            let Some((place, first, _)) = files.pop_front() else { continue };
+            merge.current = place;
             let boot_id = first.meta().boot_id.clone();
             let mut current = TapeSource::new(first);
             let anchor = current.first_anchor()?;
             let shift = clock.get_or_insert(Clock { boot_id: boot_id.clone(), anchor }).shift(&boot_id, anchor);
             current.shift_times(shift);
             let next_time = current.peek_time()?;
-            merge.chains.push(Chain { current, later: files, next_time, last_time: MonoNanos::ZERO, shift });
+            merge.chains.push(Chain { current, place, later: files, next_time, last_time: MonoNanos::ZERO, shift });
         }
         Ok(merge)
     }
@@ -75,18 +82,29 @@ impl<R: Read> Merge<R> {
         &self.gaps
     }
 
+    /// The place, in what was given, of the tape that is being read: the one that an error is about.
+    pub const fn current(&self) -> usize {
+        self.current
+    }
+
+    /// In what state each tape was, by its place in what was given. Complete at the end.
+    pub fn reports(&self) -> BTreeMap<usize, ReadReport> {
+        let under_way = self.chains.iter().map(|chain| (chain.place, *chain.current.reader().report()));
+        self.reports.clone().into_iter().chain(under_way).collect()
+    }
+
     /// Notes the gaps between the files of a set.
-    fn with_gaps(&mut self, files: Vec<Reader<R>>) -> Vec<(Reader<R>, bool)> {
+    fn with_gaps(&mut self, files: Vec<(usize, Reader<R>)>) -> Vec<(usize, Reader<R>, bool)> {
         let mut expected = None;
         let mut found = Vec::new();
-        for file in files {
+        for (place, file) in files {
             let number = number(&file);
             let gap = expected.filter(|&expected| number > expected);
             if let (Some(from), Some(member)) = (gap, file.meta().set) {
                 self.gaps.push(SetGap { set: member.set, from, to: number - 1 });
             }
             expected = Some(number.saturating_add(1));
-            found.push((file, gap.is_some()));
+            found.push((place, file, gap.is_some()));
         }
         found
     }
@@ -95,26 +113,28 @@ impl<R: Read> Merge<R> {
 impl<R: Read> EventSource for Merge<R> {
     fn next_event(&mut self) -> Result<Option<Event<'_>>, ReadError> {
         for chain in &mut self.chains {
-            chain.settle()?;
+            self.current = chain.place;
+            chain.settle(&mut self.reports)?;
         }
         let next = self.chains.iter_mut().filter(|chain| chain.next_time.is_some());
-        match next.min_by_key(|chain| chain.next_time) {
-            Some(chain) => chain.take(),
-            None => Ok(None),
-        }
+        let Some(chain) = next.min_by_key(|chain| chain.next_time) else { return Ok(None) };
+        self.current = chain.place;
+        chain.take()
     }
 }
 
 impl<R: Read> Chain<R> {
     /// Finds out the time of the next event, if that is not known.
-    fn settle(&mut self) -> Result<(), ReadError> {
+    fn settle(&mut self, reports: &mut BTreeMap<usize, ReadReport>) -> Result<(), ReadError> {
         if self.next_time.is_some() {
             return Ok(());
         }
         self.next_time = self.current.peek_time()?;
         while self.next_time.is_none()
-            && let Some((mut next, gap)) = self.later.pop_front()
+            && let Some((place, mut next, gap)) = self.later.pop_front()
         {
+            reports.insert(self.place, *self.current.reader().report());
+            self.place = place;
             if gap {
                 let last_time = self.last_time.nanos().saturating_add_signed(self.shift.saturating_neg());
                 next.after_missing_file(MonoNanos::new(last_time));

@@ -191,6 +191,11 @@ impl<R: Read> Reader<R> {
         &self.report
     }
 
+    /// How many bytes of the tape have been read.
+    pub const fn bytes_read(&self) -> u64 {
+        self.input.offset()
+    }
+
     /// Adds `nanos` to all times from here on, so that tapes of several hosts can be put on one clock.
     pub const fn shift_times(&mut self, nanos: i64) {
         self.shift = nanos;
