@@ -41,7 +41,10 @@ pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
 pub use ranges::{Ranges, RangesBuf};
-pub use route::{Class, Decorator, Evidence, PatternError, RouteDecision, RouteError, RouteRule};
+pub use route::{
+    Class, Decorator, Evidence, Explanation, PatternError, RouteDecision, RouteError, RouteRule, SegmentExplanation,
+    SegmentReason,
+};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 pub use track::{Shard, shard_of};

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::heuristic::{MAX_SEGMENTS, judge, template};
-use super::learn::Learner;
+use super::heuristic::template;
+use super::learned::{Evidence, Learned};
 use super::lexicon::Lexicon;
 use super::matcher::{Matcher, PatternError};
 use super::path::without_query;
-use super::sample::Sample;
-use super::tree::{Step, Tree};
 use crate::config::{IgnoreMode, RoutesConfig, ServiceRoutes, Unmatched};
 use crate::limits::Limits;
 use crate::span::{Ignored, SpanKind};
@@ -21,16 +19,6 @@ const CACHED_PATHS: usize = 8 << 10;
 const CACHED_PATH_BYTES: usize = 256;
 /// Distinct routes kept as shared text. Others are allocated anew each time.
 const SHARED_ROUTES: usize = 64 << 10;
-
-/// What `low-cardinality` judges by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Evidence {
-    /// What was seen so far, in the order of the tape: what a live run does.
-    #[default]
-    Online,
-    /// All paths, observed in a first pass: the result does not depend on their order.
-    Whole,
-}
 
 /// The rule that gave a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,30 +71,19 @@ pub struct Decorator {
     patterns: Matcher,
     ignored_patterns: Matcher,
     ignored: Ignored,
-    unmatched: Unmatched,
-    wildcard: char,
-    max: usize,
     evidence: Evidence,
-    lexicon: Lexicon,
+    pub(super) unmatched: Unmatched,
+    pub(super) wildcard: char,
+    pub(super) lexicon: Lexicon,
     /// The numbers of services by name and side.
     numbers: [FxHashMap<Box<str>, usize>; 2],
-    services: Vec<ServiceState>,
     configured: FxHashMap<Box<str>, [Matcher; 2]>,
-    sample: Sample,
+    pub(super) learned: Learned,
     cache: Vec<FxHashMap<Box<str>, RouteDecision>>,
     cached: usize,
     routes: FxHashSet<Arc<str>>,
     /// Reused between calls.
     buffer: String,
-}
-
-/// One service, one direction.
-#[derive(Debug)]
-struct ServiceState {
-    set: usize,
-    tree: Tree,
-    learned_from: usize,
-    fresh: usize,
 }
 
 impl Decorator {
@@ -135,15 +112,18 @@ impl Decorator {
                 IgnoreMode::Traces => Ignored { traces: true, metrics: false },
                 IgnoreMode::Metrics => Ignored { traces: false, metrics: true },
             },
+            evidence,
             unmatched: config.unmatched,
             wildcard: config.wildcard_char.get(),
-            max: config.max_path_segment_cardinality,
-            evidence,
             lexicon: Lexicon::new(),
             numbers: [FxHashMap::default(), FxHashMap::default()],
-            services: Vec::new(),
             configured,
-            sample: Sample::new(limits.route_paths),
+            learned: Learned::new(
+                evidence,
+                config.wildcard_char.get(),
+                config.max_path_segment_cardinality,
+                limits.route_paths,
+            ),
             cache: Vec::new(),
             cached: 0,
             routes: FxHashSet::default(),
@@ -184,20 +164,27 @@ impl Decorator {
         }
         if self.by_pattern(service, kind, target).is_none() {
             let number = self.number(service, kind);
-            self.offer(number, target);
+            self.learned.observe(number, &self.lexicon, target);
         }
     }
 
+    /// The text of the pattern of `ignored_patterns` that fits.
+    pub(super) fn ignored_by(&self, target: &str) -> Option<&str> {
+        self.ignored_patterns.find(target).map(|pattern| &**pattern)
+    }
+
+    pub(super) fn known_number(&self, service: &str, kind: SpanKind) -> Option<usize> {
+        self.numbers[side(kind)].get(service).copied()
+    }
+
     fn number(&mut self, service: &str, kind: SpanKind) -> usize {
-        let side = side(kind);
-        if let Some(number) = self.numbers[side].get(service) {
-            return *number;
+        if let Some(number) = self.known_number(service, kind) {
+            return number;
         }
-        let set = self.sample.open();
-        self.services.push(ServiceState { set, tree: Tree::default(), learned_from: 0, fresh: 0 });
+        let number = self.learned.open();
         self.cache.push(FxHashMap::default());
-        self.numbers[side].insert(service.into(), set);
-        set
+        self.numbers[side(kind)].insert(service.into(), number);
+        number
     }
 
     fn decide(&mut self, number: usize, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
@@ -229,7 +216,8 @@ impl Decorator {
                 RouteRule::Heuristic
             }
             Unmatched::LowCardinality => {
-                self.learned(number, target, &mut route);
+                self.learn(number, target);
+                self.learned.route(number, &self.lexicon, target, &mut route);
                 RouteRule::LowCardinality
             }
         };
@@ -257,86 +245,22 @@ impl Decorator {
         new
     }
 
-    fn offer(&mut self, number: usize, target: &str) {
-        let mut path = std::mem::take(&mut self.buffer);
-        path.clear();
-        for judged in judge(&self.lexicon, target, self.wildcard).take(MAX_SEGMENTS) {
-            judged.write(judged.class.is_value(), self.wildcard, &mut path);
-        }
-        if self.sample.offer(number, &path)
-            && let Some(state) = self.services.get_mut(number)
-        {
-            state.fresh += 1;
-        }
-        self.buffer = path;
-    }
-
-    fn learned(&mut self, number: usize, target: &str, route: &mut String) {
+    fn learn(&mut self, number: usize, target: &str) {
         if self.evidence == Evidence::Online {
-            self.offer(number, target);
+            self.learned.observe(number, &self.lexicon, target);
         }
-        let Some(state) = self.services.get_mut(number) else { return };
-        let due = match self.evidence {
-            Evidence::Online => (state.learned_from / 4).max(8),
-            Evidence::Whole => 1,
-        };
-        if state.fresh >= due {
-            let mut learner = Learner::new(self.max);
-            for path in self.sample.paths(state.set) {
-                learner.add(judge(&self.lexicon, path, self.wildcard));
-            }
-            state.tree = learner.learn();
-            state.learned_from = self.sample.len(state.set);
-            state.fresh = 0;
-            if let Some(cache) = self.cache.get_mut(number) {
-                self.cached -= cache.len();
-                cache.clear();
-            }
-        }
-        let max = match self.evidence {
-            Evidence::Whole => 0,
-            Evidence::Online if self.max == 0 => usize::MAX,
-            Evidence::Online => self.max,
-        };
-        let mut at = Some(0);
-        for (index, judged) in judge(&self.lexicon, target, self.wildcard).enumerate() {
-            if index == MAX_SEGMENTS {
-                route.extend(['/', self.wildcard, self.wildcard]);
-                return;
-            }
-            let Some(here) = at else {
-                judged.write(judged.is_value(), self.wildcard, route);
-                continue;
-            };
-            let from = route.len();
-            judged.write(judged.class.is_value(), self.wildcard, route);
-            let key = route.split_off(from);
-            let key = key.trim_start_matches('/');
-            let step = match state.tree.step(here, &judged, key) {
-                Some(step) => step,
-                None => state.tree.grow(here, key, max),
-            };
-            route.push('/');
-            at = match step {
-                Step::Name(text, child) => {
-                    route.push_str(text);
-                    Some(child)
-                }
-                Step::Value(child) => {
-                    route.push(self.wildcard);
-                    child
-                }
-            };
-        }
-        if route.is_empty() {
-            route.push('/');
+        if self.learned.update(number, &self.lexicon)
+            && let Some(cache) = self.cache.get_mut(number)
+        {
+            self.cached -= cache.len();
+            cache.clear();
         }
     }
 
     /// Paths that could not be learned from, because there were too many
     /// ([`RouteOverflow`](crate::DiagnosticKind::RouteOverflow)).
     pub const fn left_out(&self) -> u64 {
-        self.sample.left_out()
+        self.learned.left_out()
     }
 }
 

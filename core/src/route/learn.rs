@@ -312,7 +312,7 @@ impl Judgement {
     }
 
     fn place(&self) -> Place {
-        Place { unknown_are_values: self.open, unknown: self.unknown, known: self.known }
+        Place { open: self.open, unknown: self.unknown, known: self.known }
     }
 }
 

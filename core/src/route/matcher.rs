@@ -166,10 +166,9 @@ impl Mixed {
         };
         for part in middle {
             // The leftmost place is as good as any: what is left is longest.
-            let Some(at) = rest.char_indices().skip(1).find(|(at, _)| rest[*at..].starts_with(&**part)) else {
-                return false;
-            };
-            rest = &rest[at.0 + part.len()..];
+            let mut ends = rest.char_indices().skip(1).filter_map(|(at, _)| rest.get(at..)?.strip_prefix(&**part));
+            let Some(after) = ends.next() else { return false };
+            rest = after;
         }
         !rest.is_empty()
     }
@@ -182,10 +181,7 @@ fn trimmed(path: &str) -> &str {
 }
 
 fn split(path: &str) -> (&str, Option<&str>) {
-    match memchr::memchr(b'/', path.as_bytes()) {
-        Some(at) => (&path[..at], Some(&path[at + 1..])),
-        None => (path, None),
-    }
+    path.split_once('/').map_or((path, None), |(segment, rest)| (segment, Some(rest)))
 }
 
 /// Reads one segment of a pattern.
@@ -228,8 +224,9 @@ fn parse(segment: &str) -> Result<Segment<'_>, PatternError> {
 
 /// `*`, `**`, `*rest`, `{*rest}`, `{**rest}`, `{rest...}`, `{rest:.*}`, `<path:rest>`: all that is left of the path.
 fn is_catch_all(segment: &str) -> bool {
-    if segment.starts_with('*') {
-        return true;
+    if let Some(name) = segment.strip_prefix('*') {
+        let name = name.strip_prefix('*').unwrap_or(name);
+        return name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     }
     if let Some(inner) = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
         return inner.starts_with('*') || inner.ends_with("...") || inner.ends_with(":.*") || inner.ends_with(":.+");
@@ -257,9 +254,13 @@ fn placeholder_len(text: &str) -> Result<Option<usize>, PatternError> {
         Some(b'<') => Ok(text.find('>').map(|at| at + 1)),
         _ => {
             let name = text.bytes().skip(1).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
-            // A regular expression or a question mark after the name belongs to it, as in Express.
-            let tail = text.as_bytes().get(1 + name).filter(|byte| **byte == b'?').map_or(0, |_| 1);
-            Ok(Some(1 + name + tail))
+            // A regular expression and a question mark after the name belong to it, as in Express.
+            let mut end = 1 + name;
+            if text.as_bytes().get(end) == Some(&b'(') {
+                end += text.get(end..).and_then(|rest| rest.find(')')).map_or(0, |at| at + 1);
+            }
+            end += usize::from(text.as_bytes().get(end) == Some(&b'?'));
+            Ok(Some(end))
         }
     }
 }

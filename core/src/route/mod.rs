@@ -2,8 +2,10 @@
 
 mod class;
 mod decorator;
+mod explain;
 mod heuristic;
 mod learn;
+mod learned;
 mod lexicon;
 mod matcher;
 mod path;
@@ -11,5 +13,7 @@ mod sample;
 mod tree;
 
 pub use class::Class;
-pub use decorator::{Decorator, Evidence, RouteDecision, RouteError, RouteRule};
+pub use decorator::{Decorator, RouteDecision, RouteError, RouteRule};
+pub use explain::{Explanation, SegmentExplanation, SegmentReason};
+pub use learned::Evidence;
 pub use matcher::PatternError;

@@ -10,6 +10,8 @@ use super::lexicon::Familiarity;
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
+    /// Nodes added since the tree was learned.
+    grown: usize,
 }
 
 #[derive(Debug, Default)]
@@ -21,13 +23,15 @@ struct Node {
     place: Place,
     /// Names added since the tree was learned.
     added: usize,
+    /// It takes no more names.
+    closed: bool,
 }
 
 /// What was found out about a place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
     /// Unknown words are values here.
-    pub(super) unknown_are_values: bool,
+    pub(super) open: bool,
     /// Unknown words that were seen here.
     pub(super) unknown: usize,
     /// Known words that were seen here.
@@ -35,17 +39,38 @@ pub(super) struct Place {
 }
 
 /// A step down the tree.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'a> {
     /// A name, as it stands in the route.
     Name(&'a str, usize),
-    /// A value.
+    /// A value of this shape, or at this place, with what it leads to.
     Value(Option<usize>),
+    /// A word that stands at a place of values.
+    Word(Option<usize>, Place),
+}
+
+impl Step<'_> {
+    /// Where it leads.
+    pub(super) const fn next(&self) -> Option<usize> {
+        match self {
+            Self::Name(_, next) => Some(*next),
+            Self::Value(next) | Self::Word(next, _) => *next,
+        }
+    }
+
+    /// Writes the segment as it stands in the route.
+    pub(super) fn write(&self, wildcard: char, route: &mut String) {
+        route.push('/');
+        match self {
+            Self::Name(text, _) => route.push_str(text),
+            Self::Value(_) | Self::Word(..) => route.push(wildcard),
+        }
+    }
 }
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![Node::default()], grown: 0 }
     }
 }
 
@@ -79,12 +104,12 @@ impl Tree {
         self.nodes.len() - 1
     }
 
-    /// Where a segment leads from `at`, as far as the tree knows. `None` if it does not.
+    /// Where a segment leads from `at`. `None` if it is a word that the tree does not know, at a place for words.
+    /// `key` is the segment with what its shape alone gives away replaced.
     pub(super) fn step(&self, at: usize, judged: &Judged<'_>, key: &str) -> Option<Step<'_>> {
         let node = self.nodes.get(at)?;
-        if judged.class.is_value() && judged.kept().is_empty()
-            || key.chars().count() == 1 && judged.class == Class::Templated
-        {
+        let replaced = judged.class.is_value() || judged.class == Class::Templated;
+        if replaced && judged.kept().is_empty() {
             return Some(Step::Value(node.wildcard));
         }
         let known = node.names.get(key).or_else(|| {
@@ -95,22 +120,37 @@ impl Tree {
             return Some(Step::Name(&self.nodes.get(*child)?.text, *child));
         }
         let value = match judged.class {
-            Class::Templated | Class::File => node.wildcard.is_some(),
-            Class::UnknownWord => node.place.unknown_are_values || judged.in_collection,
-            _ => node.place.unknown_are_values && judged.familiarity != Familiarity::Action,
+            _ if node.closed => true,
+            _ if replaced => node.wildcard.is_some(),
+            Class::UnknownWord => node.place.open || judged.in_collection,
+            _ => node.place.open && judged.familiarity != Familiarity::Action,
         };
-        value.then_some(Step::Value(node.wildcard))
+        value.then_some(Step::Word(node.wildcard, node.place))
     }
 
-    /// Takes a segment for a name that the tree did not know, as long as there are not too many of them.
-    pub(super) fn grow(&mut self, at: usize, key: &str, max: usize) -> Step<'_> {
-        let Some(node) = self.nodes.get_mut(at) else { return Step::Value(None) };
-        if node.added >= max {
-            let child = node.wildcard;
-            return Step::Value(Some(child.unwrap_or_else(|| self.add_wildcard(at))));
+    /// Takes a segment for a name that the tree did not know. Once there are `most` of them at a place, or too many in
+    /// all, the place takes no more.
+    pub(super) fn grow(&mut self, at: usize, key: &str, most: usize) {
+        let full = self.grown >= MAX_GROWN;
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        if full || node.added >= most {
+            node.closed = true;
+            return;
         }
         node.added += 1;
-        let child = self.add_name(at, key, std::iter::once(key));
-        Step::Name(self.nodes.get(child).map_or("", |node| &node.text), child)
+        self.grown += 1;
+        self.add_name(at, key, std::iter::once(key));
+    }
+
+    /// Goes on below the values of a place. `None` if the tree takes no more.
+    pub(super) fn grow_wildcard(&mut self, at: usize) -> Option<usize> {
+        if self.grown >= MAX_GROWN {
+            return None;
+        }
+        self.grown += 1;
+        Some(self.add_wildcard(at))
     }
 }
+
+/// Nodes that a tree takes between two lessons.
+const MAX_GROWN: usize = 4096;
