@@ -148,8 +148,18 @@ fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
 }
 
 fn write_ip(ip: IpAddr, out: &mut String) {
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{}", ip.to_canonical());
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "." });
+                write_number(Some(octet.into()), out);
+            }
+        }
+        IpAddr::V6(ip) => {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "{ip}");
+        }
+    }
 }
 
 fn write_number(number: Option<u16>, out: &mut String) {

@@ -9,7 +9,7 @@ use super::label::Label;
 use super::settings::MetricsConfig;
 use super::snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
 use super::summary::{Red, RedTable};
-use super::table::{Row, Table, Values};
+use super::table::{Row, Slot, Table, Values};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::LossCause;
 use crate::limits::Limits;
@@ -24,10 +24,23 @@ use crate::time::MonoNanos;
 pub struct Registry {
     groups: Vec<Group>,
     red: Red,
+    /// All labels that any of them looks at.
+    labels: Vec<Label>,
+    /// By the values of `labels`: where a span counts, so that one look-up serves for all of `groups` and `red`.
+    places: Table<Places>,
+    key: Values,
     scratch: Values,
     observed: u64,
     diagnostics: BTreeMap<&'static str, u64>,
     losses: BTreeMap<&'static str, u64>,
+}
+
+/// Where spans with the same labels count: their row in each group, and in the RED table. `None` where it was not needed
+/// so far: some groups are about some of these spans only.
+#[derive(Clone, Debug)]
+struct Places {
+    groups: Box<[Option<Slot>]>,
+    red: Option<Slot>,
 }
 
 /// Metrics that are about the same spans and have the same labels, and so the same series.
@@ -76,9 +89,16 @@ impl Registry {
                 }),
             }
         }
+        let mut labels: Vec<Label> =
+            groups.iter().flat_map(|group| &group.labels).copied().chain(Red::LABELS).collect();
+        labels.sort_unstable();
+        labels.dedup();
         Self {
             groups,
             red: Red::new(limits.red_rows),
+            labels,
+            places: Table::new(limits.series_per_metric),
+            key: Values::default(),
             scratch: Values::default(),
             observed: 0,
             diagnostics: BTreeMap::new(),
@@ -92,22 +112,19 @@ impl Registry {
             return;
         }
         self.observed += 1;
-        self.red.observe(span, &mut self.scratch, self.observed);
-        for group in self.groups.iter_mut().filter(|group| group.when.includes(span)) {
-            self.scratch.fill(&group.labels, span);
-            let metrics = &group.metrics;
-            let new = || metrics.iter().map(|metric| metric.empty.clone()).collect();
-            let (row, overflow) = group.table.row(&self.scratch, self.observed, new);
-            row.updated = row.updated.max(span.end);
-            for (metric, value) in metrics.iter().zip(&mut row.data) {
-                let measured = metric.definition.measure.of(span);
-                match value {
-                    Value::Counter(count) => *count += u128::from(measured),
-                    Value::Histogram(histogram) => histogram.record(measured),
-                    Value::Info => {}
-                }
-            }
-            if overflow {
+        self.key.fill(&self.labels, span);
+        let unknown = || Places { groups: vec![None; self.groups.len()].into(), red: None };
+        let slot = self.places.slot(&self.key, self.observed, unknown);
+        let Some(row) = self.places.get_mut(slot) else { return };
+        if slot == Slot::Overflow {
+            // Many kinds of spans share this row, so it remembers nothing.
+            row.data.groups.fill(None);
+            row.data.red = None;
+        }
+        let (scratch, ordinal) = (&mut self.scratch, self.observed);
+        self.red.observe(span, &mut row.data.red, scratch, ordinal);
+        for (group, slot) in self.groups.iter_mut().zip(&mut row.data.groups) {
+            if group.when.includes(span) && group.observe(span, slot, scratch, ordinal) == Slot::Overflow {
                 *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
             }
         }
@@ -154,6 +171,26 @@ impl Registry {
 }
 
 impl Group {
+    /// Counts a span at `place`, which is found out if it is not known, and tells it.
+    fn observe(&mut self, span: &Span, place: &mut Option<Slot>, scratch: &mut Values, ordinal: u64) -> Slot {
+        let slot = *place.get_or_insert_with(|| {
+            scratch.fill(&self.labels, span);
+            let new = || self.metrics.iter().map(|metric| metric.empty.clone()).collect();
+            self.table.slot(scratch, ordinal, new)
+        });
+        let Some(row) = self.table.get_mut(slot) else { return slot };
+        row.updated = row.updated.max(span.end);
+        for (metric, value) in self.metrics.iter().zip(&mut row.data) {
+            let measured = metric.definition.measure.of(span);
+            match value {
+                Value::Counter(count) => *count += u128::from(measured),
+                Value::Histogram(histogram) => histogram.record(measured),
+                Value::Info => {}
+            }
+        }
+        slot
+    }
+
     fn families(&self) -> impl Iterator<Item = Family> {
         let mut rows: Vec<&Row<Box<[Value]>>> = self.table.rows().collect();
         rows.sort_by(|a, b| match (&a.values, &b.values) {

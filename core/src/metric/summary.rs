@@ -2,7 +2,7 @@
 
 use super::label::{Label, method};
 use super::quantile::Quantiles;
-use super::table::{Row, Table, Values};
+use super::table::{Row, Slot, Table, Values};
 use crate::exchange::Outcome;
 use crate::span::{Span, SpanKind, Status};
 
@@ -39,6 +39,23 @@ pub struct RedKey {
 }
 
 impl RedRow {
+    fn new(span: &Span) -> Self {
+        Self {
+            key: Some(RedKey {
+                namespace: span.service.namespace.to_string(),
+                service: span.service.name.to_string(),
+                kind: span.kind,
+                route: span.route.to_string(),
+                method: method(&span.http.method).to_owned(),
+            }),
+            count: 0,
+            errors: 0,
+            incomplete: 0,
+            duration: Quantiles::default(),
+            queue: Quantiles::default(),
+        }
+    }
+
     /// Spans in a thousand seconds, over `tape_nanos` of tape time; 0 for no time.
     pub fn per_kilosecond(&self, tape_nanos: u64) -> u64 {
         let rate = (u128::from(self.count) * 1_000_000_000_000).checked_div(u128::from(tape_nanos));
@@ -73,30 +90,21 @@ pub(super) struct Red {
 }
 
 impl Red {
+    /// The labels that tell rows apart.
+    pub(super) const LABELS: [Label; 5] =
+        [Label::ServiceNamespace, Label::ServiceName, Label::SpanKind, Label::Route, Label::Method];
+
     pub(super) fn new(limit: usize) -> Self {
         Self { table: Table::new(limit) }
     }
 
-    /// Counts a span, the `ordinal`th.
-    pub(super) fn observe(&mut self, span: &Span, scratch: &mut Values, ordinal: u64) {
-        const KEY: [Label; 5] =
-            [Label::ServiceNamespace, Label::ServiceName, Label::SpanKind, Label::Route, Label::Method];
-        scratch.fill(&KEY, span);
-        let new = || RedRow {
-            key: Some(RedKey {
-                namespace: span.service.namespace.to_string(),
-                service: span.service.name.to_string(),
-                kind: span.kind,
-                route: span.route.to_string(),
-                method: method(&span.http.method).to_owned(),
-            }),
-            count: 0,
-            errors: 0,
-            incomplete: 0,
-            duration: Quantiles::default(),
-            queue: Quantiles::default(),
-        };
-        let (Row { data: row, .. }, _) = self.table.row(scratch, ordinal, new);
+    /// Counts a span, the `ordinal`th, at `place`, which is found out if it is not known.
+    pub(super) fn observe(&mut self, span: &Span, place: &mut Option<Slot>, scratch: &mut Values, ordinal: u64) {
+        let slot = *place.get_or_insert_with(|| {
+            scratch.fill(&Self::LABELS, span);
+            self.table.slot(scratch, ordinal, || RedRow::new(span))
+        });
+        let Some(Row { data: row, .. }) = self.table.get_mut(slot) else { return };
         if span.outcome == Outcome::Incomplete {
             row.incomplete += 1;
             return;

@@ -70,6 +70,15 @@ pub(super) struct Row<T> {
     next: Option<u32>,
 }
 
+/// Where a row of a [`Table`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Among the rows.
+    Row(u32),
+    /// It is the overflow row.
+    Overflow,
+}
+
 /// At most `limit` rows, and one more that takes what comes after.
 #[derive(Clone, Debug)]
 pub(super) struct Table<T> {
@@ -85,23 +94,33 @@ impl<T> Table<T> {
         Self { limit: limit.min(u32::MAX as usize), index: FxHashMap::default(), rows: Vec::new(), overflow: None }
     }
 
-    /// The row of `values`, made by `new` where there is none yet, and whether it is the overflow row.
-    pub(super) fn row(&mut self, values: &Values, ordinal: u64, new: impl FnOnce() -> T) -> (&mut Row<T>, bool) {
+    /// Where the row of `values` is, which `new` makes if there is none yet. The answer for the same values never
+    /// changes: rows are not removed, and what once overflowed always does.
+    pub(super) fn slot(&mut self, values: &Values, ordinal: u64, new: impl FnOnce() -> T) -> Slot {
         let hash = values.hash();
         let first = self.index.get(&hash).copied();
         let found = std::iter::successors(first, |&at| self.rows.get(at as usize)?.next)
-            .map(|at| at as usize)
-            .find(|&at| self.rows.get(at).is_some_and(|row| row.values.as_ref() == Some(values)));
-        let fresh = |values, next| Row { values, born: ordinal, updated: MonoNanos::ZERO, data: new(), next };
+            .find(|&at| self.rows.get(at as usize).is_some_and(|row| row.values.as_ref() == Some(values)));
         if let Some(at) = found {
-            return (&mut self.rows[at], false);
+            return Slot::Row(at);
         }
+        let fresh = |values, next| Row { values, born: ordinal, updated: MonoNanos::ZERO, data: new(), next };
         if self.rows.len() >= self.limit {
-            return (self.overflow.get_or_insert_with(|| Box::new(fresh(None, None))), true);
+            self.overflow.get_or_insert_with(|| Box::new(fresh(None, None)));
+            return Slot::Overflow;
         }
         let at = u32::try_from(self.rows.len()).expect("invariant: the limit is within 32 bits");
         self.index.insert(hash, at);
-        (self.rows.push_mut(fresh(Some(values.clone()), first)), false)
+        self.rows.push(fresh(Some(values.clone()), first));
+        Slot::Row(at)
+    }
+
+    /// The row at a slot of this table.
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Row<T>> {
+        match slot {
+            Slot::Row(at) => self.rows.get_mut(at as usize),
+            Slot::Overflow => self.overflow.as_deref_mut(),
+        }
     }
 
     /// All rows, the overflow row last.
