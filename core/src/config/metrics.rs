@@ -165,6 +165,8 @@ impl Config {
             response_size_buckets: response.unwrap_or_else(|| DEFAULT_SIZE_BUCKETS.into()),
             report_target: self.prometheus_export.report_target || self.otel_metrics_export.report_target,
             report_peer: self.prometheus_export.report_peer || self.otel_metrics_export.report_peer,
+            self_references: self.prometheus_export.allow_service_graph_self_references
+                || self.otel_metrics_export.allow_service_graph_self_references,
             select: self.select()?,
             series_limit: self.redtape.metrics.series_limit,
         })

@@ -30,6 +30,15 @@ impl Histogram {
         self.sum += u128::from(value);
     }
 
+    /// Adds what `other` has counted, which must have the same bounds.
+    pub fn merge(&mut self, other: &Self) {
+        debug_assert_eq!(self.bounds, other.bounds, "histograms of one metric have the same bounds");
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.sum += other.sum;
+    }
+
     /// The upper bounds, without `+Inf`.
     pub fn bounds(&self) -> &[u64] {
         &self.bounds

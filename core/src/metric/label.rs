@@ -23,6 +23,8 @@ pub enum Label {
     Instance,
     /// `job`: `namespace/name`, or the name if there is no namespace.
     Job,
+    /// `network_peer_address`: the address of the other end. Only to tell series apart.
+    PeerAddress,
     /// `server_address`. On the client's side the host that the request names, else the peer's address. On the
     /// server's side the socket's own address and not what the request names: otherwise any client could make new
     /// series at will.
@@ -33,6 +35,10 @@ pub enum Label {
     ServiceName,
     /// `service_namespace`
     ServiceNamespace,
+    /// The address of the server's end. Only to tell series apart.
+    SocketAddress,
+    /// The port of the server's end. Only to tell series apart.
+    SocketPort,
     /// `source`: who made the metric.
     Source,
     /// `span_kind`, as in span metrics: `SPAN_KIND_SERVER`.
@@ -60,10 +66,13 @@ impl Label {
             Self::Route => "http_route",
             Self::Instance => "instance",
             Self::Job => "job",
+            Self::PeerAddress => "network_peer_address",
             Self::ServerAddress => "server_address",
             Self::ServerPort => "server_port",
             Self::ServiceName => "service_name",
             Self::ServiceNamespace => "service_namespace",
+            Self::SocketAddress => "network_server_address",
+            Self::SocketPort => "network_server_port",
             Self::Source => "source",
             Self::SpanKind => "span_kind",
             Self::SpanName => "span_name",
@@ -94,6 +103,17 @@ impl Label {
                 }
                 out.push_str(&span.service.name);
             }
+            Self::PeerAddress => {
+                if let Some(peer) = span.http.remote {
+                    write_ip(peer.ip(), out);
+                }
+            }
+            Self::SocketAddress => {
+                if let Some(socket) = server_socket(span) {
+                    write_ip(socket.ip(), out);
+                }
+            }
+            Self::SocketPort => write_number(server_socket(span).map(|socket| socket.port()), out),
             Self::ServerAddress => match (server_socket(span), named_host(span)) {
                 (_, Some((host, _))) => out.push_str(host),
                 (Some(socket), None) => write_ip(socket.ip(), out),

@@ -5,6 +5,7 @@
 
 mod cardinality;
 mod catalog;
+mod graph;
 mod histogram;
 mod json;
 mod label;

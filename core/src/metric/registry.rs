@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::{Definition, Measure, When, definitions, labels};
+use super::graph::Graph;
 use super::histogram::Histogram;
 use super::label::Label;
-use super::settings::MetricsConfig;
+use super::settings::{MetricFeature, MetricsConfig};
 use super::snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
 use super::summary::{Red, RedTable};
 use super::table::{Row, Slot, Table, Values};
@@ -24,6 +25,7 @@ use crate::time::MonoNanos;
 pub struct Registry {
     groups: Vec<Group>,
     red: Red,
+    graph: Option<Graph>,
     /// All labels that any of them looks at.
     labels: Vec<Label>,
     /// By the values of `labels`: where a span counts, so that one look-up serves for all of `groups` and `red`.
@@ -89,6 +91,8 @@ impl Registry {
                 }),
             }
         }
+        let graph = config.features.contains(&MetricFeature::ApplicationServiceGraph);
+        let graph = graph.then(|| Graph::new(duration_bounds, config.self_references, limit));
         let mut labels: Vec<Label> =
             groups.iter().flat_map(|group| &group.labels).copied().chain(Red::LABELS).collect();
         labels.sort_unstable();
@@ -96,6 +100,7 @@ impl Registry {
         Self {
             groups,
             red: Red::new(limits.red_rows),
+            graph,
             labels,
             places: Table::new(limits.series_per_metric),
             key: Values::default(),
@@ -128,6 +133,10 @@ impl Registry {
                 *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
             }
         }
+        let graph = self.graph.as_mut().filter(|_| When::Finished.includes(span));
+        if graph.is_some_and(|graph| graph.observe(span, ordinal)) {
+            *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
+        }
     }
 
     /// Counts trouble that was met `count` times.
@@ -153,6 +162,7 @@ impl Registry {
     /// All metrics as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let mut families: Vec<Family> = self.groups.iter().flat_map(Group::families).collect();
+        families.extend(self.graph.iter().flat_map(Graph::families));
         families.push(counts(
             "redtape_diagnostics",
             "What was wrong with the input, and bounds that were reached.",

@@ -60,6 +60,8 @@ pub struct MetricsConfig {
     /// `report_peer`: adds `client_address` to server metrics, and with the names of Beyla 1.0 the server's address and
     /// port to client metrics.
     pub report_peer: bool,
+    /// Whether the service graph has edges from a service to itself.
+    pub self_references: bool,
     /// `attributes.select`
     pub select: Select,
     /// Series of one metric, where it is lower than the limit of [`Limits`](crate::Limits).
@@ -76,6 +78,7 @@ impl Default for MetricsConfig {
             response_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
             report_target: false,
             report_peer: false,
+            self_references: false,
             select: Select::default(),
             series_limit: None,
         }

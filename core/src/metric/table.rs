@@ -25,6 +25,15 @@ impl Values {
         }
     }
 
+    /// Takes values as they are.
+    pub(super) fn fill_with<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
+        self.clear();
+        for value in values {
+            self.text.push_str(value);
+            self.end();
+        }
+    }
+
     /// The values, in the order of their labels.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         let mut start = 0;
@@ -99,9 +108,7 @@ impl<T> Table<T> {
     pub(super) fn slot(&mut self, values: &Values, ordinal: u64, new: impl FnOnce() -> T) -> Slot {
         let hash = values.hash();
         let first = self.index.get(&hash).copied();
-        let found = std::iter::successors(first, |&at| self.rows.get(at as usize)?.next)
-            .find(|&at| self.rows.get(at as usize).is_some_and(|row| row.values.as_ref() == Some(values)));
-        if let Some(at) = found {
+        if let Some(at) = self.position(first, values) {
             return Slot::Row(at);
         }
         let fresh = |values, next| Row { values, born: ordinal, updated: MonoNanos::ZERO, data: new(), next };
@@ -113,6 +120,18 @@ impl<T> Table<T> {
         self.index.insert(hash, at);
         self.rows.push(fresh(Some(values.clone()), first));
         Slot::Row(at)
+    }
+
+    /// The row of `values`, if there is one of their own.
+    pub(super) fn find(&self, values: &Values) -> Option<&Row<T>> {
+        let first = self.index.get(&values.hash()).copied();
+        self.rows.get(self.position(first, values)? as usize)
+    }
+
+    /// Looks among the rows of one hash, from `first` on.
+    fn position(&self, first: Option<u32>, values: &Values) -> Option<u32> {
+        std::iter::successors(first, |&at| self.rows.get(at as usize)?.next)
+            .find(|&at| self.rows.get(at as usize).is_some_and(|row| row.values.as_ref() == Some(values)))
     }
 
     /// The row at a slot of this table.

@@ -262,6 +262,63 @@ fn the_red_table_has_a_row_for_each_service_kind_method_and_route() {
 }
 
 #[test]
+fn the_service_graph_counts_a_call_once() {
+    let config = MetricsConfig { features: [MetricFeature::ApplicationServiceGraph].into(), ..few_buckets() };
+    let named = |span: Span, name: &str| {
+        let service = Service { name: name.into(), namespace: "".into(), ..(*span.service).clone() };
+        Span { service: Arc::new(service), ..span }
+    };
+    let call = |client: &Span, remote: &str, status| {
+        let http = HttpFields { remote: Some(remote.parse().unwrap()), ..client.http.clone() };
+        Span { http, status, ..client.clone() }
+    };
+    let received = named(span("/a"), "back");
+    let sent = named(client("/a"), "front");
+    let spans = [
+        call(&sent, "10.0.0.1:8080", Status::Unset),
+        received,
+        call(&sent, "10.0.0.77:80", Status::Error),
+        call(&sent, "10.0.0.78:80", Status::Unset),
+        call(&named(sent.clone(), "back"), "10.0.0.1:8080", Status::Unset),
+    ];
+    let expected = "\
+traces_service_graph_request_total{client=\"10.0.0.9\",server=\"back\",source=\"redtape\"} 1
+traces_service_graph_request_total{client=\"front\",server=\"shop.example\",source=\"redtape\"} 2
+traces_service_graph_request_client_seconds_count{client=\"front\",server=\"back\",source=\"redtape\"} 1
+traces_service_graph_request_client_seconds_count{client=\"front\",server=\"shop.example\",source=\"redtape\"} 2
+traces_service_graph_request_failed_total{client=\"10.0.0.9\",server=\"back\",source=\"redtape\"} 0
+traces_service_graph_request_failed_total{client=\"front\",server=\"shop.example\",source=\"redtape\"} 1
+traces_service_graph_request_server_seconds_count{client=\"10.0.0.9\",server=\"back\",source=\"redtape\"} 1
+";
+    let counts = |spans: &[Span]| {
+        let all = samples(&observe(&config, spans), "traces_service_graph_");
+        all.lines().filter(|line| line.contains("_count{") || line.contains("_total{")).fold(
+            String::new(),
+            |mut text, line| {
+                writeln!(text, "{line}").unwrap();
+                text
+            },
+        )
+    };
+    assert_eq!(counts(&spans), expected);
+    let backwards: Vec<_> = spans.iter().rev().cloned().collect();
+    assert_eq!(counts(&backwards), expected);
+}
+
+#[test]
+fn spans_that_share_a_series_but_not_their_labels_count_all_the_same() {
+    let section = SelectSection { metric: "*".into(), include: vec!["service_name".into()], ..Default::default() };
+    let config = MetricsConfig { select: Select::new(&[section]).unwrap(), ..few_buckets() };
+    let mut registry = Registry::new(&config, &Limits { series_per_metric: 2, ..Limits::default() });
+    (0..9).for_each(|number| registry.observe(&span(&format!("/{}", number % 5))));
+    assert_eq!(
+        samples(&registry, "http_server_request_duration_seconds_count"),
+        "http_server_request_duration_seconds_count{service_name=\"frontend\"} 9\n"
+    );
+    assert_eq!(registry.red().rows.iter().map(|row| row.count).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+}
+
+#[test]
 fn cardinality_tells_where_series_come_from() {
     let config =
         MetricsConfig { series_limit: Some(3), features: [MetricFeature::Application].into(), ..few_buckets() };

@@ -1,0 +1,220 @@
+//! The service graph: who calls whom, from both ends' spans.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::histogram::Histogram;
+use super::label::Label;
+use super::snapshot::{Family, FamilyKind, Scale, Series, Value};
+use super::table::{Row, Slot, Table, Values};
+use crate::span::{Span, SpanKind, Status};
+use crate::time::MonoNanos;
+
+/// Collects edges.
+///
+/// A server knows its client by address alone. A client knows its server by the service that answers at the address it
+/// called, if that is on the tape, else by the host that the request names, else by the address. A call counts once in
+/// `_total`: at the server, and at the client only if the server is not on the tape. Which it is, is decided when it is
+/// asked for, so that it does not matter which end was seen first.
+#[derive(Clone, Debug)]
+pub(super) struct Graph {
+    bounds: Arc<[u64]>,
+    self_references: bool,
+    /// Calls received.
+    received: Table<Edge>,
+    /// Calls sent.
+    sent: Table<Edge>,
+    /// Which service answers at an address and port; the first that did.
+    servers: Table<[String; 2]>,
+    values: Values,
+}
+
+/// The calls of one edge, as one end saw them.
+#[derive(Clone, Debug)]
+struct Edge {
+    /// `[client, its namespace, server, its namespace]`
+    ends: [String; 4],
+    failed: u64,
+    duration: Histogram,
+}
+
+/// Both ends' views of an edge: of the server, and of the client.
+type Views = (Option<Seen>, Option<Seen>);
+
+/// What a series is made of beside its labels: `born`, `updated` and `value` of [`Series`].
+type Point = (u64, MonoNanos, Value);
+
+/// An edge as one end saw it, for a snapshot.
+#[derive(Clone, Debug)]
+struct Seen {
+    born: u64,
+    updated: MonoNanos,
+    failed: u64,
+    duration: Histogram,
+    /// These calls count in `_total` and `_failed_total`.
+    counts: bool,
+}
+
+const SERVER_SOCKET: [Label; 2] = [Label::SocketAddress, Label::SocketPort];
+
+impl Graph {
+    pub(super) fn new(bounds: Arc<[u64]>, self_references: bool, limit: usize) -> Self {
+        Self {
+            bounds,
+            self_references,
+            received: Table::new(limit),
+            sent: Table::new(limit),
+            servers: Table::new(limit),
+            values: Values::default(),
+        }
+    }
+
+    /// Counts a finished span, the `ordinal`th; whether its edge is one too many.
+    pub(super) fn observe(&mut self, span: &Span, ordinal: u64) -> bool {
+        const RECEIVED: [Label; 3] = [Label::PeerAddress, Label::ServiceName, Label::ServiceNamespace];
+        const SENT: [Label; 5] = [
+            Label::ServerAddress,
+            Label::ServiceName,
+            Label::ServiceNamespace,
+            Label::SocketAddress,
+            Label::SocketPort,
+        ];
+        let own = || [span.service.name.to_string(), span.service.namespace.to_string()];
+        let (table, labels): (_, &[Label]) = match span.kind {
+            SpanKind::Server => {
+                self.values.fill(&SERVER_SOCKET, span);
+                self.servers.slot(&self.values, ordinal, own);
+                (&mut self.received, &RECEIVED)
+            }
+            SpanKind::Client => (&mut self.sent, &SENT),
+        };
+        self.values.fill(labels, span);
+        let new = || {
+            let [name, namespace] = own();
+            let mut other = String::new();
+            let ends = match span.kind {
+                SpanKind::Server => {
+                    Label::PeerAddress.write(span, &mut other);
+                    [other, String::new(), name, namespace]
+                }
+                SpanKind::Client => {
+                    Label::ServerAddress.write(span, &mut other);
+                    [name, namespace, other, String::new()]
+                }
+            };
+            Edge { ends, failed: 0, duration: Histogram::new(self.bounds.clone()) }
+        };
+        let slot = table.slot(&self.values, ordinal, new);
+        if let Some(row) = table.get_mut(slot) {
+            row.updated = row.updated.max(span.end);
+            row.data.failed += u64::from(span.status == Status::Error);
+            row.data.duration.record(span.end.since(span.start));
+        }
+        slot == Slot::Overflow
+    }
+
+    /// The families of the graph.
+    pub(super) fn families(&self) -> Vec<Family> {
+        // `None` is the overflow series.
+        let mut edges: BTreeMap<(bool, Option<[String; 4]>), Views> = BTreeMap::new();
+        for row in self.received.rows() {
+            let ends = row.values.as_ref().map(|_| row.data.ends.clone());
+            let views = edges.entry((ends.is_none(), ends)).or_default();
+            Seen::add(&mut views.0, row, true);
+        }
+        for row in self.sent.rows() {
+            let server = row.values.as_ref().and_then(|values| self.server_of(values));
+            let ends = row.values.as_ref().map(|_| {
+                let [client, client_namespace, host, _] = row.data.ends.clone();
+                let [name, namespace] = server.cloned().unwrap_or([host, String::new()]);
+                [client, client_namespace, name, namespace]
+            });
+            let views = edges.entry((ends.is_none(), ends)).or_default();
+            Seen::add(&mut views.1, row, server.is_none());
+        }
+        let itself = |ends: &[String; 4]| ends[..2] == ends[2..];
+        edges.retain(|(_, ends), _| self.self_references || !ends.as_ref().is_some_and(itself));
+        families(&edges)
+    }
+
+    /// The service that answers where a call went.
+    fn server_of(&self, sent: &Values) -> Option<&[String; 2]> {
+        let mut socket = Values::default();
+        socket.fill_with(sent.iter().skip(3));
+        self.servers.find(&socket).map(|row| &row.data)
+    }
+}
+
+impl Seen {
+    /// Adds a row to what is seen of its edge.
+    fn add(seen: &mut Option<Self>, row: &Row<Edge>, counts: bool) {
+        let Row { born, updated, data: Edge { failed, duration, .. }, .. } = row;
+        match seen {
+            None => {
+                let duration = duration.clone();
+                *seen = Some(Self { born: *born, updated: *updated, failed: *failed, duration, counts });
+            }
+            Some(seen) => {
+                seen.born = seen.born.min(*born);
+                seen.updated = seen.updated.max(*updated);
+                seen.failed += failed;
+                seen.duration.merge(duration);
+                // Rows of one edge agree: all of its calls went to a server that is on the tape, or none did.
+                seen.counts &= counts;
+            }
+        }
+    }
+}
+
+fn families(edges: &BTreeMap<(bool, Option<[String; 4]>), Views>) -> Vec<Family> {
+    const LABELS: [&str; 6] =
+        ["client", "client_service_namespace", "connection_type", "server", "server_service_namespace", "source"];
+    let family = |name, help, kind, scale, value: &dyn Fn(&Views) -> Option<Point>| {
+        let series = edges.iter().filter_map(|((overflow, ends), views)| {
+            let (born, updated, value) = value(views)?;
+            let values = ends.as_ref().map_or_else(Vec::new, |[client, client_namespace, server, server_namespace]| {
+                let values: [&str; 6] = [client, client_namespace, "", server, server_namespace, "redtape"];
+                values.map(str::to_owned).to_vec()
+            });
+            Some(Series { values, overflow: *overflow, born, updated, value })
+        });
+        let labels = LABELS.to_vec();
+        Family { name, otel_name: name, help, kind, scale, labels, series: series.collect() }
+    };
+    let seconds = |seen: &Option<Seen>| {
+        let seen = seen.as_ref()?;
+        Some((seen.born, seen.updated, Value::Histogram(seen.duration.clone())))
+    };
+    let count = |views: &Views, of: &dyn Fn(&Seen) -> u64| {
+        let seen = || [&views.0, &views.1].into_iter().flatten().filter(|seen| seen.counts);
+        let born = seen().map(|seen| seen.born).min()?;
+        let updated = seen().map(|seen| seen.updated).max()?;
+        Some((born, updated, Value::Counter(seen().map(|seen| u128::from(of(seen))).sum())))
+    };
+    vec![
+        family("traces_service_graph_request", "Calls between services.", FamilyKind::Counter, Scale::None, &|views| {
+            count(views, &|seen| seen.duration.count())
+        }),
+        family(
+            "traces_service_graph_request_client_seconds",
+            "Duration of calls, as the client saw them.",
+            FamilyKind::Histogram,
+            Scale::Seconds,
+            &|views| seconds(&views.1),
+        ),
+        family(
+            "traces_service_graph_request_failed",
+            "Calls between services that failed.",
+            FamilyKind::Counter,
+            Scale::None,
+            &|views| count(views, &|seen| seen.failed),
+        ),
+        family(
+            "traces_service_graph_request_server_seconds",
+            "Duration of calls, as the server saw them.",
+            FamilyKind::Histogram,
+            Scale::Seconds,
+            &|views| seconds(&views.0),
+        ),
+    ]
+}
