@@ -348,6 +348,11 @@ impl LossCause {
         }
     }
 
+    /// Whether bytes of the tape were counted, and not records.
+    pub const fn is_in_bytes(self) -> bool {
+        matches!(self, Self::Corrupt | Self::Truncated)
+    }
+
     /// A short name, as in metric labels.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,1 +1,20 @@
-//! Skeleton.
+//! Replays tapes: the commands of the `redtape` program.
+//!
+//! Everything that decides anything is in `redtape-core`; this crate reads files, runs threads and writes results.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+mod cmd;
+mod failure;
+mod input;
+mod parallel;
+mod progress;
+mod run;
+mod settings;
+mod sink;
+mod stdout;
+mod write;
+
+pub use cli::Cli;
+pub use cmd::run;
+pub use failure::{Failure, Kind};

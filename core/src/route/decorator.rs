@@ -1,5 +1,6 @@
 //! The decorator: for each request its route, and whether it is ignored.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -38,6 +39,20 @@ pub enum RouteRule {
     Heuristic,
     /// `unmatched: low-cardinality`
     LowCardinality,
+}
+
+impl fmt::Display for RouteRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pattern => "routes.patterns",
+            Self::ServicePattern => "the service's own patterns",
+            Self::Unset => "unmatched: unset",
+            Self::Path => "unmatched: path",
+            Self::Wildcard => "unmatched: wildcard",
+            Self::Heuristic => "unmatched: heuristic",
+            Self::LowCardinality => "unmatched: low-cardinality",
+        })
+    }
 }
 
 /// What is decided about one request.

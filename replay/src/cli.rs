@@ -1,0 +1,227 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Exit codes, as `--help` shows them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    fine (a truncated tape is a warning; see --strict)
+  1    checks failed or differences found
+  2    wrong usage or configuration
+  3    input unreadable
+  4    input of a version that this program does not read
+  5    the environment lacks something
+  130  interrupted";
+
+/// Replays tapes of recorded HTTP traffic: spans, RED metrics, routes and cardinality, without root or kernel.
+#[derive(Debug, Parser)]
+#[command(name = "redtape", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what metrics would cost: series per metric, values per label, the worst offenders, growth over the tape
+    Cardinality(Cardinality),
+    /// List what is on a tape, event by event
+    Events(Events),
+    /// Say what a tape is: when and where recorded, how much, what is missing
+    Info(Info),
+    /// Rewrite a damaged or unfinished tape so that nothing readable is lost
+    Repair(Repair),
+    /// Turn tapes into spans and RED metrics
+    Replay(Replay),
+    /// Apply or explain the routes decorator
+    #[command(subcommand)]
+    Routes(Routes),
+}
+
+/// What every command that reads tapes takes.
+#[derive(Args, Debug)]
+pub struct Input {
+    /// The tapes; `-` is standard input
+    #[arg(required = true, value_name = "TAPE")]
+    pub tapes: Vec<PathBuf>,
+    /// Fail with exit code 3 if a tape is truncated or damaged, instead of warning
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// What every command that runs the engine takes.
+#[derive(Args, Debug)]
+pub struct Settings {
+    /// Configuration in Beyla's YAML; without it, the one on the tape is used
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Threads for the work on connections; the result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// Link as if no request carried a traceparent
+    #[arg(long)]
+    pub ignore_traceparent: bool,
+    /// How routes use what they have seen: as live does, or with all of the tape known beforehand (reads the tape twice)
+    #[arg(long, value_enum, default_value_t = Evidence::Online)]
+    pub evidence: Evidence,
+}
+
+/// What routes may learn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Evidence {
+    /// What came before, as when live
+    Online,
+    /// The whole tape
+    Whole,
+}
+
+/// `replay`
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// The tapes
+    #[command(flatten)]
+    pub input: Input,
+    /// What the engine goes by
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Print the spans instead of the summary
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "metrics")]
+    pub spans: Option<SpanFormat>,
+    /// Print the metrics instead of the summary
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub metrics: Option<MetricFormat>,
+    /// Print spans in the order of their ends instead of the order in which they become final (keeps them all in memory)
+    #[arg(long, value_enum, requires = "spans")]
+    pub sort: Option<Sort>,
+    /// No progress, no warnings
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Forms of spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SpanFormat {
+    /// One object a line
+    Json,
+    /// One line a span
+    Text,
+}
+
+/// Forms of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MetricFormat {
+    /// One object
+    Json,
+    /// The OpenMetrics text format
+    Openmetrics,
+}
+
+/// Orders of spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// By the end of the span
+    End,
+}
+
+/// `info`
+#[derive(Args, Debug)]
+pub struct Info {
+    /// The tapes
+    #[command(flatten)]
+    pub input: Input,
+    /// One JSON object a tape
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `events`
+#[derive(Args, Debug)]
+pub struct Events {
+    /// The tapes
+    #[command(flatten)]
+    pub input: Input,
+    /// Show the captured payload, too: printable text, everything else escaped
+    #[arg(long)]
+    pub payload: bool,
+}
+
+/// `repair`
+#[derive(Args, Debug)]
+pub struct Repair {
+    /// The damaged tape
+    pub tape: PathBuf,
+    /// Where to write the repaired one
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `cardinality`
+#[derive(Args, Debug)]
+pub struct Cardinality {
+    /// The tapes
+    #[command(flatten)]
+    pub input: Input,
+    /// What the engine goes by
+    #[command(flatten)]
+    pub settings: Settings,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// How many offenders to list
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+}
+
+/// `routes`
+#[derive(Debug, Subcommand)]
+pub enum Routes {
+    /// Read paths on standard input, write `path<TAB>route`
+    ///
+    /// A line is `path`, `service<TAB>path` or `service<TAB>METHOD<TAB>path`. Ignored paths get an empty route.
+    Apply(RoutesApply),
+    /// Say for each segment of a path which rule, pattern or class decided
+    Explain(RoutesExplain),
+}
+
+/// What both routes commands take.
+#[derive(Args, Debug)]
+pub struct RoutesSettings {
+    /// Configuration in Beyla's YAML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Decide as for this service, where a line names none
+    #[arg(long, default_value = "")]
+    pub service: String,
+    /// Decide as for requests that the service sends, not receives
+    #[arg(long)]
+    pub outgoing: bool,
+}
+
+/// `routes apply`
+#[derive(Args, Debug)]
+pub struct RoutesApply {
+    /// What the engine goes by
+    #[command(flatten)]
+    pub settings: RoutesSettings,
+    /// Whether a path is decided by what came before it, or by the whole input
+    #[arg(long, value_enum, default_value_t = Evidence::Online)]
+    pub evidence: Evidence,
+}
+
+/// `routes explain`
+#[derive(Args, Debug)]
+pub struct RoutesExplain {
+    /// What the engine goes by
+    #[command(flatten)]
+    pub settings: RoutesSettings,
+    /// The paths
+    #[arg(required = true)]
+    pub paths: Vec<String>,
+}

@@ -1,0 +1,162 @@
+//! `events`: a tape, event by event.
+
+use std::io::{self, Write};
+
+use redtape_core::tape::Block;
+use redtape_core::{
+    Body, ConnInfo, ConnKey, Data, DataFlags, Direction, Event, MonoNanos, ProcKey, ProcessInfo, Role, Stamp,
+};
+
+use super::unwritable;
+use crate::cli::Events;
+use crate::failure::Result;
+use crate::input::{Tape, read_failure};
+use crate::stdout::Output;
+use crate::write::nanos;
+
+pub(super) fn run(args: &Events, out: &mut Output) -> Result {
+    for mut tape in Tape::open_all(&args.input.tapes)? {
+        let mut block = Block::default();
+        let mut start = None;
+        while !out.closed() && tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
+            for event in block.events() {
+                let start = *start.get_or_insert(event.time);
+                write_event(out, &event, start, args.payload).map_err(unwritable)?;
+            }
+        }
+        Tape::check(&tape.name, tape.reader.report(), args.input.strict, false)?;
+    }
+    Ok(())
+}
+
+/// One line: seconds since the first event, CPU and number, what happened.
+fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payload: bool) -> io::Result<()> {
+    let since = event.time.since(start);
+    write!(out, "{:>6}.{:09} {}#{} ", since / 1_000_000_000, since % 1_000_000_000, event.cpu, event.seq)?;
+    if event.late {
+        write!(out, "late ")?;
+    }
+    match event.body {
+        Body::Accept { conn, process, stamp } => {
+            write!(out, "accept {}{}", Conn(conn), Call(process, stamp))?;
+        }
+        Body::Arrival { conn, end, fin } => {
+            write!(out, "arrival {} end={end}{}", Conn(conn), if fin { " fin" } else { "" })?;
+        }
+        Body::Clock { anchor, .. } => {
+            write!(out, "clock wall={} boot={}", anchor.wall.unix_nanos(), anchor.boot_nanos)?;
+        }
+        Body::Close { conn } => write!(out, "close {}", Conn(conn))?,
+        Body::Connect { conn, process, stamp, errno } => {
+            write!(out, "connect {}{} errno={errno}", Conn(conn), Call(process, stamp))?;
+        }
+        Body::Connection(info) => write_connection(out, info)?,
+        Body::Data(data) => write_data(out, &data, payload)?,
+        Body::Exec { process } => write!(out, "exec {}", Proc(process))?,
+        Body::Exit { process } => write!(out, "exit {}", Proc(process))?,
+        Body::FdClose { conn, process, tid } => {
+            write!(out, "fd-close {} {} tid={}", Conn(conn), Proc(process), tid.0)?;
+        }
+        Body::Loss(loss) => {
+            let span = nanos(loss.to.since(loss.from));
+            let unit = if loss.cause.is_in_bytes() { "bytes" } else { "records" };
+            write!(out, "loss {} {} {unit} within {span}", loss.cause.name(), loss.count)?;
+        }
+        Body::Process(info) => write_process(out, info)?,
+        Body::Shutdown { conn, process, stamp, how } => {
+            write!(out, "shutdown {}{} {how:?}", Conn(conn), Call(process, stamp))?;
+        }
+        Body::SocketError { conn, errno } => write!(out, "socket-error {} errno={errno}", Conn(conn))?,
+        Body::Tick => write!(out, "tick")?,
+    }
+    writeln!(out)
+}
+
+fn write_data(out: &mut impl Write, data: &Data<'_>, payload: bool) -> io::Result<()> {
+    let (arrow, name) = match data.direction {
+        Direction::In => ("<", data.source.name()),
+        Direction::Out => (">", data.source.name()),
+    };
+    let call = Call(data.process, data.stamp);
+    write!(out, "{arrow} {name} {}{call} pos={} len={}", Conn(data.conn), data.pos, data.len)?;
+    for (offset, bytes) in data.ranges.iter() {
+        write!(out, " [{offset}+{}]", bytes.len())?;
+        if payload {
+            write!(out, " \"{}\"", bytes.escape_ascii())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_connection(out: &mut impl Write, info: &ConnInfo) -> io::Result<()> {
+    let role = match info.role {
+        Role::Client => "client",
+        Role::Server => "server",
+        Role::Unknown => "unknown",
+    };
+    write!(out, "connection {} {role} {} netns={}", Conn(info.key), Proc(info.process), info.netns)?;
+    if let Some(endpoint) = info.endpoint {
+        write!(out, " {} - {}", endpoint.local, endpoint.remote)?;
+    }
+    for (name, isn) in [("isn-local", info.isn_local), ("isn-remote", info.isn_remote)] {
+        if let Some(isn) = isn {
+            write!(out, " {name}={isn}")?;
+        }
+    }
+    if info.preexisting {
+        write!(out, " preexisting in={} out={}", info.first_in, info.first_out)?;
+    }
+    Ok(())
+}
+
+fn write_process(out: &mut impl Write, info: &ProcessInfo) -> io::Result<()> {
+    write!(out, "process {} pid={} comm={:?} exe={:?}", Proc(info.key), info.tgid.0, info.comm, info.exe)?;
+    if !info.listening.is_empty() {
+        write!(out, " listening={:?}", info.listening)?;
+    }
+    if info.io_uring {
+        write!(out, " io_uring")?;
+    }
+    Ok(())
+}
+
+/// A connection's key, short enough to look for.
+struct Conn(ConnKey);
+
+impl std::fmt::Display for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "c{:08x}", self.0.get() >> 32)
+    }
+}
+
+struct Proc(ProcKey);
+
+impl std::fmt::Display for Proc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "p{:08x}", self.0.get() >> 32)
+    }
+}
+
+/// Who called, and for how long.
+struct Call(ProcKey, Stamp);
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(process, stamp) = self;
+        write!(f, " {} tid={} took={}", Proc(*process), stamp.tid.0, nanos(stamp.exit.since(stamp.entry)))?;
+        for (flag, name) in [
+            (DataFlags::NONBLOCKING, "nonblocking"),
+            (DataFlags::PEEK, "peek"),
+            (DataFlags::FAULT, "fault"),
+            (DataFlags::POS_GUESSED, "pos-guessed"),
+        ] {
+            if stamp.flags.contains(flag) {
+                write!(f, " {name}")?;
+            }
+        }
+        if stamp.loop_turn > 0 {
+            write!(f, " turn={}", stamp.loop_turn)?;
+        }
+        Ok(())
+    }
+}

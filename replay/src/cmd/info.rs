@@ -1,0 +1,123 @@
+//! `info`: what a tape is.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use redtape_core::tape::{Block, ContentHasher, Meta, ReadReport};
+use redtape_core::{Body, ClockMap, MonoNanos, Origin};
+use serde::Serialize;
+
+use super::unwritable;
+use crate::cli::Info;
+use crate::failure::Result;
+use crate::input::{Tape, read_failure};
+use crate::stdout::Output;
+use crate::write::{nanos, utc};
+
+pub(super) fn run(args: &Info, out: &mut Output) -> Result {
+    for tape in Tape::open_all(&args.input.tapes)? {
+        let name = tape.name.clone();
+        let (info, meta, report) = read(tape)?;
+        Tape::check(&name, &report, args.input.strict, false)?;
+        if args.json {
+            serde_json::to_writer(&mut *out, &info).map_err(|error| unwritable(error.into()))?;
+            writeln!(out).map_err(unwritable)?;
+        } else {
+            write_text(out, &name, &info, &meta, &report).map_err(unwritable)?;
+        }
+    }
+    Ok(())
+}
+
+/// The keys of `info --json`. They are part of the contract with scripts.
+#[derive(Serialize)]
+struct Facts {
+    format: String,
+    tape_uuid: String,
+    origin_uuid: String,
+    events: u64,
+    connections: usize,
+    processes: usize,
+    lost: u64,
+    truncated: bool,
+    damaged_blocks: u64,
+    start_time_unix_nano: String,
+    duration_ns: u64,
+    content_hash: String,
+    host: String,
+    kernel: String,
+    tool: String,
+    arrival_hook: String,
+}
+
+fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
+    let mut block = Block::default();
+    let mut hasher = ContentHasher::new();
+    let (mut conns, mut processes) = (BTreeSet::new(), BTreeSet::new());
+    let (mut first, mut last): (Option<MonoNanos>, _) = (None, MonoNanos::ZERO);
+    let (mut events, mut lost, mut clock) = (0, 0, ClockMap::default());
+    while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
+        hasher.push_block(&block);
+        for event in block.events() {
+            match event.body {
+                Body::Connection(info) => drop(conns.insert(info.key)),
+                Body::Process(info) => drop(processes.insert(info.key)),
+                Body::Loss(loss) if !loss.cause.is_in_bytes() => lost += loss.count,
+                Body::Clock { anchor, .. } => clock.add(&anchor),
+                _ => {}
+            }
+            if !event.body.is_entry() {
+                events += 1;
+                first.get_or_insert(event.time);
+                last = last.max(event.time);
+            }
+        }
+    }
+    let (meta, report) = (tape.reader.meta().clone(), *tape.reader.report());
+    let first = first.unwrap_or(last);
+    let facts = Facts {
+        format: tape.reader.version().to_string(),
+        tape_uuid: Origin(meta.tape).to_string(),
+        origin_uuid: meta.origin.to_string(),
+        events,
+        connections: conns.len(),
+        processes: processes.len(),
+        lost,
+        truncated: report.truncated,
+        damaged_blocks: report.corrupt_blocks,
+        start_time_unix_nano: clock.wall(first).unix_nanos().to_string(),
+        duration_ns: last.since(first),
+        content_hash: hasher.finish().to_string(),
+        host: meta.host.clone(),
+        kernel: meta.kernel.clone(),
+        tool: meta.tool.clone(),
+        arrival_hook: meta.arrival_hook.clone(),
+    };
+    Ok((facts, meta, report))
+}
+
+fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &ReadReport) -> io::Result<()> {
+    let start = info.start_time_unix_nano.parse().map_or_else(|_| String::new(), utc);
+    let lines = [
+        ("tape", name.to_owned()),
+        ("format", info.format.clone()),
+        ("recorded by", format!("{} on {} ({} {})", meta.tool, meta.host, meta.kernel, meta.arch)),
+        ("command", meta.command.join(" ")),
+        ("start", start),
+        ("duration", nanos(info.duration_ns)),
+        ("events", format!("{} in {} blocks", info.events, report.blocks)),
+        ("connections", info.connections.to_string()),
+        ("processes", info.processes.to_string()),
+        ("lost", info.lost.to_string()),
+        ("arrivals from", if meta.arrival_hook.is_empty() { "none".into() } else { meta.arrival_hook.clone() }),
+        ("payload", meta.payload_limits.clone()),
+        ("closed", report.totals.map_or("no: the end is missing".into(), |totals| totals.reason.name().into())),
+        ("content", info.content_hash.clone()),
+        ("uuid", info.tape_uuid.clone()),
+        ("origin", info.origin_uuid.clone()),
+    ];
+    for (key, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(out, "{key:<14} {value}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The commands, a file each.
+
+mod cardinality;
+mod events;
+mod info;
+mod repair;
+mod replay;
+mod routes;
+mod summary;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Failure, Kind, Result};
+use crate::stdout::Output;
+
+/// Runs a command.
+///
+/// # Errors
+///
+/// What the command failed of, with its exit code.
+pub fn run(cli: Cli) -> Result {
+    let mut out = Output::stdout();
+    match cli.command {
+        Command::Cardinality(args) => cardinality::run(&args, &mut out),
+        Command::Events(args) => events::run(&args, &mut out),
+        Command::Info(args) => info::run(&args, &mut out),
+        Command::Repair(args) => repair::run(&args),
+        Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Routes(args) => routes::run(&args, &mut out),
+    }?;
+    out.finish()
+}
+
+/// Standard output failed, other than by being closed: a full disk, most likely.
+fn unwritable(error: std::io::Error) -> Failure {
+    Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
+}

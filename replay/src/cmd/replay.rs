@@ -1,0 +1,127 @@
+//! `replay`: tapes to spans, metrics or a summary.
+
+use std::io::Write;
+
+use redtape_core::metric::write_openmetrics;
+use redtape_core::{Decorator, MonoNanos, Span};
+
+use super::summary::{Facts, write_summary};
+use super::unwritable;
+use crate::cli::{Evidence, MetricFormat, Replay, Settings, SpanFormat};
+use crate::failure::{Failure, Kind, Result};
+use crate::input::Tape;
+use crate::run::{Ran, run as run_engine};
+use crate::settings::{config, options};
+use crate::sink::{NoSpans, OutputSink};
+use crate::stdout::Output;
+use crate::write::{write_span_json, write_span_text};
+
+pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
+    let tapes = Tape::open_all(&args.input.tapes)?;
+    let facts = Facts::of(&tapes);
+    let ran = match args.spans {
+        None => with_evidence(tapes, &args.settings, args.quiet, &mut NoSpans)?,
+        Some(format) => {
+            let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
+            let ran = with_evidence(tapes, &args.settings, args.quiet, &mut spans)?;
+            spans.finish()?;
+            ran
+        }
+    };
+    ran.check(args.input.strict, args.quiet)?;
+    match (args.spans, args.metrics) {
+        (Some(_), _) => Ok(()),
+        (None, Some(format)) => write_metrics(out, &ran, format),
+        (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
+    }
+}
+
+/// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
+pub(super) fn with_evidence(
+    tapes: Vec<Tape>,
+    settings: &Settings,
+    quiet: bool,
+    sink: &mut impl OutputSink,
+) -> Result<Ran> {
+    let config = config(settings, tapes.first().map_or("", |tape| &tape.reader.meta().config))?;
+    let jobs = settings.jobs.into();
+    let mut second = options(&config, settings)?;
+    if settings.evidence == Evidence::Online {
+        return run_engine(tapes, second, jobs, quiet, sink);
+    }
+    if let Some(pipe) = tapes.iter().find(|tape| tape.size.is_none()) {
+        let message = format!("{}: --evidence whole reads a tape twice, so it needs a file, not a pipe", pipe.name);
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    let paths: Vec<_> = tapes.iter().map(|tape| tape.name.clone().into()).collect();
+    let mut first = options(&config, settings)?;
+    // Patterns are for the second pass; in the first, no span may be left out.
+    first.decorator = Decorator::with_defaults(&first.limits);
+    let mut seen = Learn(second.decorator);
+    run_engine(tapes, first, jobs, quiet, &mut seen)?;
+    second.decorator = seen.0;
+    run_engine(Tape::open_all(&paths)?, second, jobs, quiet, sink)
+}
+
+/// Shows the decorator all requests before it has to decide.
+struct Learn(Decorator);
+
+impl OutputSink for Learn {
+    fn span(&mut self, span: &Span) -> Result {
+        self.0.observe(&span.service.name, span.kind, &span.http.method, &span.http.path);
+        Ok(())
+    }
+}
+
+fn write_metrics(out: &mut Output, ran: &Ran, format: MetricFormat) -> Result {
+    let snapshot = ran.metrics.snapshot();
+    match format {
+        MetricFormat::Json => {
+            serde_json::to_writer(&mut *out, &snapshot).map_err(|error| unwritable(error.into()))?;
+            writeln!(out).map_err(unwritable)
+        }
+        MetricFormat::Openmetrics => {
+            let mut text = String::new();
+            write_openmetrics(&mut text, &[(None, &snapshot)]).expect("invariant: writing to a string does not fail");
+            out.write_all(text.as_bytes()).map_err(unwritable)
+        }
+    }
+}
+
+/// Writes spans as they come, or all at the end, sorted.
+struct Spans<'a> {
+    out: &'a mut Output,
+    format: SpanFormat,
+    sorted: Option<Vec<(MonoNanos, usize, Vec<u8>)>>,
+}
+
+impl Spans<'_> {
+    fn finish(&mut self) -> Result {
+        let mut lines = self.sorted.take().unwrap_or_default();
+        lines.sort();
+        lines.iter().try_for_each(|(_, _, line)| self.out.write_all(line)).map_err(unwritable)
+    }
+}
+
+impl OutputSink for Spans<'_> {
+    fn span(&mut self, span: &Span) -> Result {
+        let Some(lines) = &mut self.sorted else {
+            return write(self.out, span, self.format).map_err(unwritable);
+        };
+        let mut line = Vec::new();
+        write(&mut line, span, self.format).map_err(unwritable)?;
+        lines.push((span.end, lines.len(), line));
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.out.closed()
+    }
+}
+
+fn write(out: &mut impl Write, span: &Span, format: SpanFormat) -> std::io::Result<()> {
+    match format {
+        SpanFormat::Json => write_span_json(out, span),
+        SpanFormat::Text => write_span_text(out, span),
+    }
+}

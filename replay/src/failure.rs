@@ -1,0 +1,56 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The kinds of failure, each with its exit code. The codes are part of the contract with scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Checks failed, or differences were found.
+    Check = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// The input cannot be read.
+    Input = 3,
+    /// The input is of a version that this program does not read.
+    Version = 4,
+    /// The environment lacks something: a privilege, space on a disk, a back end.
+    Environment = 5,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+/// A failure: its kind, and what to print.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure of this kind, for this reason.
+    pub fn new(kind: Kind, error: impl Into<anyhow::Error>) -> Self {
+        Self { kind, error: error.into() }
+    }
+
+    /// A failure of this kind with this message.
+    pub fn message(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, error: anyhow::anyhow!("{message}") }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The message and its causes, in one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+/// What commands return.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;

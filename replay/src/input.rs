@@ -1,0 +1,113 @@
+//! Tapes as given on the command line: files, `-` for standard input, several at once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use redtape_core::tape::{OpenError, ReadError, ReadReport, Reader};
+
+use crate::failure::{Failure, Kind, Result};
+
+/// Bytes of a tape, wherever they come from.
+pub(crate) type Bytes = Box<dyn Read + Send>;
+
+/// A tape that was opened.
+pub(crate) struct Tape {
+    /// How messages name it.
+    pub(crate) name: String,
+    /// The file's size, if it is a file.
+    pub(crate) size: Option<u64>,
+    pub(crate) reader: Reader<Bytes>,
+}
+
+impl Tape {
+    /// Opens a file, or standard input for `-`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let stdin = path == Path::new("-");
+        let name = if stdin { "standard input".into() } else { path.display().to_string() };
+        let unreadable = |error: io::Error| Failure::message(Kind::Input, format!("{name}: cannot be read: {error}"));
+        let (bytes, size): (Bytes, _) = if stdin {
+            (Box::new(io::stdin()), None)
+        } else {
+            let file = File::open(path).map_err(unreadable)?;
+            let data = file.metadata().map_err(unreadable)?;
+            if data.is_dir() {
+                return Err(Failure::message(Kind::Input, format!("{name}: is a directory, not a tape")));
+            }
+            let size = data.is_file().then_some(data.len());
+            (Box::new(file), size)
+        };
+        let reader = Reader::open(bytes).map_err(|error| open_failure(&name, &error))?;
+        Ok(Self { name, size, reader })
+    }
+
+    /// Opens them all; standard input at most once.
+    pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Vec<Self>> {
+        if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+            return Err(Failure::message(Kind::Usage, "`-` is given twice, but there is one standard input"));
+        }
+        paths.iter().map(|path| Self::open(path)).collect()
+    }
+
+    /// Says on stderr in what state the tape was, if it was not whole; fails if it has to be.
+    pub(crate) fn check(name: &str, report: &ReadReport, strict: bool, quiet: bool) -> Result {
+        let complaints = complaints(report);
+        if complaints.is_empty() {
+            return Ok(());
+        }
+        let text = complaints.join("; ");
+        if strict {
+            return Err(Failure::message(Kind::Input, format!("{name}: {text}")));
+        }
+        if !quiet {
+            eprintln!("redtape: warning: {name}: {text}");
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a tape, in words.
+fn complaints(report: &ReadReport) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if report.corrupt_blocks > 0 || report.missing_blocks > 0 {
+        complaints.push(format!(
+            "{} damaged and {} missing blocks; their events are lost",
+            report.corrupt_blocks, report.missing_blocks
+        ));
+    }
+    if report.truncated {
+        complaints.push("truncated: the end is missing; everything before it was read".into());
+    }
+    if report.skipped_bytes > 0 {
+        complaints.push(format!("{} bytes could not be read", report.skipped_bytes));
+    }
+    if report.missing_events() > 0 {
+        complaints.push(format!("{} events that were recorded are missing", report.missing_events()));
+    }
+    if report.unknown_blocks > 0 {
+        complaints.push(format!("{} blocks of a newer version were skipped", report.unknown_blocks));
+    }
+    complaints
+}
+
+fn open_failure(name: &str, error: &OpenError) -> Failure {
+    let kind = if matches!(error, OpenError::Version { .. }) { Kind::Version } else { Kind::Input };
+    Failure::message(kind, format!("{name}: {}", chain(error)))
+}
+
+/// The failure of reading on.
+pub(crate) fn read_failure(name: &str, error: &ReadError) -> Failure {
+    let kind = if matches!(error, ReadError::Unsupported { .. }) { Kind::Version } else { Kind::Input };
+    Failure::message(kind, format!("{name}: {}", chain(error)))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

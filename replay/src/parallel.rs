@@ -1,0 +1,181 @@
+//! The loop with several threads: one reads blocks, `jobs` run a part of stage 1 each, one runs stage 2.
+//!
+//! ```text
+//!            ┌─▶ stage 1, part 0 ─┐
+//!  reader ───┼─▶ stage 1, part 1 ─┼─▶ stage 2 ─▶ sink
+//!            └─▶       …         ─┘
+//! ```
+//!
+//! Each part decodes the block's records of its own connections and skips the others. Stage 2 takes a block's findings
+//! when all parts have sent theirs, and puts them in the same total order that one thread would have had.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use redtape_core::tape::{Block, ReadError, ReadReport};
+use redtape_core::{EngineOptions, Finding, Limits, Merge, MonoNanos, Part, Stage1, Stage2};
+
+use crate::failure::{Failure, Kind, Result};
+use crate::input::{Tape, read_failure};
+use crate::progress::Progress;
+use crate::run::Ran;
+use crate::sink::{OutputSink, deliver};
+
+/// Blocks that may be under way to each thread: enough that none waits for another's block, few enough for memory.
+const BLOCKS_AHEAD: usize = 4;
+
+/// A block on its way to all parts and to stage 2.
+#[derive(Clone)]
+struct Delivery {
+    block: Arc<Block>,
+    /// How far the tape had come before it.
+    before: MonoNanos,
+    bytes_read: u64,
+}
+
+/// What a part found in a block.
+#[derive(Default)]
+struct Found {
+    findings: Vec<Finding>,
+    events: u64,
+    late: u64,
+}
+
+/// What the reader's thread ends with: the tape's state, or why it cannot be read on.
+type Read = std::result::Result<ReadReport, ReadError>;
+
+/// Runs one tape through the engine with `jobs` threads for stage 1.
+pub(crate) fn run(
+    tape: Tape,
+    options: EngineOptions,
+    jobs: usize,
+    progress: Progress,
+    sink: &mut impl OutputSink,
+) -> Result<Ran> {
+    let limits = options.limits;
+    let mut stage2 = Stage2::new(options);
+    stage2.host(tape.reader.meta().origin, &tape.reader.meta().host);
+    let name = tape.name.clone();
+    let (taken, read) = thread::scope(|scope| {
+        let (to_stage2, deliveries) = sync_channel(BLOCKS_AHEAD);
+        let mut to_all = vec![to_stage2];
+        let mut results = Vec::new();
+        for index in 0..jobs {
+            let (to_part, blocks) = sync_channel(BLOCKS_AHEAD);
+            let (to_stage2, found) = sync_channel(BLOCKS_AHEAD);
+            to_all.push(to_part);
+            results.push(found);
+            scope.spawn(move || work(Part { index, of: jobs }, &limits, &blocks, &to_stage2));
+        }
+        let reader = scope.spawn(move || read_blocks(tape, &to_all));
+        let taken = take_all(&mut stage2, &deliveries, &results, progress, sink);
+        // Where this thread stops early, closed channels end the others.
+        drop((deliveries, results));
+        (taken, reader.join())
+    });
+    taken?;
+    let read = read.map_err(|_| Failure::message(Kind::Input, format!("{name}: the reading thread failed")))?;
+    let report = read.map_err(|error| read_failure(&name, &error))?;
+    Ok(Ran { metrics: stage2.metrics().clone(), totals: stage2.totals().clone(), reports: vec![(name, report)] })
+}
+
+/// Reads the tape, block by block.
+fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>]) -> Read {
+    let mut before = MonoNanos::ZERO;
+    loop {
+        let mut block = Block::default();
+        if !tape.reader.read_block(&mut block)? {
+            return Ok(*tape.reader.report());
+        }
+        let after = before.max(block.last_time());
+        let delivery = Delivery { block: Arc::new(block), before, bytes_read: tape.reader.bytes_read() };
+        before = after;
+        if to_all.iter().any(|to| to.send(delivery.clone()).is_err()) {
+            return Ok(*tape.reader.report());
+        }
+    }
+}
+
+/// Runs a part of stage 1.
+fn work(part: Part, limits: &Limits, blocks: &Receiver<Delivery>, to_stage2: &SyncSender<Found>) {
+    let mut stage1 = Stage1::new(part, limits);
+    let mut now = MonoNanos::ZERO;
+    for Delivery { block, before, .. } in blocks {
+        let mut found = Found::default();
+        let mut events = block.events_where(|conn| part.has(conn));
+        while let Some(event) = events.next() {
+            now = before.max(events.latest()).max(event.time);
+            if event.body.conn().is_some() && !event.body.is_entry() {
+                found.events += 1;
+                found.late += u64::from(event.late);
+            }
+            stage1.push(&event, now, &mut found.findings);
+        }
+        now = before.max(events.latest());
+        if to_stage2.send(found).is_err() {
+            return;
+        }
+    }
+    let mut last = Found::default();
+    stage1.finish(now, &mut last.findings);
+    // Nobody may be waiting for it any more.
+    let _ = to_stage2.send(last);
+}
+
+/// Runs stage 2.
+fn take_all(
+    stage2: &mut Stage2,
+    deliveries: &Receiver<Delivery>,
+    results: &[Receiver<Found>],
+    mut progress: Progress,
+    sink: &mut impl OutputSink,
+) -> Result {
+    let mut merge = Merge::default();
+    for Delivery { block, before, bytes_read } in deliveries {
+        collect(&mut merge, stage2, results, block.first_time(), before.max(block.last_time()));
+        take_block(stage2, &mut merge, &block, before);
+        drain(stage2, sink)?;
+        progress.at(bytes_read, stage2.totals().events);
+        if sink.is_closed() {
+            return Ok(());
+        }
+    }
+    let now = stage2.totals().last;
+    collect(&mut merge, stage2, results, now, now);
+    merge.all().for_each(|finding| stage2.take(finding));
+    stage2.finish();
+    drain(stage2, sink)
+}
+
+/// Waits for what all parts found in a block.
+fn collect(merge: &mut Merge, stage2: &mut Stage2, results: &[Receiver<Found>], first: MonoNanos, now: MonoNanos) {
+    for result in results {
+        let Ok(mut found) = result.recv() else { continue };
+        merge.pending().append(&mut found.findings);
+        if found.events > 0 {
+            stage2.count(found.events, found.late, first, now);
+        }
+    }
+}
+
+/// Takes a block's facts and findings in their order.
+fn take_block(stage2: &mut Stage2, merge: &mut Merge, block: &Block, before: MonoNanos) {
+    let mut facts = block.events_where(|_| false);
+    while let Some(fact) = facts.next() {
+        let now = before.max(facts.latest()).max(fact.time);
+        merge.before(now).for_each(|finding| stage2.take(finding));
+        if !fact.body.is_entry() {
+            stage2.count(1, fact.late.into(), now, now);
+        }
+        stage2.fact(&fact, now);
+    }
+    merge.before(before.max(facts.latest())).for_each(|finding| stage2.take(finding));
+}
+
+fn drain(stage2: &mut Stage2, sink: &mut impl OutputSink) -> Result {
+    while let Some(output) = stage2.poll_output() {
+        deliver(output, sink)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The loop: events from tapes into the engine, outputs to a sink.
+
+use redtape_core::metric::Registry;
+use redtape_core::tape::{Block, EventSource, Merge, ReadReport};
+use redtape_core::{Engine, EngineOptions, MonoNanos, Totals};
+
+use crate::failure::Result;
+use crate::input::{Tape, read_failure};
+use crate::parallel;
+use crate::progress::Progress;
+use crate::sink::{OutputSink, deliver};
+
+/// What is left of a run when all outputs have been delivered.
+pub(crate) struct Ran {
+    pub(crate) metrics: Registry,
+    pub(crate) totals: Totals,
+    /// How each tape was, by name.
+    pub(crate) reports: Vec<(String, ReadReport)>,
+}
+
+impl Ran {
+    /// Warns of tapes that were not whole, or fails because of them.
+    pub(crate) fn check(&self, strict: bool, quiet: bool) -> Result {
+        self.reports.iter().try_for_each(|(name, report)| Tape::check(name, report, strict, quiet))
+    }
+
+    /// From the first event to the last, in nanoseconds.
+    pub(crate) fn duration_nanos(&self) -> u64 {
+        self.totals.last.since(self.totals.first.unwrap_or(MonoNanos::ZERO))
+    }
+}
+
+/// Runs tapes through the engine. The result is the same for any number of `jobs`.
+pub(crate) fn run(
+    mut tapes: Vec<Tape>,
+    options: EngineOptions,
+    jobs: usize,
+    quiet: bool,
+    sink: &mut impl OutputSink,
+) -> Result<Ran> {
+    let size = tapes.iter().map(|tape| tape.size).sum();
+    let progress = Progress::new(size, quiet);
+    match (tapes.pop(), tapes.is_empty()) {
+        (Some(tape), true) if jobs > 1 => parallel::run(tape, options, jobs, progress, sink),
+        (Some(tape), true) => run_one(tape, options, progress, sink),
+        (last, _) => {
+            tapes.extend(last);
+            run_merged(tapes, options, progress, quiet, sink)
+        }
+    }
+}
+
+fn run_one(mut tape: Tape, options: EngineOptions, mut progress: Progress, sink: &mut impl OutputSink) -> Result<Ran> {
+    let mut engine = Engine::new(options);
+    engine.host(tape.reader.meta().origin, &tape.reader.meta().host);
+    let mut block = Block::default();
+    while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
+        for event in block.events() {
+            engine.push(&event);
+        }
+        drain(&mut engine, sink)?;
+        progress.at(tape.reader.bytes_read(), engine.totals().events);
+        if sink.is_closed() {
+            break;
+        }
+    }
+    finish(engine, sink, vec![(tape.name, *tape.reader.report())])
+}
+
+/// Several tapes are put in one order of time first, which is work for one thread.
+fn run_merged(
+    tapes: Vec<Tape>,
+    options: EngineOptions,
+    mut progress: Progress,
+    quiet: bool,
+    sink: &mut impl OutputSink,
+) -> Result<Ran> {
+    let mut engine = Engine::new(options);
+    let (names, readers): (Vec<_>, Vec<_>) = tapes.into_iter().map(|tape| (tape.name, tape.reader)).unzip();
+    for reader in &readers {
+        engine.host(reader.meta().origin, &reader.meta().host);
+    }
+    let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
+    loop {
+        let name = |merge: &Merge<_>| names.get(merge.current()).map_or("", String::as_str).to_owned();
+        let event = match merge.next_event() {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(error) => return Err(read_failure(&name(&merge), &error)),
+        };
+        engine.push(&event);
+        if engine.totals().events.is_multiple_of(4096) {
+            drain(&mut engine, sink)?;
+            progress.at(0, engine.totals().events);
+            if sink.is_closed() {
+                break;
+            }
+        }
+    }
+    for gap in merge.gaps().iter().filter(|_| !quiet) {
+        eprintln!("redtape: warning: files {} to {} of a rotated set are missing", gap.from, gap.to);
+    }
+    let reports = names.into_iter().zip(merge.reports().into_values()).collect();
+    finish(engine, sink, reports)
+}
+
+fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
+    while let Some(output) = engine.poll_output() {
+        deliver(output, sink)?;
+    }
+    Ok(())
+}
+
+fn finish(mut engine: Engine, sink: &mut impl OutputSink, reports: Vec<(String, ReadReport)>) -> Result<Ran> {
+    engine.finish();
+    drain(&mut engine, sink)?;
+    Ok(Ran { metrics: engine.metrics().clone(), totals: engine.totals().clone(), reports })
+}

@@ -1,0 +1,33 @@
+//! Where the engine's outputs go.
+
+use redtape_core::{Output, Span};
+
+use crate::failure::Result;
+
+/// Takes outputs, in their order.
+pub(crate) trait OutputSink {
+    /// Takes a span.
+    fn span(&mut self, span: &Span) -> Result;
+
+    /// Whether nothing more is wanted: the reader of a pipe has gone.
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+/// Hands an output on to where it belongs. Diagnostics are counted by the engine itself.
+pub(crate) fn deliver(output: Output, sink: &mut impl OutputSink) -> Result {
+    match output {
+        Output::Span(span) => sink.span(&span),
+        Output::Diagnostic { .. } | Output::MetricsDue(_) => Ok(()),
+    }
+}
+
+/// Wants no spans: for those who look at metrics alone.
+pub(crate) struct NoSpans;
+
+impl OutputSink for NoSpans {
+    fn span(&mut self, _: &Span) -> Result {
+        Ok(())
+    }
+}
