@@ -6,24 +6,24 @@ use crate::failure::{Failure, Kind, Result};
 
 /// Where results go. Once the other end of a pipe is closed, everything written is dropped and no error is reported: a
 /// reader that has seen enough (`head`) is no failure.
-pub struct Output {
+pub(crate) struct Output {
     out: BufWriter<Stdout>,
     closed: bool,
 }
 
 impl Output {
     /// Standard output.
-    pub fn stdout() -> Self {
+    pub(crate) fn stdout() -> Self {
         Self { out: BufWriter::with_capacity(64 << 10, io::stdout()), closed: false }
     }
 
     /// Whether the reader has gone, so that there is no use in going on.
-    pub const fn closed(&self) -> bool {
+    pub(crate) const fn closed(&self) -> bool {
         self.closed
     }
 
     /// Writes what is buffered.
-    pub fn finish(mut self) -> Result {
+    pub(crate) fn finish(mut self) -> Result {
         self.flush().map_err(|error| Failure::new(Kind::Environment, error))
     }
 
