@@ -3,7 +3,9 @@
 //!
 //! It runs on Linux only; elsewhere the crate is empty and its program says so.
 #![cfg(target_os = "linux")]
+#![forbid(unsafe_code)]
 
+mod bpf;
 mod capabilities;
 mod cli;
 mod cmd;
@@ -23,6 +25,7 @@ mod tape;
 mod units;
 mod wiring;
 
+pub use bpf::{ArrivalHook, BtfError, Counters, LanePosition, LoadError, PayloadLimits, ProbeOptions, Probes};
 pub use capabilities::{Need, Privileges, WriteAnywhere, drop_unneeded};
 pub use cli::{Cli, Command, DoctorArgs, RecordArgs};
 pub use command::{HeldCommand, hold};

@@ -1,0 +1,30 @@
+//! Every bound of the kernel side: payload sizes and map sizes.
+
+/// Bytes kept of a direction since it last turned, at most: one read of this size is captured whole.
+pub const HEAD_BYTES_MAX: u32 = 8192;
+/// Bytes kept from the start of a call that lies behind the head, and of its end, at most (each).
+pub const EDGE_BYTES_MAX: u32 = 512;
+/// The default of both edges: a large transfer costs its record and twice this.
+pub const EDGE_BYTES: u32 = 64;
+/// Of a TLS record on the raw socket, only its head is kept (RFC 8446, section 5.1).
+pub const TLS_HEAD_BYTES: u32 = 5;
+/// Segments of an iovec that payload is gathered from.
+pub const SEGMENTS_MAX: u32 = 8;
+/// Messages of one recvmmsg or sendmmsg whose lengths are summed.
+pub const MESSAGES_MAX: u32 = 64;
+
+/// The ring buffer's default size in bytes: a power of two, and a multiple of the page size.
+pub const RING_BYTES: u32 = 64 << 20;
+/// The reader is woken once this many bytes wait; below that it drains by its own timer.
+pub const WAKE_BYTES: u32 = 1 << 20;
+
+/// Processes that can be followed at a time.
+pub const FOLLOWED_MAX: u32 = 16 << 10;
+/// Sockets that can be followed at a time.
+pub const SOCKETS_MAX: u32 = 64 << 10;
+/// Threads that can be followed at a time.
+pub const THREADS_MAX: u32 = 64 << 10;
+/// Pairs of network namespace and listening port.
+pub const LISTENERS_MAX: u32 = 16 << 10;
+/// System call numbers that the table of calls covers.
+pub const SYSCALLS_MAX: usize = 512;

@@ -1,0 +1,148 @@
+//! Entry and exit of system calls. At the exit the registers still hold the arguments, so the entry only notes the time.
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use redtape_abi::{call, counter, kind, lane, layout as index};
+
+use crate::control;
+use crate::emit::{count, now};
+use crate::kernel::{current, is_followed};
+use crate::maps::{FOLLOWED, THREADS, Thread, call_of, layout};
+use crate::processes;
+use crate::transfer;
+
+/// A call that has returned.
+pub(crate) struct Call {
+    /// One of [`redtape_abi::call`].
+    pub number: u8,
+    pub tgid: u32,
+    pub tid: u32,
+    pub entry: u64,
+    pub exit: u64,
+    pub loop_turn: u32,
+    /// What it returned.
+    pub ret: i64,
+    regs: *const u8,
+}
+
+impl Call {
+    /// Argument `n`, as it was passed.
+    #[inline(always)]
+    pub(crate) fn arg(&self, n: usize) -> u64 {
+        register(self.regs, index::REGS_ARGS + n)
+    }
+}
+
+#[inline(always)]
+fn register(regs: *const u8, index: usize) -> u64 {
+    unsafe { regs.add(layout(index)).cast::<u64>().read_volatile() }
+}
+
+/// `sys_enter(regs, id)`
+#[btf_tracepoint(function = "sys_enter")]
+pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    let number = call_of(ctx.arg(1));
+    if number == call::NONE {
+        return 0;
+    }
+    let (tgid, tid) = current();
+    if !is_followed(tgid) {
+        return 0;
+    }
+    match number {
+        // A descriptor is gone when close returns, so it is looked at here.
+        call::CLOSE => control::closing(&started(&ctx, number, tgid, tid)),
+        call::EPOLL_WAIT => {}
+        call::IO_URING_ENTER | call::IO_URING_SETUP => uses_io_uring(tgid),
+        _ => enter(tid, now()),
+    }
+    0
+}
+
+/// `sys_exit(regs, ret)`
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    let regs: *const u8 = ctx.arg(0);
+    let number = call_of(register(regs, index::REGS_NR));
+    if number == call::NONE {
+        return 0;
+    }
+    let (tgid, tid) = current();
+    if !is_followed(tgid) {
+        return 0;
+    }
+    let ret: i64 = ctx.arg(1);
+    match number {
+        call::EPOLL_WAIT | call::IO_URING_ENTER => turned(tid),
+        call::CLOSE | call::IO_URING_SETUP => {}
+        call::ACCEPT if ret >= 0 => control::accepted(&returned(regs, number, ret, tgid, tid)),
+        call::CONNECT => control::connected(&returned(regs, number, ret, tgid, tid)),
+        call::SHUTDOWN if ret == 0 => control::shut(&returned(regs, number, ret, tgid, tid)),
+        call::READ..=call::SPLICE if ret >= 0 => transfer::moved(&returned(regs, number, ret, tgid, tid)),
+        _ => {}
+    }
+    0
+}
+
+/// A call that is being entered.
+#[inline(always)]
+fn started(ctx: &BtfTracePointContext, number: u8, tgid: u32, tid: u32) -> Call {
+    let loop_turn = THREADS.get_ptr(tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
+    let time = now();
+    Call { number, tgid, tid, entry: time, exit: time, loop_turn, ret: 0, regs: ctx.arg(0) }
+}
+
+/// A call that has just returned.
+#[inline(always)]
+fn returned(regs: *const u8, number: u8, ret: i64, tgid: u32, tid: u32) -> Call {
+    let exit = now();
+    let (mut entry, mut loop_turn) = (exit, 0);
+    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+        let thread = unsafe { &mut *thread };
+        loop_turn = thread.loop_turn;
+        if thread.entered != 0 {
+            entry = thread.entered;
+            thread.entered = 0;
+        }
+    }
+    Call { number, tgid, tid, entry, exit, loop_turn, ret, regs }
+}
+
+#[inline(always)]
+fn enter(tid: u32, time: u64) {
+    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+        unsafe { (*thread).entered = time };
+    } else {
+        add_thread(tid, Thread { entered: time, loop_turn: 0, reserved: 0 });
+    }
+}
+
+/// The thread returned from an event wait: the next turn of its loop begins.
+#[inline(always)]
+fn turned(tid: u32) {
+    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+        unsafe { (*thread).loop_turn = (*thread).loop_turn.wrapping_add(1) };
+    } else {
+        add_thread(tid, Thread { entered: 0, loop_turn: 1, reserved: 0 });
+    }
+}
+
+#[inline(always)]
+fn add_thread(tid: u32, thread: Thread) {
+    if THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
+        count(counter::MAP_FULL);
+    }
+}
+
+/// Says once for a process that it uses io_uring.
+#[inline(always)]
+fn uses_io_uring(tgid: u32) {
+    const REPORTED: u32 = 2;
+    let Some(state) = FOLLOWED.get_ptr_mut(tgid) else { return };
+    let state = unsafe { &mut *state };
+    if *state & REPORTED == 0 {
+        *state |= REPORTED;
+        processes::report(kind::IO_URING, lane::CALL, tgid, 0, true);
+    }
+}

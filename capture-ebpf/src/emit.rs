@@ -1,0 +1,71 @@
+//! Sending records: numbering, the header, and when to wake the reader.
+
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
+use redtape_abi::{Header, counter, option};
+
+use crate::maps::{COUNTERS, RECORDS, option};
+
+const BPF_RB_AVAIL_DATA: u64 = 0;
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(index: usize) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        unsafe { (*counters)[index] += 1 };
+    }
+}
+
+/// The header of the next record of `lane`. Its number is used up whether or not the record finds room.
+#[inline(always)]
+pub(crate) fn header(kind: u8, lane: u8, time: u64) -> Header {
+    let mut seq = 0;
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        let produced = unsafe { &mut (*counters)[counter::PRODUCED + lane as usize] };
+        seq = *produced;
+        *produced = seq + 1;
+    }
+    Header { kind, lane, cpu: unsafe { bpf_get_smp_processor_id() } as u16, reserved: 0, seq, time }
+}
+
+/// How to publish: a wake-up costs more than the record, so the reader drains by a timer until much is waiting.
+#[inline(always)]
+fn wake_flags() -> u64 {
+    if RECORDS.query(BPF_RB_AVAIL_DATA) >= u64::from(option(option::WAKE_BYTES)) {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
+}
+
+/// Sends a record of fixed size that `fill` writes in place. False if the ring is full; that is counted.
+#[inline(always)]
+pub(crate) fn send<T: 'static>(lane: u8, fill: impl FnOnce(&mut RingBufEntry<T>)) -> bool {
+    let Some(mut entry) = RECORDS.reserve::<T>(0) else {
+        count(counter::RING_FULL + lane as usize);
+        return false;
+    };
+    fill(&mut entry);
+    entry.submit(wake_flags());
+    true
+}
+
+/// Sends `bytes`, which begin with a header of `lane`.
+#[inline(always)]
+pub(crate) fn send_bytes(lane: u8, bytes: *const u8, size: u64) -> bool {
+    let sent = unsafe {
+        aya_ebpf::helpers::bpf_ringbuf_output((&raw const RECORDS).cast_mut().cast(), bytes.cast_mut().cast(), size, wake_flags())
+    };
+    if sent != 0 {
+        count(counter::RING_FULL + lane as usize);
+    }
+    sent == 0
+}
+
+/// `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    unsafe { bpf_ktime_get_ns() }
+}

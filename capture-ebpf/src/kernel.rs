@@ -1,0 +1,44 @@
+//! Reading kernel and user memory, and who is calling.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_buf, bpf_probe_read_user,
+};
+
+use crate::maps::{FOLLOWED, layout, option};
+
+/// A field of a kernel struct, by its index in `LAYOUT`; zero if the address is bad.
+#[inline(always)]
+pub(crate) fn field<T: Copy + Default>(base: u64, index: usize) -> T {
+    kernel(base.wrapping_add(layout(index) as u64))
+}
+
+/// A value in kernel memory; zero if the address is bad.
+#[inline(always)]
+pub(crate) fn kernel<T: Copy + Default>(address: u64) -> T {
+    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+}
+
+/// Copies kernel memory to `to`; false if the address is bad.
+#[inline(always)]
+pub(crate) fn kernel_bytes(address: u64, to: &mut [u8]) -> bool {
+    unsafe { bpf_probe_read_kernel_buf(address as *const u8, to) }.is_ok()
+}
+
+/// A value in user memory, if it is resident.
+#[inline(always)]
+pub(crate) fn user<T>(address: u64) -> Option<T> {
+    unsafe { bpf_probe_read_user(address as *const T) }.ok()
+}
+
+/// The current process and thread.
+#[inline(always)]
+pub(crate) fn current() -> (u32, u32) {
+    let both = bpf_get_current_pid_tgid();
+    ((both >> 32) as u32, both as u32)
+}
+
+/// Whether a process is followed.
+#[inline(always)]
+pub(crate) fn is_followed(tgid: u32) -> bool {
+    option(redtape_abi::option::FOLLOW_ALL) != 0 || FOLLOWED.get_ptr(tgid).is_some()
+}

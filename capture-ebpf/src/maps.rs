@@ -1,0 +1,77 @@
+//! Maps, and the read-only data that the recorder fills in before loading.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, PerCpuArray, RingBuf};
+use redtape_abi::limits::{FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX};
+use redtape_abi::{counter, layout, option};
+
+use crate::payload::Scratch;
+use crate::socket::Sock;
+
+#[unsafe(no_mangle)]
+static LAYOUT: [u32; layout::COUNT] = [0; layout::COUNT];
+#[unsafe(no_mangle)]
+static OPTIONS: [u32; option::COUNT] = [0; option::COUNT];
+#[unsafe(no_mangle)]
+static CALLS: [u8; SYSCALLS_MAX] = [0; SYSCALLS_MAX];
+
+/// An entry of `LAYOUT`. Read as volatile, or LLVM would take the initial value for granted.
+#[inline(always)]
+pub(crate) fn layout(index: usize) -> usize {
+    unsafe { (&raw const LAYOUT[index]).read_volatile() as usize }
+}
+
+/// An entry of `OPTIONS`.
+#[inline(always)]
+pub(crate) fn option(index: usize) -> u32 {
+    unsafe { (&raw const OPTIONS[index]).read_volatile() }
+}
+
+/// The call that a system call number stands for.
+#[inline(always)]
+pub(crate) fn call_of(number: u64) -> u8 {
+    let number = core::hint::black_box(number);
+    if number >= SYSCALLS_MAX as u64 {
+        return redtape_abi::call::NONE;
+    }
+    unsafe { (&raw const CALLS).cast::<u8>().add(number as usize).read_volatile() }
+}
+
+/// What is remembered of a followed thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Thread {
+    /// When it entered the call that it is in; 0 once the call has returned.
+    pub entered: u64,
+    /// How often it has returned from an event wait.
+    pub loop_turn: u32,
+    pub reserved: u32,
+}
+
+/// Records, to user space.
+#[map]
+pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Followed processes, by tgid. Bit 0 is always set, bit 1: it was reported to use io_uring.
+#[map]
+pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
+
+/// Threads of followed processes, by tid.
+#[map]
+pub(crate) static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(THREADS_MAX, 0);
+
+/// Followed sockets, by the address of their `struct sock`.
+#[map]
+pub(crate) static SOCKETS: HashMap<u64, Sock> = HashMap::with_max_entries(SOCKETS_MAX, 0);
+
+/// Listeners of followed processes: how many there are, by network namespace (high half) and port.
+#[map]
+pub(crate) static LISTENERS: HashMap<u64, u32> = HashMap::with_max_entries(LISTENERS_MAX, 0);
+
+/// What was produced and lost, see [`counter`].
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<[u64; counter::COUNT]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where data records are put together. Only the programs on system calls use it, and they do not nest.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);

@@ -1,0 +1,126 @@
+//! Copying payload: a call's first bytes and its last ones, gathered from up to eight segments.
+//!
+//! What the loops work with lies in the per-CPU map, not in registers: the verifier forgets what it knew of a value that
+//! went through a map, so all the ways that lead to a loop look the same to it, and it follows only one of them.
+
+use core::hint::black_box;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use redtape_abi::Data;
+use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, SEGMENTS_MAX};
+
+use crate::kernel::user;
+
+pub(crate) const CAPTURED_MAX: u32 = HEAD_BYTES_MAX + EDGE_BYTES_MAX;
+
+/// A data record in the making. The verifier adds up the largest offset and the largest copy, hence the margin.
+#[repr(C)]
+pub(crate) struct Scratch {
+    pub data: Data,
+    pub payload: [u8; CAPTURED_MAX as usize],
+    margin: [u8; HEAD_BYTES_MAX as usize],
+    pub moved: Moved,
+    /// Bytes copied so far, over the prefix and the tail.
+    at: u64,
+    /// Bytes passed so far on the way to the tail.
+    passed: u64,
+}
+
+/// What a call moved, as its arguments tell it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Moved {
+    /// Where the bytes are in user memory: themselves, or an array of `struct iovec`. 0 if they never were there.
+    pub address: u64,
+    /// Segments of the iovec; 0 if `address` is that of the bytes.
+    pub segments: u64,
+    /// How many bytes were moved.
+    pub len: u64,
+    /// `MSG_` flags of the call.
+    pub flags: u64,
+    pub fd: u32,
+    pub out: bool,
+    /// One of [`redtape_abi::call`].
+    pub source: u8,
+    pub reserved: u16,
+}
+
+/// A field of the scratch map, forgotten by the verifier.
+macro_rules! forget {
+    ($($place:tt)+) => {
+        (&raw const $($place)+).read_volatile()
+    };
+}
+pub(crate) use forget;
+
+/// Address and length of segment `n`, the length cut to `left`.
+#[inline(always)]
+fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64, u64)> {
+    let (address, segments) = (forget!((*scratch).moved.address), forget!((*scratch).moved.segments));
+    if segments == 0 {
+        return (n == 0).then_some((address, left));
+    }
+    if n >= segments {
+        return None;
+    }
+    let [base, len]: [u64; 2] = user(address.wrapping_add(n * 16))?;
+    Some((base, if len < left { len } else { left }))
+}
+
+/// Copies the call's first `want` bytes (at most [`HEAD_BYTES_MAX`]). Returns how many it got.
+#[inline(always)]
+pub(crate) fn copy_prefix(scratch: *mut Scratch, want: u64) -> u32 {
+    unsafe { (&raw mut (*scratch).at).write_volatile(0) };
+    for n in 0..u64::from(SEGMENTS_MAX) {
+        let at = forget!((*scratch).at);
+        if at >= want {
+            break;
+        }
+        let Some((base, len)) = segment(scratch, n, want - at) else { break };
+        if !copy(scratch, base, len) {
+            break;
+        }
+    }
+    forget!((*scratch).at) as u32
+}
+
+/// Copies the call's last `want` bytes (at most [`EDGE_BYTES_MAX`]) behind the prefix. All or nothing.
+#[inline(always)]
+pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
+    let prefix = forget!((*scratch).at);
+    let len = forget!((*scratch).moved.len);
+    let skip = len.wrapping_sub(want);
+    unsafe { (&raw mut (*scratch).passed).write_volatile(0) };
+    for n in 0..u64::from(SEGMENTS_MAX) {
+        let passed = forget!((*scratch).passed);
+        if passed >= len {
+            break;
+        }
+        let Some((base, length)) = segment(scratch, n, len - passed) else { break };
+        let end = passed + length;
+        if end > skip {
+            let from = if skip > passed { skip - passed } else { 0 };
+            if !copy(scratch, base.wrapping_add(from), length - from) {
+                return false;
+            }
+        }
+        unsafe { (&raw mut (*scratch).passed).write_volatile(end) };
+    }
+    forget!((*scratch).passed) == len && forget!((*scratch).at) == prefix + want
+}
+
+/// Copies `len` bytes of user memory behind what was copied before.
+#[inline(always)]
+fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
+    let at = black_box(forget!((*scratch).at));
+    let len = black_box(len);
+    if at > u64::from(CAPTURED_MAX) || len > u64::from(HEAD_BYTES_MAX) {
+        return false;
+    }
+    let copied = unsafe {
+        let to = (&raw mut (*scratch).payload).cast::<u8>().add(at as usize);
+        bpf_probe_read_user(to.cast(), len as u32, from as *const _)
+    };
+    unsafe { (&raw mut (*scratch).at).write_volatile(at + len) };
+    copied == 0
+}

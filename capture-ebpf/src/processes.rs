@@ -1,0 +1,72 @@
+//! The life of processes: children inherit being followed, before they can make a call.
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use redtape_abi::{Process, counter, kind, lane, layout as index, option};
+
+use crate::emit::{self, count, now};
+use crate::kernel::{current, field, is_followed, kernel};
+use crate::maps::{FOLLOWED, THREADS, layout, option};
+
+/// `sched_process_fork(parent, child)`: of threads, too.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    let parent: *const u8 = ctx.arg(0);
+    let child: *const u8 = ctx.arg(1);
+    let (parent, child) = (core::hint::black_box(parent as u64), core::hint::black_box(child as u64));
+    let parent: u32 = field(parent, index::TASK_TGID);
+    let pid: u32 = field(child, index::TASK_PID);
+    let tgid: u32 = field(child, index::TASK_TGID);
+    if pid != tgid || !is_followed(parent) {
+        return 0;
+    }
+    if FOLLOWED.insert(tgid, 1, u64::from(BPF_ANY)).is_err() {
+        count(counter::MAP_FULL);
+    }
+    report(kind::FORK, lane::PROCESS, tgid, parent, true);
+    0
+}
+
+/// `sched_process_exec(task, old_pid, bprm)`
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    let (tgid, tid) = current();
+    let old_pid: i32 = ctx.arg(1);
+    if old_pid.cast_unsigned() != tid {
+        let _gone = THREADS.remove(old_pid.cast_unsigned());
+    }
+    let followed = is_followed(tgid);
+    if followed || option(option::EXEC_ALL) != 0 {
+        report(kind::EXEC, lane::PROCESS, tgid, 0, followed);
+    }
+    0
+}
+
+/// `sched_process_exit(task)`, for each thread.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let (tgid, tid) = current();
+    if !is_followed(tgid) {
+        return 0;
+    }
+    let _gone = THREADS.remove(tid);
+    let task: *const u8 = ctx.arg(0);
+    let task = core::hint::black_box(task as u64);
+    let signal: u64 = field(task, index::TASK_SIGNAL);
+    let live: i32 = kernel(signal.wrapping_add(layout(index::SIGNAL_LIVE) as u64));
+    if live <= 0 {
+        let _gone = FOLLOWED.remove(tgid);
+        report(kind::EXIT, lane::PROCESS, tgid, 0, true);
+    }
+    0
+}
+
+/// Sends what happened to a process.
+#[inline(always)]
+pub(crate) fn report(kind: u8, lane: u8, tgid: u32, parent: u32, followed: bool) {
+    let header = emit::header(kind, lane, now());
+    emit::send::<Process>(lane, |entry| {
+        entry.write(Process { header, tgid, parent, followed: u32::from(followed), reserved: 0 });
+    });
+}

@@ -1,0 +1,235 @@
+//! Calls that moved bytes: which socket, which way, at which position, and what of the payload is kept.
+
+use core::hint::black_box;
+
+use redtape_abi::limits::{MESSAGES_MAX, TLS_HEAD_BYTES};
+use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
+
+use crate::calls::Call;
+use crate::control::O_NONBLOCK;
+use crate::emit::{self, count};
+use crate::kernel::{field, user};
+use crate::maps::{SCRATCH, option};
+use crate::payload::{CAPTURED_MAX, Moved, Scratch, copy_prefix, copy_tail, forget};
+use crate::socket::{LAST_OUT, POSITIONS_KNOWN, Sock, TLS_IN, TLS_OUT, introduce, known_or_adopted, read_to};
+use crate::walk::{Walked, socket_of};
+
+const MSG_OOB: u64 = 0x1;
+const MSG_PEEK: u64 = 0x2;
+const MSG_TRUNC: u64 = 0x20;
+const MSG_DONTWAIT: u64 = 0x40;
+const MSG_ERRQUEUE: u64 = 0x2000;
+
+/// Offsets in the user's `struct msghdr`, and the size of `struct mmsghdr`, whose length follows the header.
+const MSG_IOV: u64 = 16;
+const MSG_LEN: u64 = 56;
+const MMSG_BYTES: u64 = 64;
+
+/// A data call returned without an error.
+#[inline(always)]
+pub(crate) fn moved(call: &Call) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Some((moved, walked)) = resolve(call) else { return };
+    if moved.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
+        return;
+    }
+    unsafe { (*scratch).moved = moved };
+    let Some(sock) = known_or_adopted(walked.sk, call.tgid, false) else { return };
+    introduce(walked.sk, sock, lane::CALL);
+    record(call, scratch, &walked, sock);
+}
+
+/// The call's socket, direction and bytes. None if it moved none, or not on a socket.
+#[inline(always)]
+fn resolve(call: &Call) -> Option<(Moved, Walked)> {
+    if matches!(call.number, call::SENDFILE | call::SPLICE) {
+        return resolve_kernel_copy(call);
+    }
+    let out = matches!(
+        call.number,
+        call::WRITE | call::WRITEV | call::SENDTO | call::SENDMSG | call::SENDMMSG
+    );
+    // A read of nothing into nothing is not the end of the stream.
+    let plain = matches!(call.number, call::READ | call::RECVFROM);
+    if call.ret == 0 && (out || (plain && call.arg(2) == 0)) {
+        return None;
+    }
+    let fd = call.arg(0) as u32;
+    let walked = socket_of(fd)?;
+    let len = call.ret.cast_unsigned();
+    let address = call.arg(1);
+    let (flags, buffer) = match call.number {
+        call::READ | call::WRITE => (0, (address, 0, len)),
+        call::RECVFROM | call::SENDTO => (call.arg(3), (address, 0, len)),
+        call::READV | call::WRITEV => (0, (address, call.arg(2), len)),
+        call::RECVMSG | call::SENDMSG => (call.arg(2), message(address, len)),
+        _ => (call.arg(3), messages(address, len)),
+    };
+    let (address, segments, len) = buffer;
+    Some((Moved { address, segments, len, flags, fd, out, source: call.number, reserved: 0 }, walked))
+}
+
+/// sendfile and splice: the socket may be on either side.
+#[inline(always)]
+fn resolve_kernel_copy(call: &Call) -> Option<(Moved, Walked)> {
+    if call.ret == 0 {
+        return None;
+    }
+    let (to, from) = match call.number {
+        call::SENDFILE => (call.arg(0) as u32, call.arg(1) as u32),
+        _ => (call.arg(2) as u32, call.arg(0) as u32),
+    };
+    let (fd, out, walked) = match socket_of(to) {
+        Some(walked) => (to, true, walked),
+        None => (from, false, socket_of(from)?),
+    };
+    let len = call.ret.cast_unsigned();
+    Some((Moved { address: 0, segments: 0, len, flags: 0, fd, out, source: call.number, reserved: 0 }, walked))
+}
+
+/// Address and number of the segments of a `struct msghdr`.
+#[inline(always)]
+fn message(header: u64, len: u64) -> (u64, u64, u64) {
+    match user::<[u64; 2]>(header.wrapping_add(MSG_IOV)) {
+        Some([address, segments]) => (address, segments, len),
+        None => {
+            count(counter::BAD_ARGUMENT);
+            (0, 0, len)
+        }
+    }
+}
+
+/// The same of an array of `struct mmsghdr`. Payload is only taken from the first message.
+#[inline(always)]
+fn messages(headers: u64, moved: u64) -> (u64, u64, u64) {
+    let mut len = 0_u64;
+    for n in 0..u64::from(MESSAGES_MAX) {
+        if n >= moved {
+            break;
+        }
+        let at = headers.wrapping_add(n * MMSG_BYTES).wrapping_add(MSG_LEN);
+        len += u64::from(user::<u32>(at).unwrap_or(0));
+    }
+    if moved > u64::from(MESSAGES_MAX) {
+        count(counter::BAD_ARGUMENT);
+    }
+    message(headers, len)
+}
+
+#[inline(always)]
+fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) {
+    let (len, out) = (forget!((*scratch).moved.len), forget!((*scratch).moved.out));
+    let msg_flags = forget!((*scratch).moved.flags);
+    let peek = msg_flags & MSG_PEEK != 0;
+    let pos = position(sock, walked.sk, out, len, peek);
+    let (prefix_len, tail_len, mut flags) = copy_payload(scratch, sock, out, pos, len);
+    if !peek {
+        turn(sock, out, len);
+    }
+    if msg_flags & MSG_DONTWAIT != 0 || walked.file_flags & O_NONBLOCK != 0 {
+        flags |= data_flags::NONBLOCKING;
+    }
+    if peek {
+        flags |= data_flags::PEEK;
+    }
+    if sock.flags & POSITIONS_KNOWN == 0 {
+        flags |= data_flags::POS_GUESSED;
+    }
+    unsafe {
+        (*scratch).data = Data {
+            header: emit::header(kind::DATA, lane::CALL, call.exit),
+            cookie: sock.key,
+            entry: call.entry,
+            pos,
+            len,
+            tgid: call.tgid,
+            tid: call.tid,
+            loop_turn: call.loop_turn,
+            fd: forget!((*scratch).moved.fd).cast_signed(),
+            prefix_len,
+            tail_len,
+            source: forget!((*scratch).moved.source),
+            out: u8::from(out),
+            flags,
+            reserved: 0,
+        };
+    }
+    send(scratch, prefix_len, tail_len);
+}
+
+/// Copies what is kept of the payload. Returns the bytes of its start and of its end, and flags.
+#[inline(always)]
+fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len: u64) -> (u32, u32, u16) {
+    // MSG_TRUNC discards the bytes instead of copying them (tcp(7)); bytes that were peeked at come again.
+    let msg_flags = forget!((*scratch).moved.flags);
+    if len == 0 || forget!((*scratch).moved.address) == 0 || msg_flags & (MSG_PEEK | MSG_TRUNC) != 0 {
+        return (0, 0, 0);
+    }
+    let tls = if out { TLS_OUT } else { TLS_IN };
+    let (prefix, tail) = wanted(sock, out, tls, len);
+    let prefix_len = copy_prefix(scratch, prefix);
+    let mut flags = 0;
+    if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) == 0 {
+        flags = data_flags::FAULT;
+        count(counter::FAULT);
+    }
+    if pos == 0 && prefix_len >= 2 && begins_tls(scratch) {
+        sock.flags |= tls;
+        return (if prefix_len > TLS_HEAD_BYTES { TLS_HEAD_BYTES } else { prefix_len }, 0, flags);
+    }
+    if tail > 0 && copy_tail(scratch, tail) { (prefix_len, tail as u32, flags) } else { (prefix_len, 0, flags) }
+}
+
+/// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.
+#[inline(always)]
+fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
+    if out {
+        let end = sock.out_position(field(sk, index::TCP_WRITE_SEQ));
+        sock.out_pos = end;
+        return end.wrapping_sub(len);
+    }
+    let end = sock.in_position(read_to(sk));
+    sock.in_pos = end;
+    if peek { end } else { end.wrapping_sub(len) }
+}
+
+/// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges.
+#[inline(always)]
+fn wanted(sock: &Sock, out: bool, tls: u8, len: u64) -> (u64, u64) {
+    if sock.flags & tls != 0 {
+        return (if len < u64::from(TLS_HEAD_BYTES) { len } else { u64::from(TLS_HEAD_BYTES) }, 0);
+    }
+    let run = if (sock.flags & LAST_OUT != 0) == out { sock.run } else { 0 };
+    let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
+    let edge = u64::from(option(option::PREFIX_BYTES));
+    let keep = if head > edge { head } else { edge };
+    let prefix = if len < keep { len } else { keep };
+    let rest = len - prefix;
+    let tail = u64::from(option(option::TAIL_BYTES));
+    (prefix, if rest < tail { rest } else { tail })
+}
+
+/// Counts the bytes of a direction since it last turned.
+#[inline(always)]
+fn turn(sock: &mut Sock, out: bool, len: u64) {
+    if (sock.flags & LAST_OUT != 0) != out {
+        sock.flags ^= LAST_OUT;
+        sock.run = 0;
+    }
+    sock.run = sock.run.wrapping_add(len);
+}
+
+/// A TLS handshake record (RFC 8446, section 5.1): type 22, version 3.x.
+#[inline(always)]
+fn begins_tls(scratch: *const Scratch) -> bool {
+    unsafe { (*scratch).payload[0] == 0x16 && (*scratch).payload[1] == 0x03 }
+}
+
+#[inline(always)]
+fn send(scratch: *const Scratch, prefix_len: u32, tail_len: u32) {
+    let captured = black_box(prefix_len + tail_len);
+    if captured > CAPTURED_MAX {
+        return;
+    }
+    emit::send_bytes(lane::CALL, scratch.cast(), size_of::<Data>() as u64 + u64::from(captured));
+}

@@ -1,0 +1,11 @@
+//! The BPF side of the recorder: loading the programs, talking to their maps.
+
+mod btf;
+mod error;
+mod offsets;
+mod probes;
+mod syscalls;
+
+pub use btf::BtfError;
+pub use error::LoadError;
+pub use probes::{ArrivalHook, Counters, LanePosition, PayloadLimits, ProbeOptions, Probes};

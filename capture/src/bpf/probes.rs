@@ -1,0 +1,341 @@
+//! Loading and attaching the programs, and the maps they share with the recorder.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, FEntry, ProgramError};
+use aya::{Ebpf, EbpfLoader};
+use redtape_abi::{Record, counter, lane, limits, option};
+
+use super::btf::Btf;
+use super::error::{LoadError, locked_down, missing_capabilities};
+use super::offsets::{kernel_layout, kernel_options};
+use super::syscalls::call_table;
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/redtape.bpf.o");
+/// Records taken from the ring at a time, so that a busy host cannot keep the recorder from its other duties.
+const DRAIN_MAX: usize = 64 << 10;
+
+/// How much payload is kept, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadLimits {
+    /// Of a direction since it last turned, at most [`limits::HEAD_BYTES_MAX`].
+    pub head: u32,
+    /// Of the start of a call that lies behind the head, at most [`limits::EDGE_BYTES_MAX`].
+    pub prefix: u32,
+    /// Of the end of a call that is not kept whole, at most [`limits::EDGE_BYTES_MAX`].
+    pub tail: u32,
+}
+
+impl Default for PayloadLimits {
+    fn default() -> Self {
+        Self { head: limits::HEAD_BYTES_MAX, prefix: limits::EDGE_BYTES, tail: limits::EDGE_BYTES }
+    }
+}
+
+/// How to load the programs.
+#[derive(Clone, Debug)]
+pub struct ProbeOptions {
+    /// Size of the ring buffer in bytes: a power of two.
+    pub ring_bytes: u32,
+    /// How much payload is kept.
+    pub payload: PayloadLimits,
+    /// Follow every process.
+    pub follow_all: bool,
+    /// Report every exec, also of processes that are not followed, so that they can be chosen.
+    pub every_exec: bool,
+    /// Hooks that tell arrivals, in the order to try them.
+    pub arrival_hooks: Vec<ArrivalHook>,
+}
+
+impl Default for ProbeOptions {
+    fn default() -> Self {
+        Self {
+            ring_bytes: limits::RING_BYTES,
+            payload: PayloadLimits::default(),
+            follow_all: false,
+            every_exec: true,
+            arrival_hooks: vec![ArrivalHook::DataReady, ArrivalHook::DefReadable, ArrivalHook::TcpProbe],
+        }
+    }
+}
+
+/// What tells when bytes became readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrivalHook {
+    /// The tracepoint `sk_data_ready` (from Linux 6.3 on).
+    DataReady,
+    /// The function `sock_def_readable`.
+    DefReadable,
+    /// The tracepoint `tcp_probe`: no ends of streams, nothing on half-closed sockets.
+    TcpProbe,
+    /// Nothing: queue times are not known.
+    None,
+}
+
+impl ArrivalHook {
+    /// Its name, as the tape notes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DataReady => "sk_data_ready",
+            Self::DefReadable => "sock_def_readable",
+            Self::TcpProbe => "tcp_probe",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What was produced and lost since loading, over all CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records, delivered and lost.
+    pub produced: u64,
+    /// Records that found the ring buffer full.
+    pub ring_full: u64,
+    /// Sockets, threads, processes and listeners that found their table full and were not followed.
+    pub map_full: u64,
+    /// Calls whose payload could not be copied.
+    pub fault: u64,
+    /// Calls whose message headers could not be read in full.
+    pub bad_argument: u64,
+    /// Segments that arrived out of order (only with [`ArrivalHook::TcpProbe`]).
+    pub out_of_order: u64,
+    /// Records taken from the ring.
+    pub delivered: u64,
+    /// Records taken from the ring that could not be decoded.
+    pub malformed: u64,
+}
+
+/// How far a CPU's lane is: every record below `next` is delivered, still in the ring, or lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanePosition {
+    /// The CPU.
+    pub cpu: u16,
+    /// One of [`redtape_abi::lane`].
+    pub lane: u8,
+    /// The number that the next record gets.
+    pub next: u64,
+}
+
+/// The loaded and attached programs. Dropping them detaches all.
+pub struct Probes {
+    ring: RingBuf<MapData>,
+    followed: HashMap<MapData, u32, u32>,
+    listeners: HashMap<MapData, u64, u32>,
+    counters: PerCpuArray<MapData, [u64; counter::COUNT]>,
+    arrival: ArrivalHook,
+    delivered: u64,
+    malformed: u64,
+    _programs: Ebpf,
+}
+
+impl Probes {
+    /// Loads and attaches the programs. Nothing is recorded until a process is followed.
+    ///
+    /// # Errors
+    /// [`LoadError`] says what the host lacks.
+    pub fn load(options: &ProbeOptions) -> Result<Self, LoadError> {
+        if !options.ring_bytes.is_power_of_two() || options.ring_bytes < 4096 {
+            return Err(LoadError::RingSize { bytes: options.ring_bytes });
+        }
+        let bytes = std::fs::read(VMLINUX).map_err(|source| LoadError::NoBtf { path: VMLINUX, source })?;
+        let btf = Btf::parse(bytes)?;
+        let kernel = aya::Btf::from_sys_fs().map_err(|source| LoadError::Object(source.into()))?;
+        let (layout, switches, calls) = (kernel_layout(&btf)?, switches(options, &btf), call_table());
+        let mut programs = EbpfLoader::new()
+            .btf(Some(&kernel))
+            .override_global("LAYOUT", &layout, true)
+            .override_global("OPTIONS", &switches, true)
+            .override_global("CALLS", &calls, true)
+            .map_max_entries("RECORDS", options.ring_bytes)
+            .load(OBJECT)
+            .map_err(object_error)?;
+        let ring = take(&mut programs, "RECORDS")?;
+        let followed = take(&mut programs, "FOLLOWED")?;
+        let listeners = take(&mut programs, "LISTENERS")?;
+        let counters = take(&mut programs, "COUNTERS")?;
+        let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
+        Ok(Self { ring, followed, listeners, counters, arrival, delivered: 0, malformed: 0, _programs: programs })
+    }
+
+    /// Follows a process: its calls and the sockets it uses from now on, and its children.
+    ///
+    /// # Errors
+    /// If the table of processes is full.
+    pub fn follow(&mut self, tgid: u32) -> Result<(), aya::maps::MapError> {
+        self.followed.insert(tgid, 1, 0)
+    }
+
+    /// No longer follows a process; one that is not followed is fine, too.
+    pub fn unfollow(&mut self, tgid: u32) {
+        let _not_followed = self.followed.remove(&tgid);
+    }
+
+    /// Follows the connections that arrive at a listener of a followed process. Call it once for each of its listening
+    /// sockets that is older than the recording; younger ones are noticed.
+    ///
+    /// # Errors
+    /// If the table of listeners is full.
+    pub fn follow_listener(&mut self, netns: u32, port: u16) -> Result<(), aya::maps::MapError> {
+        let key = u64::from(netns) << 32 | u64::from(port);
+        let listeners = self.listeners.get(&key, 0).unwrap_or(0);
+        self.listeners.insert(key, listeners.saturating_add(1), 0)
+    }
+
+    /// Takes what the ring buffer has, oldest first, at most 65,536 records. Does not wait.
+    ///
+    /// Returns how many it took; 0 means that the ring is empty.
+    pub fn drain(&mut self, each: &mut impl FnMut(Record<'_>)) -> usize {
+        let mut taken = 0;
+        while taken < DRAIN_MAX {
+            let Some(item) = self.ring.next() else { break };
+            taken += 1;
+            match Record::decode(&item) {
+                Ok(record) => each(record),
+                Err(_) => self.malformed += 1,
+            }
+        }
+        self.delivered += taken as u64;
+        taken
+    }
+
+    /// Waits until much is waiting in the ring buffer, or the time is over. The programs wake the reader only from
+    /// [`limits::WAKE_BYTES`] on, so drain after each wait, with a timeout of about 10 ms.
+    pub fn wait(&self, timeout: Duration) {
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let ring = self.ring.as_fd();
+        // A signal ends the wait early, which is as good as its end.
+        let _interrupted = rustix::event::poll(
+            &mut [rustix::event::PollFd::new(&ring, rustix::event::PollFlags::IN)],
+            Some(&timeout),
+        );
+    }
+
+    /// What was produced and lost so far.
+    pub fn counters(&self) -> Counters {
+        let mut sum =
+            Counters { delivered: self.delivered, malformed: self.malformed, ..Counters::default() };
+        for cpu in self.per_cpu() {
+            let lanes = |from: usize| cpu[from..from + lane::COUNT].iter().sum::<u64>();
+            sum.produced += lanes(counter::PRODUCED);
+            sum.ring_full += lanes(counter::RING_FULL);
+            sum.map_full += cpu[counter::MAP_FULL];
+            sum.fault += cpu[counter::FAULT];
+            sum.bad_argument += cpu[counter::BAD_ARGUMENT];
+            sum.out_of_order += cpu[counter::OUT_OF_ORDER];
+        }
+        sum
+    }
+
+    /// How far each lane of each CPU is: where records are missing after the ring was drained, they are lost.
+    pub fn lane_positions(&self) -> Vec<LanePosition> {
+        let mut positions = Vec::new();
+        for (cpu, counters) in (0..).zip(self.per_cpu()) {
+            for (lane, &next) in (0..).zip(&counters[counter::PRODUCED..counter::PRODUCED + lane::COUNT]) {
+                positions.push(LanePosition { cpu, lane, next });
+            }
+        }
+        positions
+    }
+
+    /// What tells arrivals on this kernel.
+    pub const fn arrival_hook(&self) -> ArrivalHook {
+        self.arrival
+    }
+
+    fn per_cpu(&self) -> Vec<[u64; counter::COUNT]> {
+        self.counters.get(&0, 0).map(|values| values.to_vec()).unwrap_or_default()
+    }
+}
+
+/// `OPTIONS`.
+fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
+    let mut switches = [0; option::COUNT];
+    switches[option::FOLLOW_ALL] = u32::from(options.follow_all);
+    switches[option::EXEC_ALL] = u32::from(options.every_exec);
+    switches[option::HEAD_BYTES] = options.payload.head.min(limits::HEAD_BYTES_MAX);
+    switches[option::PREFIX_BYTES] = options.payload.prefix.min(limits::EDGE_BYTES_MAX);
+    switches[option::TAIL_BYTES] = options.payload.tail.min(limits::EDGE_BYTES_MAX);
+    switches[option::WAKE_BYTES] = limits::WAKE_BYTES.min(options.ring_bytes / 4);
+    kernel_options(btf, &mut switches);
+    switches
+}
+
+fn take<T: TryFrom<aya::maps::Map>>(programs: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+    programs.take_map(name).and_then(|map| map.try_into().ok()).ok_or(LoadError::Map(name))
+}
+
+/// Says what lies behind a refused object, where that is known.
+fn object_error(source: aya::EbpfError) -> LoadError {
+    let missing = missing_capabilities();
+    if !missing.is_empty() {
+        return LoadError::Capabilities { missing };
+    }
+    let error = LoadError::Object(source);
+    let text = error.to_string();
+    if text.contains("Operation not permitted") { LoadError::Memlock(text) } else { error }
+}
+
+/// Says what lies behind a refused program, where that is known.
+fn program_error(program: &'static str, source: ProgramError) -> LoadError {
+    let missing = missing_capabilities();
+    if !missing.is_empty() {
+        return LoadError::Capabilities { missing };
+    }
+    if locked_down() { LoadError::Lockdown } else { LoadError::Program { program, source } }
+}
+
+/// Attaches everything; calls come last, when whatever they rely on is there.
+fn attach_all(
+    programs: &mut Ebpf,
+    kernel: &aya::Btf,
+    btf: &Btf,
+    hooks: &[ArrivalHook],
+) -> Result<ArrivalHook, LoadError> {
+    let arrival = hooks.iter().copied().find(|&hook| attach_arrival(programs, hook, btf, kernel));
+    for name in [
+        "sched_process_fork",
+        "sched_process_exec",
+        "sched_process_exit",
+        "inet_sock_set_state",
+        "tcp_destroy_sock",
+        "sys_enter",
+        "sys_exit",
+    ] {
+        attach_tracepoint(programs, name, kernel).map_err(|source| program_error(name, source))?;
+    }
+    Ok(arrival.unwrap_or(ArrivalHook::None))
+}
+
+fn attach_tracepoint(programs: &mut Ebpf, name: &str, kernel: &aya::Btf) -> Result<(), ProgramError> {
+    let program = programs.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(name, kernel)?;
+    program.attach()?;
+    Ok(())
+}
+
+/// Tries a hook. Whether functions can be traced is only known by trying.
+fn attach_arrival(programs: &mut Ebpf, hook: ArrivalHook, btf: &Btf, kernel: &aya::Btf) -> bool {
+    let name = hook.name();
+    match hook {
+        ArrivalHook::None => true,
+        ArrivalHook::DataReady | ArrivalHook::TcpProbe => {
+            btf.has_tracepoint(name) && attach_tracepoint(programs, name, kernel).is_ok()
+        }
+        ArrivalHook::DefReadable => btf.has_function(name) && attach_function(programs, name, kernel).is_ok(),
+    }
+}
+
+fn attach_function(programs: &mut Ebpf, name: &str, kernel: &aya::Btf) -> Result<(), ProgramError> {
+    let program = programs.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?;
+    let program: &mut FEntry = program.try_into()?;
+    program.load(name, kernel)?;
+    program.attach()?;
+    Ok(())
+}
