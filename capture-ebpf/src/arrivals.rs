@@ -6,8 +6,7 @@ use redtape_abi::{Arrival, counter, kind, lane, layout as index};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{field, kernel};
-use crate::maps::SOCKETS;
-use crate::socket::{POSITIONS_KNOWN, Sock, introduce, known, received};
+use crate::socket::{POSITIONS, Sock, introduce, known, received};
 
 /// `sk_data_ready(sk)`, from 6.3 on: `rcv_nxt` has been advanced.
 #[btf_tracepoint(function = "sk_data_ready")]
@@ -32,9 +31,7 @@ pub fn tcp_probe(ctx: BtfTracePointContext) -> i32 {
     let sk: *const u8 = ctx.arg(0);
     let skb: *const u8 = ctx.arg(1);
     let (sk, skb) = (core::hint::black_box(sk as u64), core::hint::black_box(skb as u64));
-    if SOCKETS.get_ptr(sk).is_none() {
-        return 0;
-    }
+    let Some(sock) = known(sk) else { return 0 };
     let header: u64 = field(skb, index::SKB_DATA);
     let seq = u32::from_be(kernel(header.wrapping_add(4)));
     let header_len = u32::from(kernel::<u8>(header.wrapping_add(12)) >> 4) * 4;
@@ -47,23 +44,20 @@ pub fn tcp_probe(ctx: BtfTracePointContext) -> i32 {
         count(counter::OUT_OF_ORDER);
         return 0;
     }
-    arrived(sk, seq.wrapping_add(len), false);
+    arrived(sk, sock, seq.wrapping_add(len), false);
     0
 }
 
 #[inline(always)]
 fn readable(sk: u64) {
-    if SOCKETS.get_ptr(sk).is_none() {
-        return;
-    }
+    let Some(sock) = known(sk) else { return };
     let (end, fin) = received(sk);
-    arrived(sk, end, fin);
+    arrived(sk, sock, end, fin);
 }
 
 #[inline(always)]
-fn arrived(sk: u64, end: u32, fin: bool) {
-    let Some(sock) = known(sk) else { return };
-    if sock.flags & POSITIONS_KNOWN == 0 {
+fn arrived(sk: u64, sock: &mut Sock, end: u32, fin: bool) {
+    if sock.known & POSITIONS == 0 {
         return;
     }
     let time = now();
@@ -74,7 +68,7 @@ fn arrived(sk: u64, end: u32, fin: bool) {
 #[inline(always)]
 fn send(sock: &Sock, time: u64, end: u64, fin: bool) {
     let header = emit::header(kind::ARRIVAL, lane::ARRIVAL, time);
-    emit::send::<Arrival>(lane::ARRIVAL, |entry| {
+    emit::send::<Arrival>(lane::ARRIVAL, header, |entry| {
         entry.write(Arrival { header, cookie: sock.key, end, fin: u64::from(fin) });
     });
 }

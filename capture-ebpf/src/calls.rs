@@ -7,8 +7,8 @@ use redtape_abi::{call, counter, kind, lane, layout as index};
 
 use crate::control;
 use crate::emit::{count, now};
-use crate::kernel::{current, is_followed};
-use crate::maps::{FOLLOWED, THREADS, Thread, call_of, layout};
+use crate::kernel::{current, in_compat_call, is_followed};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout};
 use crate::processes;
 use crate::transfer;
 
@@ -47,7 +47,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let (tgid, tid) = current();
-    if !is_followed(tgid) {
+    if !is_followed(tgid) || in_compat_call() {
         return 0;
     }
     match number {
@@ -69,7 +69,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let (tgid, tid) = current();
-    if !is_followed(tgid) {
+    if !is_followed(tgid) || in_compat_call() {
         return 0;
     }
     let ret: i64 = ctx.arg(1);
@@ -138,11 +138,8 @@ fn add_thread(tid: u32, thread: Thread) {
 /// Says once for a process that it uses io_uring.
 #[inline(always)]
 fn uses_io_uring(tgid: u32) {
-    const REPORTED: u32 = 2;
-    let Some(state) = FOLLOWED.get_ptr_mut(tgid) else { return };
-    let state = unsafe { &mut *state };
-    if *state & REPORTED == 0 {
-        *state |= REPORTED;
+    let state = FOLLOWED.get_ptr(tgid).map_or(FOLLOWED_ONLY, |state| unsafe { *state });
+    if state & USES_IO_URING == 0 && FOLLOWED.insert(tgid, state | USES_IO_URING, u64::from(BPF_ANY)).is_ok() {
         processes::report(kind::IO_URING, lane::CALL, tgid, 0, true);
     }
 }

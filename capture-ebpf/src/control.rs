@@ -5,7 +5,7 @@ use redtape_abi::{Control, data_flags, kind, lane};
 use crate::calls::Call;
 use crate::emit;
 use crate::maps::LISTENERS;
-use crate::socket::{Sock, introduce, known, known_or_adopted, listener_key, note_listener};
+use crate::socket::{Sock, Use, introduce, known, known_or_adopted, listener_key, note_listener};
 use crate::walk::{Walked, socket_of};
 
 pub(crate) const O_NONBLOCK: u32 = 0o4000;
@@ -15,7 +15,7 @@ pub(crate) const O_NONBLOCK: u32 = 0o4000;
 pub(crate) fn accepted(call: &Call) {
     let fd = call.ret as u32;
     let Some(walked) = socket_of(fd) else { return };
-    let Some(sock) = known_or_adopted(walked.sk, call.tgid, true) else { return };
+    let Some(sock) = known_or_adopted(walked.sk, call.tgid, Use::Accepted) else { return };
     sock.tgid = call.tgid;
     let listener = listener_key(walked.sk);
     if LISTENERS.get_ptr(listener).is_none() {
@@ -58,7 +58,7 @@ pub(crate) fn closing(call: &Call) {
 #[inline(always)]
 fn send(kind: u8, call: &Call, walked: &Walked, sock: &Sock, fd: u32, detail: u16) {
     let header = emit::header(kind, lane::CALL, call.exit);
-    emit::send::<Control>(lane::CALL, |entry| {
+    emit::send::<Control>(lane::CALL, header, |entry| {
         entry.write(Control {
             header,
             cookie: sock.key,

@@ -1,7 +1,8 @@
 //! Sending records: numbering, the header, and when to wake the reader.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
-use aya_ebpf::maps::ring_buf::RingBufEntry;
 use redtape_abi::{Header, counter, option};
 
 use crate::maps::{COUNTERS, RECORDS, option};
@@ -40,14 +41,17 @@ fn wake_flags() -> u64 {
     }
 }
 
-/// Sends a record of fixed size that `fill` writes in place. False if the ring is full; that is counted.
+/// Sends a record of fixed size: `header`, and the rest, which `fill` writes in place. False if the ring is full; that is
+/// counted.
 #[inline(always)]
-pub(crate) fn send<T: 'static>(lane: u8, fill: impl FnOnce(&mut RingBufEntry<T>)) -> bool {
+pub(crate) fn send<T: 'static>(lane: u8, header: Header, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
         count(counter::RING_FULL + lane as usize);
         return false;
     };
     fill(&mut entry);
+    // Every record begins with its header.
+    unsafe { entry.as_mut_ptr().cast::<Header>().write(header) };
     entry.submit(wake_flags());
     true
 }
@@ -56,7 +60,12 @@ pub(crate) fn send<T: 'static>(lane: u8, fill: impl FnOnce(&mut RingBufEntry<T>)
 #[inline(always)]
 pub(crate) fn send_bytes(lane: u8, bytes: *const u8, size: u64) -> bool {
     let sent = unsafe {
-        aya_ebpf::helpers::bpf_ringbuf_output((&raw const RECORDS).cast_mut().cast(), bytes.cast_mut().cast(), size, wake_flags())
+        aya_ebpf::helpers::bpf_ringbuf_output(
+            (&raw const RECORDS).cast_mut().cast(),
+            bytes.cast_mut().cast(),
+            size,
+            wake_flags(),
+        )
     };
     if sent != 0 {
         count(counter::RING_FULL + lane as usize);

@@ -1,8 +1,8 @@
 //! Reading kernel and user memory, and who is calling.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_kernel_buf, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user};
+
+use redtape_abi::layout as index;
 
 use crate::maps::{FOLLOWED, layout, option};
 
@@ -18,12 +18,6 @@ pub(crate) fn kernel<T: Copy + Default>(address: u64) -> T {
     unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
 }
 
-/// Copies kernel memory to `to`; false if the address is bad.
-#[inline(always)]
-pub(crate) fn kernel_bytes(address: u64, to: &mut [u8]) -> bool {
-    unsafe { bpf_probe_read_kernel_buf(address as *const u8, to) }.is_ok()
-}
-
 /// A value in user memory, if it is resident.
 #[inline(always)]
 pub(crate) fn user<T>(address: u64) -> Option<T> {
@@ -35,6 +29,14 @@ pub(crate) fn user<T>(address: u64) -> Option<T> {
 pub(crate) fn current() -> (u32, u32) {
     let both = bpf_get_current_pid_tgid();
     ((both >> 32) as u32, both as u32)
+}
+
+/// Whether the current task is in a 32-bit call, whose number means another call: such programs are not recorded.
+#[inline(always)]
+pub(crate) fn in_compat_call() -> bool {
+    const TS_COMPAT: u32 = 2;
+    let word = layout(index::TASK_COMPAT) as u32;
+    word != index::ABSENT && field::<u32>(unsafe { bpf_get_current_task() }, index::TASK_COMPAT) & TS_COMPAT != 0
 }
 
 /// Whether a process is followed.

@@ -52,7 +52,12 @@ pub(crate) struct Thread {
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
-/// Followed processes, by tgid. Bit 0 is always set, bit 1: it was reported to use io_uring.
+/// The value of a followed process.
+pub(crate) const FOLLOWED_ONLY: u32 = 1;
+/// The bit that is set once a process was reported to use io_uring.
+pub(crate) const USES_IO_URING: u32 = 2;
+
+/// Followed processes, by tgid: [`FOLLOWED_ONLY`], and [`USES_IO_URING`].
 #[map]
 pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 

@@ -48,7 +48,7 @@ pub(crate) struct Moved {
 /// A field of the scratch map, forgotten by the verifier.
 macro_rules! forget {
     ($($place:tt)+) => {
-        (&raw const $($place)+).read_volatile()
+        unsafe { (&raw const $($place)+).read_volatile() }
     };
 }
 pub(crate) use forget;

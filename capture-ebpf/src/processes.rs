@@ -7,7 +7,7 @@ use redtape_abi::{Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{current, field, is_followed, kernel};
-use crate::maps::{FOLLOWED, THREADS, layout, option};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, layout, option};
 
 /// `sched_process_fork(parent, child)`: of threads, too.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -21,7 +21,7 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if pid != tgid || !is_followed(parent) {
         return 0;
     }
-    if FOLLOWED.insert(tgid, 1, u64::from(BPF_ANY)).is_err() {
+    if FOLLOWED.insert(tgid, FOLLOWED_ONLY, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
     report(kind::FORK, lane::PROCESS, tgid, parent, true);
@@ -35,6 +35,9 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let old_pid: i32 = ctx.arg(1);
     if old_pid.cast_unsigned() != tid {
         let _gone = THREADS.remove(old_pid.cast_unsigned());
+    }
+    if let Some(state) = FOLLOWED.get_ptr_mut(tgid) {
+        unsafe { *state = FOLLOWED_ONLY };
     }
     let followed = is_followed(tgid);
     if followed || option(option::EXEC_ALL) != 0 {
@@ -66,7 +69,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub(crate) fn report(kind: u8, lane: u8, tgid: u32, parent: u32, followed: bool) {
     let header = emit::header(kind, lane, now());
-    emit::send::<Process>(lane, |entry| {
+    emit::send::<Process>(lane, header, |entry| {
         entry.write(Process { header, tgid, parent, followed: u32::from(followed), reserved: 0 });
     });
 }

@@ -1,11 +1,13 @@
 //! What is remembered of a followed socket, and how it is first seen.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::helpers::bpf_get_socket_cookie;
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_get_socket_cookie};
 use redtape_abi::{Conn, conn_flags, counter, kind, layout as index, option, role};
 
 use crate::emit::{self, count, now};
-use crate::kernel::{field, kernel, kernel_bytes};
+use crate::kernel::{field, kernel};
 use crate::maps::{LISTENERS, SOCKETS, layout, option};
 
 pub(crate) const AF_INET: u16 = 2;
@@ -24,17 +26,12 @@ const OWN_KEY: u64 = 1 << 63;
 /// `enum sock_flags`: the peer has ended its stream, and the end counts in `rcv_nxt`.
 const SOCK_DONE: u64 = 1 << 1;
 
-/// Bits of [`Sock::flags`].
-pub(crate) const CONN_SENT: u8 = 1;
-pub(crate) const POSITIONS_KNOWN: u8 = 2;
-pub(crate) const ISN_KNOWN: u8 = 4;
-pub(crate) const PREEXISTING: u8 = 8;
-pub(crate) const TLS_IN: u8 = 16;
-pub(crate) const TLS_OUT: u8 = 32;
-/// The direction in which bytes were moved last: set for out.
-pub(crate) const LAST_OUT: u8 = 64;
+/// Bits of [`Sock::known`].
+pub(crate) const POSITIONS: u8 = 1;
+pub(crate) const ISN: u8 = 2;
+pub(crate) const PREEXISTING: u8 = 4;
 
-/// A followed socket.
+/// A followed socket. Programs on several CPUs use it at once, so what different ones write is in different bytes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Sock {
@@ -52,9 +49,17 @@ pub(crate) struct Sock {
     pub out_base: u32,
     /// The process that used it first.
     pub tgid: u32,
-    pub flags: u8,
+    /// One of [`role`].
     pub role: u8,
-    pub reserved: u16,
+    /// What of the positions is known.
+    pub known: u8,
+    /// 1: its facts were sent.
+    pub introduced: u8,
+    /// 1: bytes were last moved out.
+    pub last_out: u8,
+    /// 1: what is received is TLS; what is sent is.
+    pub tls: [u8; 2],
+    pub reserved: [u8; 6],
 }
 
 impl Sock {
@@ -103,9 +108,19 @@ pub(crate) fn known(sk: u64) -> Option<&'static mut Sock> {
     (sock.key & OWN_KEY != 0 || sock.key == cookie).then_some(sock)
 }
 
+/// How a socket that is not followed yet comes to be used.
+pub(crate) enum Use {
+    /// accept returned it: nothing has been read or written.
+    Accepted,
+    /// This many bytes were read from it just now.
+    Read(u64),
+    /// This many bytes were written to it just now.
+    Written(u64),
+}
+
 /// The entry of a TCP socket, made now if it is not followed yet. None for other sockets, and where the table is full.
 #[inline(always)]
-pub(crate) fn known_or_adopted(sk: u64, tgid: u32, accepted: bool) -> Option<&'static mut Sock> {
+pub(crate) fn known_or_adopted(sk: u64, tgid: u32, by: Use) -> Option<&'static mut Sock> {
     if let Some(sock) = known(sk) {
         return Some(sock);
     }
@@ -114,13 +129,21 @@ pub(crate) fn known_or_adopted(sk: u64, tgid: u32, accepted: bool) -> Option<&'s
         return None;
     }
     let cookie: u64 = field(sk, index::SK_COOKIE);
-    let key = if cookie == 0 { own_key(sk) } else { cookie };
+    let key = if cookie == 0 { own_key() } else { cookie };
     let mut sock = blank(key, tgid);
-    if accepted {
-        sock.role = role::SERVER;
-        begin(sk, &mut sock);
-    } else {
-        resume(sk, state, &mut sock);
+    match by {
+        Use::Accepted => {
+            sock.role = role::SERVER;
+            begin(sk, &mut sock);
+        }
+        Use::Read(len) => {
+            resume(sk, state, &mut sock);
+            sock.in_pos = sock.in_pos.wrapping_sub(len);
+        }
+        Use::Written(len) => {
+            resume(sk, state, &mut sock);
+            sock.out_pos = sock.out_pos.wrapping_sub(len);
+        }
     }
     insert(sk, &sock)
 }
@@ -133,10 +156,11 @@ pub(crate) fn is_tcp(sk: u64) -> bool {
     (family == AF_INET || family == AF_INET6) && protocol == IPPROTO_TCP
 }
 
-/// A key for a socket without a cookie.
+/// A key for a socket without a cookie: no two are made at the same time on the same CPU. The socket's address would do
+/// as well, but must not get into a file.
 #[inline(always)]
-fn own_key(sk: u64) -> u64 {
-    (sk.rotate_left(24) ^ now()) | OWN_KEY
+pub(crate) fn own_key() -> u64 {
+    now() << 8 | u64::from(unsafe { bpf_get_smp_processor_id() } & 0xff) | OWN_KEY
 }
 
 /// The key of a socket that a tracepoint was given.
@@ -145,7 +169,7 @@ pub(crate) fn key_of(sk: *const u8) -> u64 {
     if option(option::COOKIE) != 0 {
         unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) }
     } else {
-        own_key(sk as u64)
+        own_key()
     }
 }
 
@@ -160,9 +184,12 @@ pub(crate) fn blank(key: u64, tgid: u32) -> Sock {
         in_base: 0,
         out_base: 0,
         tgid,
-        flags: 0,
         role: role::UNKNOWN,
-        reserved: 0,
+        known: 0,
+        introduced: 0,
+        last_out: 0,
+        tls: [0; 2],
+        reserved: [0; 6],
     }
 }
 
@@ -181,7 +208,7 @@ pub(crate) fn insert(sk: u64, sock: &Sock) -> Option<&'static mut Sock> {
 pub(crate) fn begin(sk: u64, sock: &mut Sock) {
     sock.in_base = field(sk, index::TCP_COPIED_SEQ);
     sock.out_base = field(sk, index::TCP_WRITE_SEQ);
-    sock.flags |= POSITIONS_KNOWN | ISN_KNOWN;
+    sock.known |= POSITIONS | ISN;
 }
 
 /// Positions of a socket that was open before: counted back by the bytes that the kernel counted.
@@ -191,7 +218,7 @@ pub(crate) fn begin(sk: u64, sock: &mut Sock) {
 /// it. `bytes_sent` and `bytes_retrans` tell which, and so the role; if they do not, positions start at what is known.
 #[inline(always)]
 pub(crate) fn resume(sk: u64, state: u8, sock: &mut Sock) {
-    sock.flags |= PREEXISTING | POSITIONS_KNOWN;
+    sock.known |= POSITIONS | PREEXISTING;
     let next: u32 = field(sk, index::TCP_RCV_NXT);
     let received: u64 = field(sk, index::TCP_BYTES_RECEIVED);
     sock.in_base = next.wrapping_sub(received as u32);
@@ -208,10 +235,10 @@ pub(crate) fn resume(sk: u64, state: u8, sock: &mut Sock) {
     let open = matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
     if open && first == by_acked {
         sock.role = role::SERVER;
-        sock.flags |= ISN_KNOWN;
+        sock.known |= ISN;
     } else if open && first == by_acked.wrapping_add(1) {
         sock.role = role::CLIENT;
-        sock.flags |= ISN_KNOWN;
+        sock.known |= ISN;
     }
     sock.out_base = if sock.role == role::CLIENT { by_acked.wrapping_add(1) } else { by_acked };
     sock.out_pos = acked;
@@ -221,42 +248,41 @@ pub(crate) fn resume(sk: u64, state: u8, sock: &mut Sock) {
 /// Sends the facts of a connection unless they were sent; tries again at the next record if the ring is full.
 #[inline(always)]
 pub(crate) fn introduce(sk: u64, sock: &mut Sock, lane: u8) {
-    if sock.flags & CONN_SENT != 0 {
-        return;
+    if sock.introduced == 0 && emit::send(lane, emit::header(kind::CONN, lane, now()), |conn| fill(conn, sk, sock)) {
+        sock.introduced = 1;
     }
-    let header = emit::header(kind::CONN, lane, now());
-    let sent = emit::send::<Conn>(lane, |entry| {
-        let family: u16 = field(sk, index::SK_FAMILY);
-        let known = sock.flags & ISN_KNOWN != 0;
-        let conn = entry.write(Conn {
-            header,
-            cookie: sock.key,
-            established: sock.established,
-            first_in: sock.in_pos,
-            first_out: sock.out_pos,
-            local: [0; 16],
-            remote: [0; 16],
-            netns: netns(sk),
-            isn_local: if known { sock.out_base.wrapping_sub(1) } else { 0 },
-            isn_remote: if known { sock.in_base.wrapping_sub(1) } else { 0 },
-            tgid: sock.tgid,
-            local_port: field(sk, index::SK_LOCAL_PORT),
-            remote_port: u16::from_be(field(sk, index::SK_REMOTE_PORT)),
-            family,
-            role: sock.role,
-            flags: if known { conn_flags::ISN_KNOWN } else { 0 }
-                | if sock.flags & PREEXISTING != 0 { conn_flags::PREEXISTING } else { 0 },
-        });
+}
+
+/// Field by field, in the ring's memory: a struct on the stack would take what old kernels leave of it.
+#[inline(always)]
+fn fill(conn: &mut MaybeUninit<Conn>, sk: u64, sock: &Sock) {
+    let conn = conn.as_mut_ptr();
+    let known = sock.known & ISN != 0;
+    let preexisting = sock.known & PREEXISTING != 0;
+    let family: u16 = field(sk, index::SK_FAMILY);
+    unsafe {
+        (*conn).cookie = sock.key;
+        (*conn).established = sock.established;
+        (*conn).first_in = sock.in_pos;
+        (*conn).first_out = sock.out_pos;
+        (*conn).netns = netns(sk);
+        (*conn).isn_local = if known { sock.out_base.wrapping_sub(1) } else { 0 };
+        (*conn).isn_remote = if known { sock.in_base.wrapping_sub(1) } else { 0 };
+        (*conn).tgid = sock.tgid;
+        (*conn).local_port = field(sk, index::SK_LOCAL_PORT);
+        (*conn).remote_port = u16::from_be(field(sk, index::SK_REMOTE_PORT));
+        (*conn).family = family;
+        (*conn).role = sock.role;
+        (*conn).flags =
+            if known { conn_flags::ISN_KNOWN } else { 0 } | if preexisting { conn_flags::PREEXISTING } else { 0 };
+        let (local, remote) = (&raw mut (*conn).local, &raw mut (*conn).remote);
         if family == AF_INET6 {
-            kernel_bytes(sk.wrapping_add(layout(index::SK_LOCAL_V6) as u64), &mut conn.local);
-            kernel_bytes(sk.wrapping_add(layout(index::SK_REMOTE_V6) as u64), &mut conn.remote);
+            local.cast::<u128>().write_unaligned(field(sk, index::SK_LOCAL_V6));
+            remote.cast::<u128>().write_unaligned(field(sk, index::SK_REMOTE_V6));
         } else {
-            kernel_bytes(sk.wrapping_add(layout(index::SK_LOCAL_V4) as u64), &mut conn.local[..4]);
-            kernel_bytes(sk.wrapping_add(layout(index::SK_REMOTE_V4) as u64), &mut conn.remote[..4]);
+            local.cast::<u128>().write_unaligned(u128::from(field::<u32>(sk, index::SK_LOCAL_V4)));
+            remote.cast::<u128>().write_unaligned(u128::from(field::<u32>(sk, index::SK_REMOTE_V4)));
         }
-    });
-    if sent {
-        sock.flags |= CONN_SENT;
     }
 }
 

@@ -2,14 +2,14 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use redtape_abi::{Socket, kind, lane, layout as index, role};
+use redtape_abi::{Socket, kind, lane, layout as index, option, role};
 
 use crate::emit::{self, now};
 use crate::kernel::{current, field, is_followed};
-use crate::maps::{LISTENERS, SOCKETS};
+use crate::maps::{LISTENERS, SOCKETS, option};
 use crate::socket::{
-    CONN_SENT, POSITIONS_KNOWN, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, blank,
-    insert, introduce, is_tcp, key_of, listener_key, note_listener,
+    TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, blank, insert, introduce, is_tcp,
+    key_of, known, listener_key, note_listener, own_key,
 };
 
 /// `inet_sock_set_state(sk, old, new)`
@@ -40,8 +40,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 pub fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
     let typed: *const u8 = ctx.arg(0);
     let sk = core::hint::black_box(typed as u64);
-    if let Some(sock) = SOCKETS.get_ptr_mut(sk) {
-        let sock = unsafe { &mut *sock };
+    if let Some(sock) = known(sk) {
         introduce(sk, sock, lane::STATE);
         report(kind::CLOSED, sock.key, 0);
         let _gone = SOCKETS.remove(sk);
@@ -53,10 +52,19 @@ pub fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn connecting(typed: *const u8, sk: u64) {
     let (tgid, _) = current();
-    if !is_followed(tgid) || SOCKETS.get_ptr(sk).is_some() {
+    if !is_followed(tgid) {
         return;
     }
-    let mut sock = blank(key_of(typed), tgid);
+    let mut key = key_of(typed);
+    if let Some(before) = known(sk) {
+        if before.established == 0 {
+            return;
+        }
+        // It was connected, disconnected (connect to AF_UNSPEC), and connects anew, with the same cookie.
+        report(kind::CLOSED, before.key, 0);
+        key = own_key();
+    }
+    let mut sock = blank(key, tgid);
     sock.role = role::CLIENT;
     insert(sk, &sock);
 }
@@ -64,20 +72,17 @@ fn connecting(typed: *const u8, sk: u64) {
 /// A followed client's handshake is completed.
 #[inline(always)]
 fn established(sk: u64) {
-    let Some(sock) = SOCKETS.get_ptr_mut(sk) else { return };
-    let sock = unsafe { &mut *sock };
-    if sock.flags & POSITIONS_KNOWN == 0 {
-        begin(sk, sock);
-    }
+    let Some(sock) = known(sk) else { return };
+    begin(sk, sock);
     sock.established = now();
-    sock.flags &= !CONN_SENT;
+    sock.introduced = 0;
     introduce(sk, sock, lane::STATE);
 }
 
 /// A handshake is completed on the listening side, in whatever context: followed if the listener is.
 #[inline(always)]
 fn accepted(typed: *const u8, sk: u64) {
-    if LISTENERS.get_ptr(listener_key(sk)).is_none() && !is_followed(0) {
+    if option(option::FOLLOW_ALL) == 0 && LISTENERS.get_ptr(listener_key(sk)).is_none() {
         return;
     }
     let mut sock = blank(key_of(typed), 0);
@@ -113,8 +118,7 @@ fn no_longer_listening(sk: u64) {
 /// TCP reached CLOSE: in order, or by an error.
 #[inline(always)]
 fn failed(sk: u64) {
-    let Some(sock) = SOCKETS.get_ptr_mut(sk) else { return };
-    let sock = unsafe { &mut *sock };
+    let Some(sock) = known(sk) else { return };
     let errno: i32 = field(sk, index::SK_ERR);
     if errno != 0 {
         introduce(sk, sock, lane::STATE);
@@ -125,7 +129,7 @@ fn failed(sk: u64) {
 #[inline(always)]
 fn report(kind: u8, key: u64, errno: u32) {
     let header = emit::header(kind, lane::STATE, now());
-    emit::send::<Socket>(lane::STATE, |entry| {
+    emit::send::<Socket>(lane::STATE, header, |entry| {
         entry.write(Socket { header, cookie: key, errno, reserved: 0 });
     });
 }

@@ -11,7 +11,7 @@ use crate::emit::{self, count};
 use crate::kernel::{field, user};
 use crate::maps::{SCRATCH, option};
 use crate::payload::{CAPTURED_MAX, Moved, Scratch, copy_prefix, copy_tail, forget};
-use crate::socket::{LAST_OUT, POSITIONS_KNOWN, Sock, TLS_IN, TLS_OUT, introduce, known_or_adopted, read_to};
+use crate::socket::{POSITIONS, Sock, Use, introduce, known_or_adopted, read_to};
 use crate::walk::{Walked, socket_of};
 
 const MSG_OOB: u64 = 0x1;
@@ -34,7 +34,12 @@ pub(crate) fn moved(call: &Call) {
         return;
     }
     unsafe { (*scratch).moved = moved };
-    let Some(sock) = known_or_adopted(walked.sk, call.tgid, false) else { return };
+    let by = match moved {
+        Moved { out: true, len, .. } => Use::Written(len),
+        Moved { flags, .. } if flags & MSG_PEEK != 0 => Use::Read(0),
+        Moved { len, .. } => Use::Read(len),
+    };
+    let Some(sock) = known_or_adopted(walked.sk, call.tgid, by) else { return };
     introduce(walked.sk, sock, lane::CALL);
     record(call, scratch, &walked, sock);
 }
@@ -45,10 +50,7 @@ fn resolve(call: &Call) -> Option<(Moved, Walked)> {
     if matches!(call.number, call::SENDFILE | call::SPLICE) {
         return resolve_kernel_copy(call);
     }
-    let out = matches!(
-        call.number,
-        call::WRITE | call::WRITEV | call::SENDTO | call::SENDMSG | call::SENDMMSG
-    );
+    let out = matches!(call.number, call::WRITE | call::WRITEV | call::SENDTO | call::SENDMSG | call::SENDMMSG);
     // A read of nothing into nothing is not the end of the stream.
     let plain = matches!(call.number, call::READ | call::RECVFROM);
     if call.ret == 0 && (out || (plain && call.arg(2) == 0)) {
@@ -132,9 +134,10 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
     if peek {
         flags |= data_flags::PEEK;
     }
-    if sock.flags & POSITIONS_KNOWN == 0 {
+    if sock.known & POSITIONS == 0 {
         flags |= data_flags::POS_GUESSED;
     }
+    let (fd, source) = (forget!((*scratch).moved.fd), forget!((*scratch).moved.source));
     unsafe {
         (*scratch).data = Data {
             header: emit::header(kind::DATA, lane::CALL, call.exit),
@@ -145,10 +148,10 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
             tgid: call.tgid,
             tid: call.tid,
             loop_turn: call.loop_turn,
-            fd: forget!((*scratch).moved.fd).cast_signed(),
+            fd: fd.cast_signed(),
             prefix_len,
             tail_len,
-            source: forget!((*scratch).moved.source),
+            source,
             out: u8::from(out),
             flags,
             reserved: 0,
@@ -165,8 +168,7 @@ fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len
     if len == 0 || forget!((*scratch).moved.address) == 0 || msg_flags & (MSG_PEEK | MSG_TRUNC) != 0 {
         return (0, 0, 0);
     }
-    let tls = if out { TLS_OUT } else { TLS_IN };
-    let (prefix, tail) = wanted(sock, out, tls, len);
+    let (prefix, tail) = wanted(sock, out, len);
     let prefix_len = copy_prefix(scratch, prefix);
     let mut flags = 0;
     if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) == 0 {
@@ -174,7 +176,7 @@ fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len
         count(counter::FAULT);
     }
     if pos == 0 && prefix_len >= 2 && begins_tls(scratch) {
-        sock.flags |= tls;
+        *tls_of(sock, out) = 1;
         return (if prefix_len > TLS_HEAD_BYTES { TLS_HEAD_BYTES } else { prefix_len }, 0, flags);
     }
     if tail > 0 && copy_tail(scratch, tail) { (prefix_len, tail as u32, flags) } else { (prefix_len, 0, flags) }
@@ -195,11 +197,11 @@ fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
 
 /// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges.
 #[inline(always)]
-fn wanted(sock: &Sock, out: bool, tls: u8, len: u64) -> (u64, u64) {
-    if sock.flags & tls != 0 {
+fn wanted(sock: &mut Sock, out: bool, len: u64) -> (u64, u64) {
+    if *tls_of(sock, out) != 0 {
         return (if len < u64::from(TLS_HEAD_BYTES) { len } else { u64::from(TLS_HEAD_BYTES) }, 0);
     }
-    let run = if (sock.flags & LAST_OUT != 0) == out { sock.run } else { 0 };
+    let run = if sock.last_out == u8::from(out) { sock.run } else { 0 };
     let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
     let edge = u64::from(option(option::PREFIX_BYTES));
     let keep = if head > edge { head } else { edge };
@@ -209,11 +211,18 @@ fn wanted(sock: &Sock, out: bool, tls: u8, len: u64) -> (u64, u64) {
     (prefix, if rest < tail { rest } else { tail })
 }
 
+/// Whether the direction is TLS.
+#[inline(always)]
+fn tls_of(sock: &mut Sock, out: bool) -> &mut u8 {
+    let [received, sent] = &mut sock.tls;
+    if out { sent } else { received }
+}
+
 /// Counts the bytes of a direction since it last turned.
 #[inline(always)]
 fn turn(sock: &mut Sock, out: bool, len: u64) {
-    if (sock.flags & LAST_OUT != 0) != out {
-        sock.flags ^= LAST_OUT;
+    if sock.last_out != u8::from(out) {
+        sock.last_out = u8::from(out);
         sock.run = 0;
     }
     sock.run = sock.run.wrapping_add(len);

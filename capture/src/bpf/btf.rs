@@ -121,8 +121,7 @@ impl Btf {
             let member = at + 12 + n * 12;
             let name = u32_at(&self.bytes, member).ok()?;
             let offset = u32_at(&self.bytes, member + 8).ok()?;
-            let (bits, size) =
-                if structure.kind_flag { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
+            let (bits, size) = if structure.kind_flag { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
             if name == wanted {
                 return (size == 0).then_some(bits);
             }

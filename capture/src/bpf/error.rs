@@ -33,10 +33,14 @@ pub enum LoadError {
         missing: String,
     },
     /// The kernel is locked down.
-    #[error("the kernel is locked down (confidentiality), so programs may not read its memory; boot with lockdown=integrity or none")]
+    #[error(
+        "the kernel is locked down (confidentiality), so programs may not read its memory; boot with lockdown=integrity or none"
+    )]
     Lockdown,
     /// Maps are charged to the locked-memory limit on kernels before 5.11.
-    #[error("failed to create the BPF maps: {0}; this kernel charges them to RLIMIT_MEMLOCK: set it to unlimited (ulimit -l, LimitMEMLOCK=infinity)")]
+    #[error(
+        "failed to create the BPF maps: {0}; this kernel charges them to RLIMIT_MEMLOCK: set it to unlimited (ulimit -l, LimitMEMLOCK=infinity)"
+    )]
     Memlock(String),
     /// The ring buffer's size is not one that the kernel takes.
     #[error("a ring buffer of {bytes} bytes is not possible: the size must be a power of two of at least 4096")]

@@ -1,0 +1,153 @@
+//! What is known of connections, and what of it is on the tape already.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use redtape_abi::{Conn, conn_flags, limits, role};
+use redtape_core::{ConnInfo, ConnKey, Endpoint, MonoNanos, Origin, ProcKey, Role};
+use rustc_hash::FxHashMap;
+
+/// Connections remembered: twice what the programs follow, as ends may be lost.
+const CONNS_MAX: usize = 2 * limits::SOCKETS_MAX as usize;
+const AF_INET6: u16 = 10;
+
+/// The connections that were seen and have not ended.
+#[derive(Debug)]
+pub(crate) struct Conns {
+    origin: Origin,
+    known: FxHashMap<ConnKey, Known>,
+    /// Keys in the order of first sight, with those of connections that have ended.
+    order: VecDeque<ConnKey>,
+}
+
+#[derive(Debug)]
+struct Known {
+    info: ConnInfo,
+    /// The tape has `info` as it is.
+    written: bool,
+}
+
+impl Conns {
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, known: FxHashMap::default(), order: VecDeque::new() }
+    }
+
+    /// The key of a socket.
+    pub(crate) fn key(&self, cookie: u64) -> ConnKey {
+        ConnKey::new(self.origin, cookie)
+    }
+
+    /// Takes in facts from elsewhere: a socket dump. The programs know better where they say anything.
+    pub(crate) fn describe(&mut self, info: ConnInfo) {
+        let known = self.entry(info.key, info.id);
+        if known.info.endpoint.is_none() {
+            *known = Known { info, written: false };
+        } else if known.info.role == Role::Unknown && info.role != Role::Unknown {
+            known.info.role = info.role;
+            known.written = false;
+        }
+    }
+
+    /// Takes in the programs' facts.
+    pub(crate) fn record(&mut self, conn: &Conn, process: Option<ProcKey>) {
+        let (origin, key) = (self.origin, self.key(conn.cookie));
+        let known = self.entry(key, conn.cookie);
+        let isn = |number| (conn.flags & conn_flags::ISN_KNOWN != 0).then_some(number);
+        let established = (conn.established != 0).then_some(MonoNanos::new(conn.established));
+        let told = match conn.role {
+            role::CLIENT => Role::Client,
+            role::SERVER => Role::Server,
+            _ => Role::Unknown,
+        };
+        known.info = ConnInfo {
+            key,
+            origin,
+            id: conn.cookie,
+            process: process.unwrap_or(known.info.process),
+            role: if told == Role::Unknown { known.info.role } else { told },
+            endpoint: Some(endpoint(conn)),
+            netns: conn.netns,
+            isn_local: isn(conn.isn_local),
+            isn_remote: isn(conn.isn_remote),
+            established: established.or(known.info.established),
+            preexisting: conn.flags & conn_flags::PREEXISTING != 0,
+            first_in: conn.first_in,
+            first_out: conn.first_out,
+        };
+        known.written = false;
+    }
+
+    /// A process used the connection: it is its owner, if no other was before.
+    pub(crate) fn used(&mut self, cookie: u64, process: ProcKey) {
+        let key = self.key(cookie);
+        let known = self.entry(key, cookie);
+        if known.info.process == ProcKey::default() {
+            known.info.process = process;
+            known.written = false;
+        }
+    }
+
+    /// The connection's facts, if the tape does not have them as they are.
+    pub(crate) fn take_unwritten(&mut self, key: ConnKey) -> Option<ConnInfo> {
+        let known = self.known.get_mut(&key)?;
+        let news = (!known.written).then(|| known.info.clone());
+        known.written = true;
+        news
+    }
+
+    /// The connection is over.
+    pub(crate) fn forget(&mut self, key: ConnKey) {
+        self.known.remove(&key);
+    }
+
+    fn entry(&mut self, key: ConnKey, id: u64) -> &mut Known {
+        if !self.known.contains_key(&key) {
+            self.make_room();
+            self.order.push_back(key);
+        }
+        let origin = self.origin;
+        self.known.entry(key).or_insert_with(|| Known { info: blank(key, origin, id), written: false })
+    }
+
+    /// Forgets the oldest connection where there are too many: its end was lost, or it will be introduced anew.
+    fn make_room(&mut self) {
+        while self.known.len() >= CONNS_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.known.remove(&oldest);
+        }
+        if self.order.len() > 2 * self.known.len() + 1024 {
+            let known = &self.known;
+            self.order.retain(|key| known.contains_key(key));
+        }
+    }
+}
+
+/// A connection of which nothing is known but its key: the record that introduces it was lost.
+fn blank(key: ConnKey, origin: Origin, id: u64) -> ConnInfo {
+    ConnInfo {
+        key,
+        origin,
+        id,
+        process: ProcKey::default(),
+        role: Role::Unknown,
+        endpoint: None,
+        netns: 0,
+        isn_local: None,
+        isn_remote: None,
+        established: None,
+        preexisting: false,
+        first_in: 0,
+        first_out: 0,
+    }
+}
+
+fn endpoint(conn: &Conn) -> Endpoint {
+    let address = |bytes: [u8; 16]| {
+        let [a, b, c, d, ..] = bytes;
+        if conn.family == AF_INET6 { IpAddr::V6(Ipv6Addr::from(bytes)) } else { IpAddr::V4(Ipv4Addr::new(a, b, c, d)) }
+    };
+    Endpoint {
+        local: SocketAddr::new(address(conn.local), conn.local_port),
+        remote: SocketAddr::new(address(conn.remote), conn.remote_port),
+    }
+}
