@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use redtape_core::{ClockAnchor, MonoNanos, Origin, WallNanos};
-use rustix::time::{ClockId, clock_gettime};
+use redtape_core::Origin;
 
 /// Where and how a tape was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,33 +55,9 @@ pub fn random_origin() -> std::io::Result<Origin> {
     Ok(Origin(uuid.to_be_bytes()))
 }
 
-/// Reads the three clocks together.
-pub fn clock_anchor() -> ClockAnchor {
-    let before = nanos(ClockId::Monotonic);
-    let boot_nanos = nanos(ClockId::Boottime);
-    let wall = nanos(ClockId::Realtime);
-    let after = nanos(ClockId::Monotonic);
-    ClockAnchor {
-        mono: MonoNanos::new(before.midpoint(after)),
-        boot_nanos,
-        wall: WallNanos::new(wall),
-        uncertainty_nanos: u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX),
-    }
-}
-
-/// The monotonic clock, which is also the BPF programs'.
-pub fn monotonic_now() -> MonoNanos {
-    MonoNanos::new(nanos(ClockId::Monotonic))
-}
-
-fn nanos(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    u64::try_from(i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{HostFacts, clock_anchor, monotonic_now, random_origin};
+    use super::{HostFacts, random_origin};
 
     #[test]
     fn host_facts_are_found() {
@@ -95,14 +70,5 @@ mod tests {
     #[test]
     fn origins_differ() {
         assert_ne!(random_origin().unwrap(), random_origin().unwrap());
-    }
-
-    #[test]
-    fn clocks_are_read_together() {
-        let before = monotonic_now();
-        let anchor = clock_anchor();
-        assert!(before <= anchor.mono && anchor.mono <= monotonic_now());
-        assert!(anchor.boot_nanos >= before.nanos());
-        assert!(anchor.wall.unix_nanos() > 1_600_000_000_000_000_000);
     }
 }

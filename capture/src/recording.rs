@@ -6,15 +6,12 @@
 use std::io;
 use std::time::Duration;
 
-use redtape_core::{Body, ConnInfo, Event, MonoNanos, Origin, Tgid};
+use redtape_core::{Body, ClockAnchor, ConnInfo, Event, Ext, MonoNanos, Origin, ProcessInfo, Tgid};
 
-use crate::host::{clock_anchor, monotonic_now};
+use crate::clock::{mono_now, read_clocks};
 use crate::process::{Change, ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
-use crate::snapshot::snapshot;
-
-/// How far behind the clock events are written, so that records of different CPUs can be put in order.
-pub const REORDER_WINDOW: Duration = Duration::from_millis(50);
+use crate::snapshot::{Unreadable, snapshot};
 
 /// How long the loop waits for records at most: it also bounds how late a signal is seen.
 const WAIT: Duration = Duration::from_millis(10);
@@ -22,12 +19,9 @@ const WAIT: Duration = Duration::from_millis(10);
 /// How often the clocks are written to the tape.
 const CLOCK_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long the tape may be without an event before a tick is written.
-const TICK_PERIOD: Duration = Duration::from_millis(100);
-
 /// The probes, and the transcription of their records to events.
 pub trait RecordSource {
-    /// Records of this process are wanted from now on.
+    /// Records of this process, and facts of it, are wanted from now on.
     ///
     /// # Errors
     /// The table in the kernel is full or not to be written.
@@ -45,29 +39,27 @@ pub trait RecordSource {
     /// The table in the kernel is full or not to be written.
     fn follow_listener(&mut self, netns: u32, port: u16) -> io::Result<()>;
 
-    /// These connections are open already.
-    ///
-    /// # Errors
-    /// The table in the kernel is full or not to be written.
-    fn know_connections(&mut self, connections: &[ConnInfo]) -> io::Result<()>;
+    /// Facts of a process, to be handed over before the process's events that are still to come.
+    fn describe_process(&mut self, info: ProcessInfo);
+
+    /// Facts of a connection that was open already.
+    fn describe_connection(&mut self, info: ConnInfo);
+
+    /// A reading of the clocks, to be handed over in its place.
+    fn clock(&mut self, anchor: ClockAnchor);
 
     /// Waits for records, at most for `timeout`. A signal ends the wait.
-    ///
-    /// # Errors
-    /// The ring cannot be waited for.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()>;
+    fn wait(&mut self, timeout: Duration);
 
     /// Takes in the records that are there, and tells `processes` of forks, execs and exits.
-    ///
-    /// # Errors
-    /// The ring cannot be read.
-    fn take_in(&mut self, processes: &mut ProcessTable) -> io::Result<()>;
+    fn take_in(&mut self, processes: &mut ProcessTable);
 
-    /// Hands over the events up to `until` in order.
+    /// Hands over, in order, the events that are old enough at `now` for nothing older to come; all of them if the
+    /// recording is over, which is what [`MonoNanos::MAX`] says.
     ///
     /// # Errors
     /// That of `each`.
-    fn hand_over(&mut self, until: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()>;
+    fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()>;
 
     /// What tells arrivals on this kernel, for the tape; empty if nothing does.
     fn arrival_hook(&self) -> &str;
@@ -115,7 +107,7 @@ pub trait Until {
 /// Why a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// SIGINT or SIGTERM.
+    /// SIGINT, SIGTERM or SIGHUP.
     Signal,
     /// `--duration` has passed.
     Duration,
@@ -145,7 +137,6 @@ pub struct Recording<'a> {
     poll_interval: Duration,
     totals: Totals,
     started: MonoNanos,
-    last_event: MonoNanos,
 }
 
 impl<'a> Recording<'a> {
@@ -157,28 +148,36 @@ impl<'a> Recording<'a> {
         processes: ProcessTable,
         poll_interval: Duration,
     ) -> Self {
-        let started = monotonic_now();
-        let totals = Totals::default();
-        Self { origin, source, sink, processes, poll_interval, totals, started, last_event: started }
+        Self { origin, source, sink, processes, poll_interval, totals: Totals::default(), started: mono_now() }
     }
 
     /// Finds the processes, has them followed, and notes the connections that they have open. After this, nothing that
-    /// they do is missed.
+    /// they do is missed. What could not be looked at is returned.
     ///
     /// # Errors
-    /// `/proc`, the probes or the tape fail. What could not be looked at is returned as warnings instead.
-    pub fn start(&mut self) -> Result<Vec<String>, RecordingError> {
-        self.write(Body::Clock { origin: self.origin, anchor: clock_anchor() })?;
+    /// `/proc`, the probes or the tape fail.
+    pub fn start(&mut self) -> Result<Vec<Unreadable>, RecordingError> {
+        self.source.clock(read_clocks());
         self.rescan()?;
         let snapshot = snapshot(&ProcFs::new(), self.origin, self.processes.followed());
-        self.source.know_connections(&snapshot.connections).map_err(RecordingError::Source)?;
-        self.sink.snapshot(monotonic_now(), &snapshot.connections).map_err(RecordingError::Sink)?;
-        self.totals.connections += snapshot.connections.len() as u64;
-        let warning = |failed: &crate::snapshot::Unreadable| {
-            let (pid, error) = (failed.tgid.0, &failed.error);
-            format!("connections already open in the network namespace of process {pid} are not followed: {error}")
-        };
-        Ok(snapshot.unreadable.iter().map(warning).collect())
+        // The tape's dictionary needs the owners first.
+        for info in self.processes.followed() {
+            let event = Event {
+                time: self.started,
+                cpu: 0,
+                seq: 0,
+                late: false,
+                body: Body::Process(info),
+                ext: Ext::default(),
+            };
+            self.sink.push(&event).map_err(RecordingError::Sink)?;
+        }
+        self.sink.snapshot(self.started, &snapshot.connections).map_err(RecordingError::Sink)?;
+        for connection in snapshot.connections {
+            self.totals.connections += 1;
+            self.source.describe_connection(connection);
+        }
+        Ok(snapshot.unreadable)
     }
 
     /// Records until `until` says so, then writes what is still on its way.
@@ -186,30 +185,26 @@ impl<'a> Recording<'a> {
     /// # Errors
     /// The probes or the tape fail. What was written before stays.
     pub fn run(&mut self, until: &mut impl Until, progress: &mut Progress) -> Result<EndReason, RecordingError> {
-        let window = nanos(REORDER_WINDOW);
-        let (mut next_scan, mut next_clock) = (self.started, self.started.plus(nanos(CLOCK_PERIOD)));
-        next_scan = next_scan.plus(nanos(self.poll_interval));
+        let mut next_scan = self.started.plus(nanos(self.poll_interval));
+        let mut next_clock = self.started.plus(nanos(CLOCK_PERIOD));
         loop {
-            self.source.wait(WAIT).map_err(RecordingError::Source)?;
-            let now = monotonic_now();
-            self.source.take_in(&mut self.processes).map_err(RecordingError::Source)?;
-            self.apply_changes()?;
-            self.hand_over(now.minus(window))?;
+            self.source.wait(WAIT);
+            let now = mono_now();
+            self.take_in()?;
             if now >= next_scan {
                 self.rescan()?;
                 next_scan = now.plus(nanos(self.poll_interval));
             }
             if now >= next_clock {
-                self.write(Body::Clock { origin: self.origin, anchor: clock_anchor() })?;
+                self.source.clock(read_clocks());
                 next_clock = now.plus(nanos(CLOCK_PERIOD));
             }
-            self.sink.flush_due(now).map_err(RecordingError::Sink)?;
+            self.hand_over(now)?;
             progress.show(&self.totals());
             if let Some(reason) = until.ended(Duration::from_nanos(now.since(self.started)), &self.processes) {
-                self.source.take_in(&mut self.processes).map_err(RecordingError::Source)?;
-                self.apply_changes()?;
+                self.take_in()?;
+                self.source.clock(read_clocks());
                 self.hand_over(MonoNanos::MAX)?;
-                self.write(Body::Clock { origin: self.origin, anchor: clock_anchor() })?;
                 return Ok(reason);
             }
         }
@@ -225,55 +220,49 @@ impl<'a> Recording<'a> {
         }
     }
 
+    fn take_in(&mut self) -> Result<(), RecordingError> {
+        self.source.take_in(&mut self.processes);
+        self.apply_changes()
+    }
+
     fn rescan(&mut self) -> Result<(), RecordingError> {
         self.processes.scan().map_err(|error| RecordingError::Source(io::Error::other(error)))?;
         self.apply_changes()
     }
 
-    /// Tells the probes and the tape what is new of processes. Facts go before the events of the process.
+    /// Tells the probes what is new of processes, and the tape by way of them.
     fn apply_changes(&mut self) -> Result<(), RecordingError> {
         for change in self.processes.take_changes() {
-            match change {
+            let done = match change {
                 Change::Follow(info) => {
-                    self.source.follow(info.tgid).map_err(RecordingError::Source)?;
-                    self.write(Body::Process(&info))?;
+                    let tgid = info.tgid;
+                    self.source.describe_process(*info);
+                    self.source.follow(tgid)
                 }
-                Change::Update(info) => self.write(Body::Process(&info))?,
-                Change::Unfollow(tgid) => self.source.unfollow(tgid).map_err(RecordingError::Source)?,
-                Change::Listen { netns, port } => {
-                    self.source.follow_listener(netns, port).map_err(RecordingError::Source)?;
+                Change::Update(info) => {
+                    self.source.describe_process(*info);
+                    Ok(())
                 }
+                Change::Unfollow(tgid) => self.source.unfollow(tgid),
+                Change::Listen { netns, port } => self.source.follow_listener(netns, port),
+            };
+            done.map_err(RecordingError::Source)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, now: MonoNanos) -> Result<(), RecordingError> {
+        let Self { sink, totals, .. } = self;
+        let write = &mut |event: &Event<'_>| {
+            match event.body {
+                Body::Connection(info) if !info.preexisting => totals.connections += 1,
+                Body::Connection(_) | Body::Process(_) => {}
+                _ => totals.events += 1,
             }
-        }
-        Ok(())
-    }
-
-    /// Writes the events up to `until`, or a tick where there has been none for a while.
-    fn hand_over(&mut self, until: MonoNanos) -> Result<(), RecordingError> {
-        let Self { sink, totals, last_event, .. } = self;
-        let mut sink_failed = false;
-        let result = self.source.hand_over(until, &mut |event| {
-            totals.events += 1;
-            totals.connections += u64::from(matches!(event.body, Body::Connection(_)));
-            *last_event = event.time.max(*last_event);
-            sink.push(event).inspect_err(|_| sink_failed = true)
-        });
-        result
-            .map_err(|error| if sink_failed { RecordingError::Sink(error) } else { RecordingError::Source(error) })?;
-        if until != MonoNanos::MAX && until.since(self.last_event) >= nanos(TICK_PERIOD) {
-            self.write_at(until, Body::Tick)?;
-            self.last_event = until;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, body: Body<'_>) -> Result<(), RecordingError> {
-        self.write_at(monotonic_now(), body)
-    }
-
-    fn write_at(&mut self, time: MonoNanos, body: Body<'_>) -> Result<(), RecordingError> {
-        let event = Event { time, cpu: 0, seq: 0, late: false, body, ext: redtape_core::Ext::default() };
-        self.sink.push(&event).map_err(RecordingError::Sink)
+            sink.push(event)
+        };
+        self.source.hand_over(now, write).map_err(RecordingError::Sink)?;
+        self.sink.flush_due(now).map_err(RecordingError::Sink)
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use redtape_core::tape::{CloseReason, Meta, Writer, WriterOptions};
 use redtape_core::{ConnInfo, Event, MonoNanos, Origin};
 
+use crate::clock::read_clocks;
 use crate::exit::Failure;
-use crate::host::{HostFacts, clock_anchor, random_origin};
+use crate::host::{HostFacts, random_origin};
 use crate::recording::{EndReason, EventSink};
 use crate::settings::{Output, Settings};
 
@@ -91,7 +92,7 @@ fn meta(settings: &Settings, origin: Origin, arrival_hook: &str) -> io::Result<M
         config: settings.config_text.clone(),
         arrival_hook: arrival_hook.to_owned(),
         payload_limits: format!("{} bytes of each message's beginning", settings.payload),
-        started: clock_anchor().wall,
+        started: read_clocks().wall,
         ..Meta::default()
     })
 }

@@ -72,7 +72,7 @@ fn configuration_errors_name_file_and_line() {
             "c.yml:3:7: ",
             "discovery.services[0]: selects nothing; give it one of open_ports",
         ),
-        ("discovery:\n  poll_interval: 5\n  services: [{exe_path: x}]\n", "", "poll_interval: \"5\""),
+        ("discovery:\n  poll_interval: 5\n", "c.yml:2:18: ", "`5` is no duration"),
         ("routes: {}\n", "", "nothing to record"),
     ];
     let folder = tempfile::tempdir().unwrap();

@@ -17,6 +17,7 @@ use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
 use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::settings::{Output, Settings};
+use crate::snapshot::Unreadable;
 use crate::stop::Stop;
 use crate::tape::{TapeSink, part_of};
 use crate::units::show_size;
@@ -71,8 +72,9 @@ fn record_until(
     };
     let processes = ProcessTable::new(ProcFs::new(), discovery, origin);
     let mut recording = Recording::new(origin, source, sink, processes, settings.poll_interval);
-    for warning in recording.start().map_err(failure)? {
-        eprintln!("redtape-capture: warning: {warning}");
+    for Unreadable { tgid, error } in recording.start().map_err(failure)? {
+        let what = "connections that are already open in the network namespace of process";
+        eprintln!("redtape-capture: warning: {what} {} are not followed: {error}", tgid.0);
     }
     drop_unneeded(write_anywhere(&settings.output))
         .map_err(|error| Failure::environment(format!("cannot give up capabilities: {error}")))?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use procfs::process::{FDTarget, ProcState, Process, Stat};
 use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
 
-use crate::host::clock_anchor;
+use crate::clock::read_clocks;
 
 use super::ports::{Inode, PortIndex};
 
@@ -29,7 +29,7 @@ pub struct ProcFs {
 impl ProcFs {
     /// Reads the clocks once.
     pub fn new() -> Self {
-        let anchor = clock_anchor();
+        let anchor = read_clocks();
         Self {
             nanos_per_tick: 1_000_000_000 / procfs::ticks_per_second().max(1),
             suspended_nanos: anchor.boot_nanos.saturating_sub(anchor.mono.nanos()),

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
-use redtape_core::{Body, BodyBuf, ConnInfo, Event, EventBuf, MonoNanos, Origin, Tgid};
+use redtape_core::{Body, BodyBuf, ClockAnchor, ConnInfo, Event, EventBuf, MonoNanos, Origin, ProcessInfo, Tgid};
 
 use super::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::process::{ProcFs, ProcessTable};
@@ -34,20 +34,22 @@ impl RecordSource for Script {
         Ok(())
     }
 
-    fn know_connections(&mut self, _: &[ConnInfo]) -> io::Result<()> {
-        Ok(())
+    fn describe_process(&mut self, info: ProcessInfo) {
+        self.calls.push(format!("describe {}", info.tgid.0));
     }
 
-    fn wait(&mut self, _: Duration) -> io::Result<()> {
-        Ok(())
+    fn describe_connection(&mut self, _: ConnInfo) {}
+
+    fn clock(&mut self, _: ClockAnchor) {
+        self.calls.push("clock".to_owned());
     }
 
-    fn take_in(&mut self, _: &mut ProcessTable) -> io::Result<()> {
-        Ok(())
-    }
+    fn wait(&mut self, _: Duration) {}
 
-    fn hand_over(&mut self, until: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
-        let due = self.times.iter().take_while(|time| **time <= until).count();
+    fn take_in(&mut self, _: &mut ProcessTable) {}
+
+    fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
+        let due = self.times.iter().take_while(|time| **time <= now).count();
         for time in self.times.drain(..due) {
             each(&EventBuf::new(time, BodyBuf::Plain(Body::Tick)).as_event())?;
         }
@@ -126,17 +128,16 @@ fn follows_then_writes_all_that_came_before_the_end() {
 
     assert_eq!(end, EndReason::Signal);
     assert_eq!((totals.events, totals.lost, totals.processes), (2, 3, 1));
-    assert_eq!(source.calls, [format!("follow {pid}")]);
-    let is_clock = |event: &EventBuf| matches!(event.body, BodyBuf::Plain(Body::Clock { .. }));
-    assert!(is_clock(sink.events.first().unwrap()) && is_clock(sink.events.last().unwrap()));
-    assert!(matches!(&sink.events[1].body, BodyBuf::Process(info) if info.tgid == Tgid(pid)));
-    assert_eq!(sink.events[sink.events.len() - 2].time, MonoNanos::new(u64::MAX - 1), "younger than the window");
+    assert_eq!(source.calls, ["clock", &format!("describe {pid}"), &format!("follow {pid}"), "clock"]);
+    assert!(matches!(&sink.events[0].body, BodyBuf::Process(info) if info.tgid == Tgid(pid)));
+    let times: Vec<_> = sink.events[1..].iter().map(|event| event.time.nanos()).collect();
+    assert_eq!(times, [7, u64::MAX - 1], "also what is young when the end comes");
 }
 
 #[test]
 fn a_full_disk_is_the_tapes_fault() {
     let mut source = Script { times: vec![MonoNanos::new(7)], ..Script::default() };
-    let mut sink = Memory { room: Some(1), ..Memory::default() };
+    let mut sink = Memory { room: Some(0), ..Memory::default() };
     let mut recording =
         Recording::new(Origin([1; 16]), &mut source, &mut sink, processes(u32::MAX), Duration::from_secs(5));
     recording.start().unwrap();
