@@ -38,7 +38,7 @@ pub use process::{Change, Inode, PortIndex, ProcFs, ProcessTable, StartKey};
 pub use progress::{Progress, Totals};
 pub use recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 pub use run::run;
-pub use settings::{Output, Rotation, Settings};
+pub use settings::{Output, Settings};
 pub use snapshot::{Snapshot, Unreadable, snapshot};
 pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
 pub use stop::Stop;

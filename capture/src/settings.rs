@@ -10,20 +10,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use redtape_core::Tgid;
-use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Targets, Warning};
+use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
+use redtape_core::tape::Rotation;
 
 use crate::cli::RecordArgs;
 use crate::exit::Failure;
 use crate::process::ProcFs;
-use crate::tape::part_of;
+use crate::tape::{numbered, part_of};
 
 /// What a recording is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the tape goes.
     pub output: Output,
-    /// How the tape is cut into files.
+    /// When to go on in a new file.
     pub rotation: Rotation,
+    /// How many files of a rotation are kept; all if not given.
+    pub ring: Option<u32>,
     /// How much of the beginning of each message is kept, in bytes.
     pub payload: u32,
     /// The size of the ring buffer in bytes: a power of two.
@@ -62,17 +65,6 @@ impl fmt::Display for Output {
     }
 }
 
-/// How a tape is cut into files. Without any value it is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rotation {
-    /// The size in bytes at which a new file begins.
-    pub size: Option<u64>,
-    /// The age at which a new file begins.
-    pub age: Option<Duration>,
-    /// How many files are kept; all if not given.
-    pub ring: Option<u32>,
-}
-
 /// How often Beyla looks for new processes.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -98,6 +90,7 @@ impl Settings {
         let settings = Self {
             output: output(args)?,
             rotation: rotation(args)?,
+            ring: args.ring,
             payload: u32::try_from(args.payload).map_err(|_| Failure::usage("--payload is too large"))?,
             ring_size: ring_size(args.ring_size)?,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
@@ -168,25 +161,32 @@ fn output(args: &RecordArgs) -> Result<Output, Failure> {
         }
     };
     if !args.force {
-        if path.exists() {
-            let shown = path.display();
-            return Err(Failure::usage(format!("{shown} exists: choose another name, or overwrite it by --force")));
-        }
-        let part = part_of(&path);
-        if part.exists() {
-            let shown = part.display();
-            return Err(Failure::usage(format!(
-                "{shown} is left from a recording that was not closed: keep it by `redtape repair`, or overwrite it by --force"
-            )));
-        }
+        refuse_to_overwrite(&path, args.rotate_size.is_some() || args.rotate_age.is_some())?;
     }
     Ok(Output::File(path))
 }
 
+fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
+    // Of a set, the first file is in the way of another set; one whose first files are gone was a ring, and is left to it.
+    let path = if rotates { numbered(path, 0) } else { path.to_owned() };
+    let (part, shown) = (part_of(&path), path.display());
+    if path.exists() {
+        return Err(Failure::usage(format!("{shown} exists: choose another name, or overwrite it by --force")));
+    }
+    if part.exists() {
+        return Err(Failure::usage(format!(
+            "{} is left from a recording that was not closed: keep it by `redtape repair`, or overwrite it by --force",
+            part.display()
+        )));
+    }
+    Ok(())
+}
+
 fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
-    let rotation = Rotation { size: args.rotate_size, age: args.rotate_age, ring: args.ring };
-    let rotates = rotation.size.is_some() || rotation.age.is_some();
-    if rotation.ring.is_some() && !rotates {
+    let nanos = args.rotate_age.map(|age| Period(age).nanos());
+    let rotation = Rotation { bytes: args.rotate_size, nanos };
+    let rotates = rotation != Rotation::default();
+    if args.ring.is_some() && !rotates {
         return Err(Failure::usage("--ring keeps files of a rotation: give --rotate-size or --rotate-age too"));
     }
     if rotates && args.output.as_deref() == Some(Path::new("-")) {
@@ -194,7 +194,7 @@ fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
             "a pipe cannot be rotated: give -o FILE, or leave --rotate-size and --rotate-age out",
         ));
     }
-    if rotation.size.is_some_and(|size| size < 1 << 20) {
+    if rotation.bytes.is_some_and(|size| size < 1 << 20) {
         return Err(Failure::usage("--rotate-size is at least 1M"));
     }
     Ok(rotation)

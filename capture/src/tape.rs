@@ -1,11 +1,14 @@
 //! The tape on disk or in a pipe: its names, the renaming when it is complete, its first block.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use redtape_core::tape::{CloseReason, Meta, Writer, WriterOptions};
+use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Totals, Writer, WriterOptions};
 use redtape_core::{ConnInfo, Event, MonoNanos, Origin};
 
 use crate::clock::read_clocks;
@@ -16,10 +19,20 @@ use crate::settings::{Output, Settings};
 
 /// A tape that is being written.
 pub struct TapeSink {
-    /// `None` when it is finished, or has failed.
-    writer: Option<Writer<TapeOut>>,
-    bytes: u64,
+    /// `None` when it is finished.
+    files: Option<Files>,
+    /// Bytes written to all files.
+    written: Rc<Cell<u64>>,
 }
+
+/// One file, or one after the other.
+enum Files {
+    One(Box<Writer<TapeOut>>),
+    Set(Box<RotatingWriter<TapeOut, OpenNext>>),
+}
+
+/// Completes a file and opens the one with the next number.
+type OpenNext = Box<dyn FnMut(u32, Option<(Totals, TapeOut)>) -> io::Result<TapeOut>>;
 
 impl TapeSink {
     /// Begins the tape of a recording.
@@ -29,50 +42,82 @@ impl TapeSink {
     pub fn create(settings: &Settings, origin: Origin, arrival_hook: &str) -> Result<Self, Failure> {
         let meta = meta(settings, origin, arrival_hook)
             .map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
-        let (out, options) = match &settings.output {
-            Output::Stdout => (TapeOut::pipe(), WriterOptions::PIPE),
-            Output::File(path) => (TapeOut::part(path), WriterOptions::FILE),
+        let written = Rc::new(Cell::new(0));
+        let files = Files::open(settings, meta, &written)
+            .map_err(|error| Failure::environment(format!("cannot write {}: {error}", settings.output)))?;
+        Ok(Self { files: Some(files), written })
+    }
+
+    fn files(&mut self) -> io::Result<&mut Files> {
+        self.files.as_mut().ok_or_else(|| io::Error::other("the tape is closed"))
+    }
+}
+
+impl Files {
+    fn open(settings: &Settings, meta: Meta, written: &Rc<Cell<u64>>) -> io::Result<Self> {
+        let Rotation { bytes, nanos } = settings.rotation;
+        let one = |out, options| Ok(Self::One(Box::new(Writer::new(out, &meta, options)?)));
+        let path = match &settings.output {
+            Output::Stdout => return one(TapeOut::pipe(written)?, WriterOptions::PIPE),
+            Output::File(path) if bytes.is_none() && nanos.is_none() => {
+                return one(TapeOut::part(path, written)?, WriterOptions::FILE);
+            }
+            Output::File(path) => path.clone(),
         };
-        let cannot_write = |error| Failure::environment(format!("cannot write {}: {error}", settings.output));
-        let writer = Writer::new(out.map_err(cannot_write)?, &meta, options).map_err(cannot_write)?;
-        Ok(Self { bytes: writer.bytes_written(), writer: Some(writer) })
+        let (ring, written) = (settings.ring, Rc::clone(written));
+        let open = move |number: u32, before: Option<(Totals, TapeOut)>| {
+            if let Some((_, complete)) = before {
+                complete.complete()?;
+            }
+            if let Some(oldest) = ring.and_then(|ring| number.checked_sub(ring)) {
+                remove_if_there(&numbered(&path, oldest))?;
+            }
+            TapeOut::part(&numbered(&path, number), &written)
+        };
+        RotatingWriter::new(meta, WriterOptions::FILE, settings.rotation, Box::new(open) as OpenNext)
+            .map(|writer| Self::Set(Box::new(writer)))
     }
 
     fn writer(&mut self) -> io::Result<&mut Writer<TapeOut>> {
-        self.writer.as_mut().ok_or_else(|| io::Error::other("the tape is closed"))
+        match self {
+            Self::One(writer) => Ok(writer),
+            Self::Set(writer) => writer.writer(),
+        }
     }
 }
 
 impl EventSink for TapeSink {
     fn push(&mut self, event: &Event<'_>) -> io::Result<()> {
-        self.writer()?.push(event)
+        match self.files()? {
+            Files::One(writer) => writer.push(event),
+            Files::Set(writer) => writer.push(event),
+        }
     }
 
     fn snapshot(&mut self, time: MonoNanos, connections: &[ConnInfo]) -> io::Result<()> {
-        self.writer()?.snapshot(time, connections)
+        self.files()?.writer()?.snapshot(time, connections)
     }
 
     fn flush_due(&mut self, now: MonoNanos) -> io::Result<()> {
-        let writer = self.writer()?;
-        writer.flush_due(now)?;
-        self.bytes = writer.bytes_written();
-        Ok(())
+        self.files()?.writer()?.flush_due(now)
     }
 
     fn bytes(&self) -> u64 {
-        self.bytes
+        self.written.get()
     }
 
     fn finish(&mut self, reason: EndReason) -> io::Result<()> {
-        let Some(writer) = self.writer.take() else { return Ok(()) };
         let reason = match reason {
             EndReason::Signal => CloseReason::Interrupted,
             EndReason::Duration | EndReason::CommandEnded | EndReason::TargetsEnded | EndReason::PipeClosed => {
                 CloseReason::Done
             }
         };
-        let (_, out) = writer.finish(reason)?;
-        self.bytes = out.written;
+        let (_, out) = match self.files.take() {
+            None => return Ok(()),
+            Some(Files::One(writer)) => writer.finish(reason)?,
+            Some(Files::Set(writer)) => writer.finish(reason)?,
+        };
         out.complete()
     }
 }
@@ -103,21 +148,23 @@ struct TapeOut {
     file: File,
     /// The name while it is written, and the name when it is complete; a pipe has none.
     names: Option<(PathBuf, PathBuf)>,
-    written: u64,
+    written: Rc<Cell<u64>>,
 }
 
 impl TapeOut {
-    fn pipe() -> io::Result<Self> {
+    fn pipe(written: &Rc<Cell<u64>>) -> io::Result<Self> {
         // The descriptor itself: the standard library's handle buffers lines, which would hold blocks back.
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self { file, names: None, written: 0 })
+        Ok(Self { file, names: None, written: Rc::clone(written) })
     }
 
-    /// A file that is called `PATH.part` until it is complete.
-    fn part(path: &Path) -> io::Result<Self> {
+    /// A file that is called `PATH.part` until it is complete. Only its owner may read it: heads have cookies in them.
+    fn part(path: &Path, written: &Rc<Cell<u64>>) -> io::Result<Self> {
         let part = part_of(path);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
-        Ok(Self { file, names: Some((part, path.to_owned())), written: 0 })
+        // Whether it may be overwritten was decided before. Made anew, it is no link to somewhere else.
+        remove_if_there(&part)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        Ok(Self { file, names: Some((part, path.to_owned())), written: Rc::clone(written) })
     }
 
     fn complete(self) -> io::Result<()> {
@@ -128,12 +175,19 @@ impl TapeOut {
 impl Write for TapeOut {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.written += written as u64;
+        self.written.set(self.written.get() + written as u64);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -143,3 +197,17 @@ pub(crate) fn part_of(path: &Path) -> PathBuf {
     name.push(".part");
     PathBuf::from(name)
 }
+
+/// The name of a file of a rotated set: `shop.0007.tape`.
+pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{number:04}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,10 @@ fn record_until(
         command.release().map_err(|error| Failure::environment(format!("cannot let the command run: {error}")))?;
     }
 
+    if !settings.quiet {
+        let processes = recording.totals().processes;
+        eprintln!("recording to {}: {processes} processes so far; Ctrl-C ends it", settings.output);
+    }
     let mut progress = Progress::new(settings.quiet);
     let result = recording.run(end, &mut progress);
     progress.clear();
