@@ -23,6 +23,7 @@ mod snapshot;
 mod sock_diag;
 mod stop;
 mod tape;
+mod transcribe;
 mod units;
 mod wiring;
 
@@ -43,14 +44,4 @@ pub use snapshot::{Snapshot, Unreadable, snapshot};
 pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
 pub use stop::Stop;
 pub use tape::TapeSink;
-#[cfg(target_os = "linux")]
-mod clock;
-#[cfg(target_os = "linux")]
-mod transcribe;
-
-#[cfg(target_os = "linux")]
-pub use {
-    bpf::{ArrivalHook, BtfError, Counters, LanePosition, LoadError, PayloadLimits, ProbeOptions, Probes},
-    clock::{mono_now, read_clocks},
-    transcribe::{Transcriber, TranscriberCounts},
-};
+pub use transcribe::{Transcriber, TranscriberCounts};
