@@ -1,10 +1,115 @@
-//! Opens the probes for the record loop.
+//! The probes and the transcription of their records, as the record loop wants them.
 
+use std::io;
+use std::time::Duration;
+
+use redtape_abi::Record;
+use redtape_core::{ClockAnchor, ConnInfo, Event, MonoNanos, Origin, ProcessInfo, Tgid};
+
+use crate::bpf::{PayloadLimits, ProbeOptions, Probes};
+use crate::clock::mono_now;
 use crate::exit::Failure;
+use crate::process::ProcessTable;
 use crate::recording::RecordSource;
 use crate::settings::Settings;
+use crate::transcribe::Transcriber;
 
-/// Loads the probes.
-pub(crate) fn open_probes(_: &Settings) -> Result<Box<dyn RecordSource>, Failure> {
-    Err(Failure::environment("this build has no BPF programs"))
+/// Loads the probes for a recording.
+pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn RecordSource>, Failure> {
+    let options = ProbeOptions {
+        ring_bytes: settings.ring_size,
+        payload: PayloadLimits { head: settings.payload, ..PayloadLimits::default() },
+        ..ProbeOptions::default()
+    };
+    let probes = Probes::load(&options).map_err(Failure::environment)?;
+    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, mono_now()) }))
+}
+
+/// The kernel as a source of events.
+struct Kernel {
+    probes: Probes,
+    transcriber: Transcriber,
+}
+
+impl RecordSource for Kernel {
+    fn follow(&mut self, process: Tgid) -> io::Result<()> {
+        self.probes.follow(process.0).map_err(io::Error::other)
+    }
+
+    fn unfollow(&mut self, process: Tgid) -> io::Result<()> {
+        self.probes.unfollow(process.0);
+        Ok(())
+    }
+
+    fn follow_listener(&mut self, netns: u32, port: u16) -> io::Result<()> {
+        self.probes.follow_listener(netns, port).map_err(io::Error::other)
+    }
+
+    fn describe_process(&mut self, info: ProcessInfo) {
+        self.transcriber.describe_process(info);
+    }
+
+    fn describe_connection(&mut self, info: ConnInfo) {
+        self.transcriber.describe_connection(info);
+    }
+
+    fn clock(&mut self, anchor: ClockAnchor) {
+        self.transcriber.clock(anchor);
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        self.probes.wait(timeout);
+    }
+
+    fn take_in(&mut self, processes: &mut ProcessTable) {
+        let Self { probes, transcriber } = self;
+        // Read before the ring is emptied: what is missing below these numbers afterwards is lost.
+        let (positions, counters, now) = (probes.lane_positions(), probes.counters(), mono_now());
+        probes.drain(&mut |record| take_record(&record, transcriber, processes));
+        if probes.is_drained() {
+            transcriber.settle(&positions, &counters, now);
+        }
+    }
+
+    fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
+        if now == MonoNanos::MAX {
+            // Twice: the first call learns what the counters were, the second what has been lost since.
+            for _ in 0..2 {
+                let (positions, counters) = (self.probes.lane_positions(), self.probes.counters());
+                self.transcriber.settle(&positions, &counters, mono_now());
+            }
+            self.transcriber.finish();
+        } else {
+            self.transcriber.advance(now);
+        }
+        while let Some(event) = self.transcriber.pop() {
+            each(&event.as_event())?;
+        }
+        Ok(())
+    }
+
+    fn arrival_hook(&self) -> &str {
+        self.probes.arrival_hook().name()
+    }
+
+    fn lost(&self) -> u64 {
+        let counters = self.probes.counters();
+        counters.ring_full + counters.map_full + counters.malformed
+    }
+}
+
+/// Lets the process table and the transcriber know of a record, in the order in which each can make sense of it.
+fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &mut ProcessTable) {
+    match record {
+        Record::Fork(fork) => {
+            processes.on_fork(Tgid(fork.parent), Tgid(fork.tgid), MonoNanos::new(fork.header.time));
+        }
+        Record::Exec(exec) => processes.on_exec(Tgid(exec.tgid)),
+        Record::IoUring(user) => processes.on_io_uring(Tgid(user.tgid)),
+        _ => {}
+    }
+    transcriber.record(record, &mut |tgid| processes.resolve(tgid).key);
+    if let Record::Exit(exit) = record {
+        processes.on_exit(Tgid(exit.tgid));
+    }
 }

@@ -131,6 +131,7 @@ pub struct Probes {
     arrival: ArrivalHook,
     delivered: u64,
     malformed: u64,
+    drained: bool,
     _programs: Ebpf,
 }
 
@@ -160,7 +161,17 @@ impl Probes {
         let listeners = take(&mut programs, "LISTENERS")?;
         let counters = take(&mut programs, "COUNTERS")?;
         let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
-        Ok(Self { ring, followed, listeners, counters, arrival, delivered: 0, malformed: 0, _programs: programs })
+        Ok(Self {
+            ring,
+            followed,
+            listeners,
+            counters,
+            arrival,
+            delivered: 0,
+            malformed: 0,
+            drained: false,
+            _programs: programs,
+        })
     }
 
     /// Follows a process: its calls and the sockets it uses from now on, and its children.
@@ -192,8 +203,12 @@ impl Probes {
     /// Returns how many it took; 0 means that the ring is empty.
     pub fn drain(&mut self, each: &mut impl FnMut(Record<'_>)) -> usize {
         let mut taken = 0;
+        self.drained = false;
         while taken < DRAIN_MAX {
-            let Some(item) = self.ring.next() else { break };
+            let Some(item) = self.ring.next() else {
+                self.drained = true;
+                break;
+            };
             taken += 1;
             match Record::decode(&item) {
                 Ok(record) => each(record),
@@ -202,6 +217,11 @@ impl Probes {
         }
         self.delivered += taken as u64;
         taken
+    }
+
+    /// Whether the last [`Probes::drain`] came to the end of the ring buffer.
+    pub const fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// Waits until much is waiting in the ring buffer, or the time is over. The programs wake the reader only from

@@ -33,8 +33,8 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     check_privileges()?;
     let stop =
         Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
-    let mut source = open_probes(&settings)?;
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
+    let mut source = open_probes(&settings, origin)?;
     let mut sink = TapeSink::create(&settings, origin, source.arrival_hook())?;
 
     let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };

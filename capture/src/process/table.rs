@@ -153,6 +153,15 @@ impl ProcessTable {
         self.living.insert(child, entry);
     }
 
+    /// A process uses io_uring, whose reads and writes are not seen.
+    pub fn on_io_uring(&mut self, tgid: Tgid) {
+        if let Some(entry) = self.living.get_mut(&tgid)
+            && !std::mem::replace(&mut entry.info.io_uring, true)
+        {
+            self.changes.push(Change::Update(Box::new(entry.info.clone())));
+        }
+    }
+
     /// A process ended. Returns its key if it was known.
     pub fn on_exit(&mut self, tgid: Tgid) -> Option<ProcKey> {
         let entry = self.living.remove(&tgid)?;
