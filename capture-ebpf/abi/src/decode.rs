@@ -140,3 +140,78 @@ impl<'a> Record<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::lane;
+
+    /// A record of `kind` whose every byte behind the kind is its own offset.
+    fn counted(kind: u8, size: usize) -> [u8; 256] {
+        let mut bytes = [0; 256];
+        for (at, byte) in bytes[..size].iter_mut().enumerate() {
+            *byte = u8::try_from(at).expect("small");
+        }
+        bytes[0] = kind;
+        bytes
+    }
+
+    const SIZES: [(u8, usize); 12] = [
+        (kind::CONN, 112),
+        (kind::ACCEPT, 64),
+        (kind::CONNECT, 64),
+        (kind::SHUTDOWN, 64),
+        (kind::FD_CLOSE, 64),
+        (kind::ARRIVAL, 48),
+        (kind::CLOSED, 40),
+        (kind::SOCKET_ERROR, 40),
+        (kind::EXEC, 40),
+        (kind::EXIT, 40),
+        (kind::FORK, 40),
+        (kind::IO_URING, 40),
+    ];
+
+    #[test]
+    fn every_kind_decodes_at_its_size_and_at_no_other() {
+        for (kind, size) in SIZES {
+            let bytes = counted(kind, size);
+            let record = Record::decode(&bytes[..size]).expect("whole");
+            assert_eq!(record.header().kind, kind);
+            assert_eq!(record.header().cpu, 0x0302);
+            assert_eq!(record.header().seq, 0x0f0e_0d0c_0b0a_0908);
+            for wrong in (0..size).chain([size + 1]) {
+                assert!(Record::decode(&bytes[..wrong]).is_err(), "kind {kind}, {wrong} bytes");
+            }
+        }
+        assert_eq!(Record::decode(&[]), Err(Malformed { kind: 0, size: 0 }));
+        assert_eq!(Record::decode(&[99; 40]), Err(Malformed { kind: 99, size: 40 }));
+    }
+
+    #[test]
+    fn fields_lie_where_the_struct_has_them() {
+        let bytes = counted(kind::CONN, 112);
+        let Ok(Record::Conn(conn)) = Record::decode(&bytes[..112]) else { panic!("a conn") };
+        assert_eq!(conn.header.lane, lane::STATE);
+        assert_eq!(conn.local[0], 56);
+        assert_eq!(conn.netns.to_le_bytes()[0], 88);
+        assert_eq!((conn.role, conn.flags), (110, 111));
+    }
+
+    #[test]
+    fn payload_is_split_as_the_lengths_say() {
+        let mut bytes = [0; 88 + 5];
+        bytes[0] = kind::DATA;
+        bytes[48] = 9; // len
+        bytes[72] = 3; // prefix_len
+        bytes[76] = 2; // tail_len
+        bytes[88..].copy_from_slice(b"abcyz");
+        let Ok(Record::Data { call, prefix, tail }) = Record::decode(&bytes) else { panic!("data") };
+        assert_eq!((call.len, prefix, tail), (9, &b"abc"[..], &b"yz"[..]));
+        // More payload than the call moved, and payload that is not there.
+        bytes[48] = 4;
+        assert!(Record::decode(&bytes).is_err());
+        bytes[48] = 200;
+        bytes[72] = 200;
+        assert!(Record::decode(&bytes).is_err());
+    }
+}

@@ -176,3 +176,73 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
 fn size_at(bytes: &[u8], at: usize) -> Result<usize, BtfError> {
     usize::try_from(u32_at(bytes, at)?).map_err(|_| BtfError::Truncated(at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of `struct task { int pid; union { long a; struct { int b; int c; }; }; int bit: 3; int d: 8; }` and of
+    /// `typedef btf_trace_x`, `func f`.
+    fn sample() -> Vec<u8> {
+        let mut strings = vec![0];
+        let mut name = |text: &str| {
+            let at = u32::try_from(strings.len()).expect("small");
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+            at
+        };
+        let info = |kind: u32, vlen: u32, flag: u32| flag << 31 | kind << 24 | vlen;
+        let mut types: Vec<u32> = Vec::new();
+        // 1: int, 2: the inner struct, 3: the union, 4: the outer struct, 5: typedef, 6: prototype, 7: function.
+        types.extend([name("int"), info(1, 0, 0), 4, 32]);
+        types.extend([0, info(4, 2, 0), 8, name("b"), 1, 0, name("c"), 1, 32]);
+        types.extend([0, info(5, 2, 0), 8, name("a"), 1, 0, 0, 2, 0]);
+        types.extend([name("task"), info(4, 4, 1), 24, name("pid"), 1, 0, 0, 3, 64]);
+        types.extend([name("bit"), 1, 3 << 24 | 128, name("d"), 1, 136]);
+        types.extend([name("btf_trace_x"), info(8, 0, 0), 1]);
+        types.extend([0, info(13, 1, 0), 1, name("argument"), 1]);
+        types.extend([name("f"), info(12, 0, 0), 6]);
+        let types: Vec<u8> = types.into_iter().flat_map(u32::to_le_bytes).collect();
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("small");
+        let header = [24, 0, length(&types), length(&types), length(&strings)];
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        bytes.extend(header.into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend(types);
+        bytes.extend(strings);
+        bytes
+    }
+
+    #[test]
+    fn members_are_found_also_within_anonymous_ones() {
+        let btf = Btf::parse(sample()).expect("sound");
+        let offsets = ["pid", "a", "b", "c", "bit", "d", "e"].map(|member| btf.member("task", member));
+        assert_eq!(offsets, [Some(0), Some(8), Some(8), Some(12), None, Some(17), None]);
+        assert_eq!(btf.member("nothing", "pid"), None);
+    }
+
+    #[test]
+    fn functions_and_tracepoints_are_known_by_name() {
+        let btf = Btf::parse(sample()).expect("sound");
+        assert!(btf.has_tracepoint("x") && !btf.has_tracepoint("y"));
+        assert!(btf.has_function("f") && !btf.has_function("task"));
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_a_panic() {
+        let bytes = sample();
+        assert_eq!(Btf::parse(vec![0; 24]).err(), Some(BtfError::Magic));
+        for length in 0..bytes.len() {
+            assert!(Btf::parse(bytes[..length].to_vec()).is_err(), "{length} bytes");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0xff;
+            if let Ok(btf) = Btf::parse(damaged) {
+                let _whatever = btf.member("task", "c");
+            }
+        }
+        let mut unknown = bytes;
+        unknown[24 + 7] = 31;
+        assert_eq!(Btf::parse(unknown).err(), Some(BtfError::Kind { id: 1, kind: 31 }));
+    }
+}
