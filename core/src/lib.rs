@@ -13,6 +13,7 @@ mod engine;
 mod event;
 mod exchange;
 mod facts;
+mod filter;
 mod http1;
 mod ids;
 mod limits;
@@ -37,6 +38,7 @@ pub use exchange::{
     Exchange, Finding, Message, Outcome, Request, RequestHead, Response, Started, TraceContext, Version, What,
 };
 pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
+pub use filter::Filter;
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};

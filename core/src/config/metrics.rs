@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::engine::Fault;
 use super::own::Names;
 use super::root::Config;
 use super::section::{section, words};
@@ -123,7 +124,7 @@ impl Config {
     /// # Errors
     ///
     /// The key that is at fault, and what is wrong with it. A configuration that was loaded has no such fault.
-    pub fn metrics(&self) -> Result<MetricsConfig, (String, String)> {
+    pub fn metrics(&self) -> Result<MetricsConfig, Fault> {
         let sections = [
             ("otel_metrics_export", &self.otel_metrics_export.buckets, &self.otel_metrics_export.features),
             ("prometheus_export", &self.prometheus_export.buckets, &self.prometheus_export.features),
@@ -172,7 +173,7 @@ impl Config {
         })
     }
 
-    fn select(&self) -> Result<Select, (String, String)> {
+    fn select(&self) -> Result<Select, Fault> {
         let sections = self.attributes.select.iter().filter(|(metric, _)| *metric != "traces");
         let sections: Vec<_> = sections
             .map(|(metric, config)| SelectSection {

@@ -1,6 +1,7 @@
 //! The configuration: Beyla's YAML, as types.
 
 mod discovery;
+mod engine;
 mod environment;
 mod export;
 mod load;
@@ -16,6 +17,7 @@ mod select;
 mod tree;
 
 pub use discovery::{DiscoveryConfig, EntryConfig, Targets};
+pub use engine::Fault;
 pub use export::{
     Buckets, ExemplarFilter, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
     PrometheusExport, Protocol, Sampler,

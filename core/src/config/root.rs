@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::discovery::{DiscoveryConfig, Targets};
+use super::engine::Fault;
 use super::export::{InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
 use super::metrics::{Attributes, MatchConfig};
 use super::own::OwnConfig;
@@ -10,7 +11,7 @@ use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::RoutesConfig;
 use super::section::{section, words};
-use super::select::Discovery;
+use crate::route::Evidence;
 
 section! {
     /// A configuration: the keys of Beyla 1.0 and of today's Beyla, and redtape's own under `redtape`.
@@ -178,20 +179,8 @@ impl Config {
     }
 
     /// The first key whose value is well-formed and yet cannot be used, and what is wrong with it.
-    pub(super) fn fault(&self) -> Option<(String, String)> {
-        let discovery = Discovery::new(&self.discovery, &self.targets()).err();
-        if let Some(error) = discovery {
-            let message = error.to_string();
-            let message = message.strip_prefix(&error.path).unwrap_or(&message).trim_start().to_owned();
-            return Some((error.path, message));
-        }
-        for (attribute, rule) in &self.filter.application {
-            if rule.r#match.is_some() == rule.not_match.is_some() {
-                let message = "give it exactly one of `match` and `not_match`".into();
-                return Some((format!("filter.application.{attribute}"), message));
-            }
-        }
-        self.metrics().err()
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.engine(false, Evidence::Online).err()
     }
 
     /// What is set without an effect: the key, and why.
@@ -214,7 +203,7 @@ impl Config {
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
-        if let Ok(discovery) = Discovery::new(&self.discovery, &self.targets()) {
+        if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {
                 Some((path, message)) => (path.to_owned(), message.to_owned()),
                 None => (String::new(), warning.clone()),

@@ -11,6 +11,7 @@ use crate::config::Discovery;
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, LossCause};
 use crate::exchange::{Finding, What};
+use crate::filter::Filter;
 use crate::ids::{ConnKey, Origin};
 use crate::limits::Limits;
 use crate::link::{LinkOptions, Linked, Linker};
@@ -34,6 +35,8 @@ pub struct EngineOptions {
     pub decorator: Decorator,
     /// Names services by the rule that chose them.
     pub discovery: Discovery,
+    /// Keeps spans, or leaves them out of spans and metrics.
+    pub filter: Filter,
     /// Nanoseconds of tape time between two [`Output::MetricsDue`]; `None` for never.
     pub metrics_step_nanos: Option<u64>,
 }
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             metrics: MetricsConfig::default(),
             decorator: Decorator::with_defaults(&limits),
             discovery: Discovery::default(),
+            filter: Filter::default(),
             metrics_step_nanos: None,
         }
     }
@@ -83,6 +87,7 @@ pub struct Stage2 {
     services: Services,
     clocks: FxHashMap<Origin, ClockMap>,
     decorator: Decorator,
+    filter: Filter,
     registry: Registry,
     phases: Phases,
     step: Option<u64>,
@@ -99,6 +104,7 @@ impl Stage2 {
             services: Services::new(options.discovery, options.limits.processes),
             clocks: FxHashMap::default(),
             decorator: options.decorator,
+            filter: options.filter,
             registry: Registry::new(&options.metrics, &options.limits),
             phases: options.phases,
             step: options.metrics_step_nanos,
@@ -206,6 +212,9 @@ impl Stage2 {
         let decision = self.decorator.decorate(&span.service.name, span.kind, &span.http.method, &span.http.path);
         span.route = decision.route;
         span.ignored = decision.ignored;
+        if !self.filter.keeps(&span) {
+            return;
+        }
         self.count_span(&span);
         self.registry.observe(&span);
         if !span.ignored.traces {

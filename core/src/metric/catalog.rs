@@ -36,7 +36,7 @@ impl Measure {
     pub(super) fn of(self, span: &Span) -> u64 {
         match self {
             Self::Count => 1,
-            Self::Duration => span.end.since(span.start),
+            Self::Duration => span.duration_nanos(),
             Self::Queue => span.queue_nanos.unwrap_or(0),
             Self::RequestSize => span.http.request_size.unwrap_or(0),
             Self::ResponseSize => span.http.response_size.unwrap_or(0),

@@ -108,7 +108,7 @@ impl Graph {
         if let Some(row) = table.get_mut(slot) {
             row.updated = row.updated.max(span.end);
             row.data.failed += u64::from(span.status == Status::Error);
-            row.data.duration.record(span.end.since(span.start));
+            row.data.duration.record(span.duration_nanos());
         }
         slot == Slot::Overflow
     }

@@ -11,7 +11,8 @@ use crate::span::{Span, SpanKind, Status};
 pub enum Label {
     /// `client_address`: where the request came from, without the port.
     ClientAddress,
-    /// `error_type`: `no_response`, if there was none.
+    /// `error_type`: `no_response` or `cut_response`, where the connection ended before the response or in it. Failures
+    /// that have a status code are told by it.
     ErrorType,
     /// `http_request_method`; `_OTHER` for methods that semantic conventions do not know.
     Method,
@@ -91,8 +92,12 @@ impl Label {
                     write_ip(peer.ip(), out);
                 }
             }
-            Self::ErrorType => out.push_str(if span.outcome == Outcome::NoResponse { "no_response" } else { "" }),
-            Self::Method => out.push_str(method(&span.http.method)),
+            Self::ErrorType => out.push_str(match span.outcome {
+                Outcome::NoResponse => "no_response",
+                Outcome::CutResponse => "cut_response",
+                Outcome::Complete | Outcome::Incomplete => "",
+            }),
+            Self::Method => out.push_str(span.method()),
             Self::StatusCode => write_number(span.http.status_code, out),
             Self::Route => out.push_str(&span.route),
             Self::Instance | Self::TargetInstance => out.push_str(&span.service.instance),
@@ -131,7 +136,8 @@ impl Label {
                 SpanKind::Client => "SPAN_KIND_CLIENT",
             }),
             Self::SpanName => {
-                out.push_str(method(&span.http.method));
+                // As Span::name, without allocating.
+                out.push_str(if span.method() == "_OTHER" { "HTTP" } else { span.method() });
                 if !span.route.is_empty() {
                     out.push(' ');
                     out.push_str(&span.route);
@@ -144,14 +150,6 @@ impl Label {
             Self::UrlPath => out.push_str(&span.http.path),
             Self::UrlScheme => out.push_str(span.http.scheme),
         }
-    }
-}
-
-/// The method as `http.request.method` has it (semantic conventions for HTTP, "HTTP method").
-pub(super) fn method(sent: &str) -> &str {
-    match sent {
-        "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS" | "PATCH" | "POST" | "PUT" | "TRACE" => sent,
-        _ => "_OTHER",
     }
 }
 

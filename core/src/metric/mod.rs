@@ -15,6 +15,8 @@ mod registry;
 mod select;
 mod settings;
 mod snapshot;
+#[cfg(test)]
+pub(crate) mod spans;
 mod summary;
 mod table;
 

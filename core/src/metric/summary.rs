@@ -1,6 +1,6 @@
 //! The RED table for people: rate, errors and duration of each service, kind, method and route.
 
-use super::label::{Label, method};
+use super::label::Label;
 use super::quantile::Quantiles;
 use super::table::{Row, Slot, Table, Values};
 use crate::exchange::Outcome;
@@ -46,7 +46,7 @@ impl RedRow {
                 service: span.service.name.to_string(),
                 kind: span.kind,
                 route: span.route.to_string(),
-                method: method(&span.http.method).to_owned(),
+                method: span.method().to_owned(),
             }),
             count: 0,
             errors: 0,
@@ -111,7 +111,7 @@ impl Red {
         }
         row.count += 1;
         row.errors += u64::from(span.status == Status::Error);
-        row.duration.record(span.end.since(span.start));
+        row.duration.record(span.duration_nanos());
         if let Some(queue) = span.queue_nanos {
             row.queue.record(queue);
         }

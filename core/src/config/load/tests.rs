@@ -123,6 +123,17 @@ attributes:
 }
 
 #[test]
+fn the_engine_does_what_the_configuration_says() {
+    use crate::{Evidence, Horizon, LinkMode, Phases};
+    let (config, _) = load("redtape: {links: {mode: all, horizon: 2s}, phases: never, limits: {processes: 3}}\n");
+    let options = config.engine(true, Evidence::Online).unwrap();
+    assert_eq!((options.links.mode, options.links.horizon), (LinkMode::All, Horizon::Nanos(2_000_000_000)));
+    assert_eq!((options.phases, options.limits.processes), (Phases::Never, 3));
+    let horizon = |live| Config::default().links(live).horizon;
+    assert_eq!((horizon(true), horizon(false)), (Horizon::Nanos(1_000_000_000), Horizon::End));
+}
+
+#[test]
 fn known_keys_without_effect_are_warnings() {
     let (_, warnings) = load(
         "ebpf:

@@ -1,0 +1,54 @@
+//! Spans for tests.
+
+use std::sync::Arc;
+
+use crate::exchange::{Outcome, Version};
+use crate::facts::ProcessInfo;
+use crate::ids::{SpanId, TraceId};
+use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
+use crate::time::{MonoNanos, WallNanos};
+
+pub(crate) const MILLI: u64 = 1_000_000;
+
+/// A server span of 3 ms, answered with 200.
+pub(crate) fn server(route: &str) -> Span {
+    let service = Service {
+        name: "frontend".into(),
+        namespace: "shop".into(),
+        instance: "host:42".into(),
+        process: Arc::new(ProcessInfo::default()),
+    };
+    Span {
+        trace_id: TraceId([1; 16]),
+        span_id: SpanId([1; 8]),
+        parent_span_id: None,
+        link: None,
+        kind: SpanKind::Server,
+        service: Arc::new(service),
+        start: MonoNanos::new(1_000),
+        end: MonoNanos::new(1_000 + 3 * MILLI),
+        start_wall: WallNanos::new(1_000),
+        queue_nanos: Some(40_000),
+        phases: false,
+        accept_wait_nanos: None,
+        status: Status::Unset,
+        outcome: Outcome::Complete,
+        route: route.into(),
+        ignored: Ignored::default(),
+        http: HttpFields {
+            method: "GET".into(),
+            path: format!("{route}/1").into(),
+            query: None,
+            scheme: "http",
+            host: Some(("shop.example".into(), Some(80))),
+            user_agent: None,
+            version: Version::Http11,
+            status_code: Some(200),
+            request_size: None,
+            response_size: Some(100),
+            local: Some("10.0.0.1:8080".parse().unwrap()),
+            remote: Some("[::ffff:10.0.0.9]:50000".parse().unwrap()),
+            truncated: false,
+        },
+    }
+}
