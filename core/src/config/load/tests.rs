@@ -248,6 +248,10 @@ fn keys_that_contradict_each_other_are_errors() {
          metrics; choose one",
     );
     fails(
+        "routes:\n  patterns:\n    - /a\n    - /{a\n",
+        "c.yml:4:7: routes.patterns[1]: `/{a`: `{` without `}` in one of its segments",
+    );
+    fails(
         "attributes: {select: {'': {}}}\n",
         "c.yml:1:14: attributes.select: `` is no usable pattern: use a name with `*` and `?`",
     );
