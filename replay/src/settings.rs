@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use redtape_core::config::{Config, Discovery, LinkHorizon, LinksMode, Phases as ConfigPhases};
-use redtape_core::{Decorator, EngineOptions, Evidence, Horizon, Limits, LinkMode, LinkOptions, Phases};
+use redtape_core::config::{Config, Fault};
+use redtape_core::{EngineOptions, Evidence};
 
 use crate::cli::{self, Settings};
 use crate::failure::{Failure, Kind, Result};
@@ -34,34 +34,14 @@ pub(crate) fn config(settings: &Settings, on_tape: &str) -> Result<Config> {
 
 /// What the engine goes by, according to a configuration and the command line.
 pub(crate) fn options(config: &Config, settings: &Settings) -> Result<EngineOptions> {
-    let limits = config.redtape.limits.limits();
-    let links = &config.redtape.links;
-    let metrics =
-        config.metrics().map_err(|(key, message)| Failure::message(Kind::Usage, format!("{key}: {message}")))?;
-    Ok(EngineOptions {
-        links: LinkOptions {
-            mode: match links.mode {
-                LinksMode::Default => LinkMode::Certain,
-                LinksMode::All => LinkMode::All,
-                LinksMode::Off => LinkMode::Off,
-            },
-            horizon: match links.horizon {
-                None | Some(LinkHorizon::End) => Horizon::End,
-                Some(LinkHorizon::After(period)) => Horizon::Nanos(period.nanos()),
-            },
-            ignore_traceparent: settings.ignore_traceparent,
-        },
-        phases: match config.redtape.phases {
-            ConfigPhases::Auto => Phases::Auto,
-            ConfigPhases::Always => Phases::Always,
-            ConfigPhases::Never => Phases::Never,
-        },
-        limits,
-        metrics,
-        decorator: decorator(config, evidence(settings.evidence), &limits)?,
-        discovery: discovery(config)?,
-        metrics_step_nanos: None,
-    })
+    let mut options = config.engine(false, evidence(settings.evidence)).map_err(unusable)?;
+    options.links.ignore_traceparent = settings.ignore_traceparent;
+    Ok(options)
+}
+
+/// A configuration that the environment or the command line spoilt.
+pub(crate) fn unusable((key, message): Fault) -> Failure {
+    Failure::message(Kind::Usage, format!("{key}: {message}"))
 }
 
 pub(crate) const fn evidence(evidence: cli::Evidence) -> Evidence {
@@ -69,17 +49,4 @@ pub(crate) const fn evidence(evidence: cli::Evidence) -> Evidence {
         cli::Evidence::Online => Evidence::Online,
         cli::Evidence::Whole => Evidence::Whole,
     }
-}
-
-/// The routes decorator of a configuration. Patterns of a single service go by the name that its rule gives it.
-pub(crate) fn decorator(config: &Config, evidence: Evidence, limits: &Limits) -> Result<Decorator> {
-    let discovery = discovery(config)?;
-    let rules = (0..).map_while(|index| discovery.rule(index));
-    let services = rules.filter_map(|rule| Some((rule.name.as_deref()?, rule.routes.as_ref()?)));
-    Decorator::new(&config.routes, services, evidence, limits).map_err(|error| Failure::new(Kind::Usage, error))
-}
-
-/// The rules that name services.
-fn discovery(config: &Config) -> Result<Discovery> {
-    Discovery::new(&config.discovery, &config.targets()).map_err(|error| Failure::new(Kind::Usage, error))
 }

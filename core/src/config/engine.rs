@@ -60,7 +60,11 @@ impl Config {
     }
 
     /// What chooses and names processes.
-    pub(super) fn discovery(&self) -> Result<Discovery, Fault> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn discovery(&self) -> Result<Discovery, Fault> {
         Discovery::new(&self.discovery, &self.targets()).map_err(|error| {
             let DiscoveryError { path } = &error;
             let message = error.to_string();
@@ -69,10 +73,14 @@ impl Config {
     }
 
     /// What gives routes: the section `routes`, and the routes of discovery entries that name their service.
-    pub(super) fn decorator(&self, evidence: Evidence, limits: &Limits) -> Result<Decorator, Fault> {
-        let services = self.discovery.services.iter().map(|entry| (&entry.name, &entry.routes));
-        let instrument = self.discovery.instrument.iter().map(|entry| (&entry.name, &entry.routes));
-        let own = services.chain(instrument).filter_map(|(name, routes)| Some((name.as_deref()?, routes.as_ref()?)));
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn decorator(&self, evidence: Evidence, limits: &Limits) -> Result<Decorator, Fault> {
+        let discovery = self.discovery()?;
+        let rules = (0..).map_while(|index| discovery.rule(index));
+        let own = rules.filter_map(|rule| Some((rule.name.as_deref()?, rule.routes.as_ref()?)));
         Decorator::new(&self.routes, own, evidence, limits).map_err(|error| {
             (format!("{}[{}]", error.key, error.index), format!("`{}`: {}", error.pattern, error.error))
         })

@@ -8,7 +8,7 @@ use redtape_core::{Decorator, Explanation, Limits, SpanKind};
 use super::unwritable;
 use crate::cli::{self, Routes, RoutesApply, RoutesExplain, RoutesSettings};
 use crate::failure::{Failure, Kind, Result};
-use crate::settings::{decorator, evidence, read_config};
+use crate::settings::{evidence, read_config, unusable};
 use crate::stdout::Output;
 
 pub(super) fn run(args: &Routes, out: &mut Output) -> Result {
@@ -78,7 +78,7 @@ fn write_explanation(out: &mut Output, path: &str, explanation: &Explanation) ->
 
 fn make_decorator(settings: &RoutesSettings, from: cli::Evidence) -> Result<Decorator> {
     let config = settings.config.as_deref().map_or_else(|| Ok(Config::default()), read_config)?;
-    decorator(&config, evidence(from), &Limits::default())
+    config.decorator(evidence(from), &Limits::default()).map_err(unusable)
 }
 
 const fn kind(settings: &RoutesSettings) -> SpanKind {
