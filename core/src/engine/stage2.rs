@@ -88,6 +88,8 @@ pub struct Stage2 {
     clocks: FxHashMap<Origin, ClockMap>,
     decorator: Decorator,
     filter: Filter,
+    /// Paths that the decorator left out, as far as they are counted.
+    left_out: u64,
     registry: Registry,
     phases: Phases,
     step: Option<u64>,
@@ -105,6 +107,7 @@ impl Stage2 {
             clocks: FxHashMap::default(),
             decorator: options.decorator,
             filter: options.filter,
+            left_out: 0,
             registry: Registry::new(&options.metrics, &options.limits),
             phases: options.phases,
             step: options.metrics_step_nanos,
@@ -215,10 +218,23 @@ impl Stage2 {
         if !self.filter.keeps(&span) {
             return;
         }
+        self.count_left_out(span.end);
         self.count_span(&span);
         self.registry.observe(&span);
         if !span.ignored.traces {
             self.outputs.push_back(Output::Span(Box::new(span)));
+        }
+    }
+
+    /// Counts the paths that routes could not be learned from, said once for all that came with one span.
+    fn count_left_out(&mut self, at: MonoNanos) {
+        let new = self.decorator.left_out() - self.left_out;
+        if new > 0 {
+            self.left_out += new;
+            let kind = DiagnosticKind::RouteOverflow;
+            *self.totals.diagnostics.entry(kind).or_default() += new;
+            self.registry.diagnostic(kind, new);
+            self.outputs.push_back(Output::Diagnostic { kind, conn: None, at });
         }
     }
 
