@@ -157,3 +157,42 @@ impl TryFrom<String> for WildcardChar {
     "wildcard_char is `{0}`; give one visible character that has no meaning of its own in a path, such as `*` or `+`"
 )]
 pub struct InvalidWildcard(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(yaml: &str) -> Result<RoutesConfig, String> {
+        serde_saphyr::from_str(yaml).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_beylas_keys() {
+        let config = read(
+            "patterns:\n  - /users/{id}\nignored_patterns: [/healthz]\nignore_mode: traces\nunmatched: low-cardinality\n\
+             wildcard_char: '+'\nmax_path_segment_cardinality: 20\n",
+        );
+        let expected = RoutesConfig {
+            patterns: vec!["/users/{id}".into()],
+            ignored_patterns: vec!["/healthz".into()],
+            ignore_mode: IgnoreMode::Traces,
+            unmatched: Unmatched::LowCardinality,
+            wildcard_char: WildcardChar('+'),
+            max_path_segment_cardinality: 20,
+        };
+        assert_eq!(config, Ok(expected));
+        assert_eq!(read("patterns: []"), Ok(RoutesConfig::default()));
+    }
+
+    #[test]
+    fn bad_values_say_what_is_meant() {
+        let error = read("unmatched: heuristics").unwrap_err();
+        assert!(error.contains("unmatched is `heuristics`; did you mean `heuristic`?"), "{error}");
+        let error = read("unmatched: xyz").unwrap_err();
+        assert!(error.contains("expected one of: unset, path, wildcard, heuristic, low-cardinality"), "{error}");
+        for bad in ["'**'", "''", "/", "' '"] {
+            assert!(read(&format!("wildcard_char: {bad}")).unwrap_err().contains("one visible character"), "{bad}");
+        }
+        assert!(read("pattern: []").unwrap_err().contains("pattern"));
+    }
+}

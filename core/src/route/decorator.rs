@@ -89,7 +89,7 @@ pub struct Decorator {
     evidence: Evidence,
     pub(super) unmatched: Unmatched,
     pub(super) wildcard: char,
-    pub(super) lexicon: Lexicon,
+    pub(super) lexicon: &'static Lexicon,
     /// The numbers of services by name and side.
     numbers: [FxHashMap<Box<str>, usize>; 2],
     configured: FxHashMap<Box<str>, [Matcher; 2]>,
@@ -130,7 +130,7 @@ impl Decorator {
             evidence,
             unmatched: config.unmatched,
             wildcard: config.wildcard_char.get(),
-            lexicon: Lexicon::new(),
+            lexicon: Lexicon::shared(),
             numbers: [FxHashMap::default(), FxHashMap::default()],
             configured,
             learned: Learned::new(
@@ -179,7 +179,7 @@ impl Decorator {
         }
         if self.by_pattern(service, kind, target).is_none() {
             let number = self.number(service, kind);
-            self.learned.observe(number, &self.lexicon, target);
+            self.learned.observe(number, self.lexicon, target);
         }
     }
 
@@ -227,12 +227,12 @@ impl Decorator {
                 RouteRule::Wildcard
             }
             Unmatched::Heuristic => {
-                template(&self.lexicon, target, self.wildcard, &mut route);
+                template(self.lexicon, target, self.wildcard, &mut route);
                 RouteRule::Heuristic
             }
             Unmatched::LowCardinality => {
                 self.learn(number, target);
-                self.learned.route(number, &self.lexicon, target, &mut route);
+                self.learned.route(number, self.lexicon, target, &mut route);
                 RouteRule::LowCardinality
             }
         };
@@ -262,9 +262,9 @@ impl Decorator {
 
     fn learn(&mut self, number: usize, target: &str) {
         if self.evidence == Evidence::Online {
-            self.learned.observe(number, &self.lexicon, target);
+            self.learned.observe(number, self.lexicon, target);
         }
-        if self.learned.update(number, &self.lexicon)
+        if self.learned.update(number, self.lexicon)
             && let Some(cache) = self.cache.get_mut(number)
         {
             self.cached -= cache.len();

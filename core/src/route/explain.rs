@@ -93,7 +93,7 @@ impl Decorator {
         let number = self.known_number(service, kind).filter(|_| self.unmatched == Unmatched::LowCardinality);
         let mut at = number.map(|_| 0);
         let mut explained = Vec::new();
-        for (index, judged) in judge(&self.lexicon, target, self.wildcard).enumerate() {
+        for (index, judged) in judge(self.lexicon, target, self.wildcard).enumerate() {
             let mut output = String::new();
             let step = number.zip(at).and_then(|(number, at)| self.learned.step(number, at, &judged));
             let reason = match (index == MAX_SEGMENTS || (number.is_some() && at.is_none()), &step) {

@@ -76,16 +76,50 @@ pub(super) fn template(lexicon: &Lexicon, target: &str, wildcard: char, route: &
 
 /// Whether what follows a segment is likely one of several items: it is a plural, or one of the names that are used so.
 pub(super) fn is_collection(name: &str) -> bool {
-    const SINGLES: [&str; 2] = ["user", "pet"];
-    const NO_COLLECTIONS: &str = "access address alerts analytics apis assets aws business css details dns docs express gps \
-        https ios js metrics news ops preferences process settings sms statistics stats success tls windows";
-    let lower = name.to_ascii_lowercase();
-    let last = lower.rsplit(['-', '_', '.']).next().unwrap_or_default();
-    if SINGLES.contains(&last) || matches!(last, "people" | "children") {
-        return true;
+    const SINGLES: [&str; 4] = ["user", "pet", "people", "children"];
+    const NO_COLLECTIONS: [&str; 31] = [
+        "access",
+        "address",
+        "alerts",
+        "analytics",
+        "apis",
+        "assets",
+        "aws",
+        "business",
+        "css",
+        "details",
+        "dns",
+        "docs",
+        "express",
+        "gps",
+        "https",
+        "ios",
+        "js",
+        "metrics",
+        "news",
+        "ops",
+        "preferences",
+        "process",
+        "settings",
+        "sms",
+        "statistics",
+        "stats",
+        "status",
+        "success",
+        "tls",
+        "various",
+        "windows",
+    ];
+    let last = name.rsplit(['-', '_', '.']).next().unwrap_or_default();
+    let is = |known: &&str| known.eq_ignore_ascii_case(last);
+    let ends = |end: &str| {
+        last.len()
+            .checked_sub(end.len())
+            .and_then(|at| last.get(at..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    if !ends("s") || last.len() < 3 {
+        return SINGLES.iter().any(is);
     }
-    last.len() >= 3
-        && last.ends_with('s')
-        && !["ss", "us", "is"].iter().any(|end| last.ends_with(end))
-        && !NO_COLLECTIONS.split_ascii_whitespace().any(|known| known == last)
+    !["ss", "us", "is"].into_iter().any(ends) && !NO_COLLECTIONS.iter().any(is)
 }

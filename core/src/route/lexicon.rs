@@ -1,5 +1,7 @@
 //! The words that HTTP interfaces are made of, and how well a segment is made of them.
 
+use std::sync::LazyLock;
+
 use rustc_hash::FxHashMap;
 
 /// Nouns, qualities and the particles between them.
@@ -37,7 +39,13 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    pub(super) fn new() -> Self {
+    /// The one there is.
+    pub(super) fn shared() -> &'static Self {
+        static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
+        &LEXICON
+    }
+
+    fn new() -> Self {
         let nouns = WORDS.split_ascii_whitespace().map(|word| (word, Familiarity::Known));
         let actions = ACTIONS.split_ascii_whitespace().map(|word| (word, Familiarity::Action));
         Self { words: nouns.chain(actions).collect() }

@@ -10,6 +10,8 @@ mod lexicon;
 mod matcher;
 mod path;
 mod sample;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use class::Class;
