@@ -1,0 +1,226 @@
+//! Makes the tapes: sound ones by the writer, and from those one of every defect by changing bytes.
+
+use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Writer, WriterOptions};
+use redtape_core::{
+    Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Endpoint, EventBuf, Loss, LossCause,
+    MonoNanos, Origin, ProcKey, ProcessInfo, Ranges, RangesBuf, Role, Shutdown, Source, Stamp, Tgid, Tid, WallNanos,
+};
+
+const ORIGIN: Origin = Origin(*b"fixture's origin");
+const PREAMBLE: usize = 16;
+const HEADER: usize = 48;
+
+/// All tapes with their names.
+pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
+    let whole = whole(WriterOptions::PIPE);
+    let set = set();
+    vec![
+        ("bad-header-crc.tape", flipped(&whole, block_at(&whole, EVENTS) + 9)),
+        ("bad-payload-crc.tape", flipped(&whole, block_at(&whole, EVENTS) + HEADER + 30)),
+        ("bad-preamble.tape", flipped(&whole, 9)),
+        ("compressed.tape", self::whole(WriterOptions::FILE)),
+        ("empty.tape", Vec::new()),
+        ("newer-major.tape", of_version(&whole, 1, 0)),
+        ("newer-minor.tape", of_version(&whole, 0, 2)),
+        ("no-end.tape", whole[..block_at(&whole, INDEX)].to_vec()),
+        ("not-a-tape.tape", b"{\"this\": \"is JSON\"}\n".to_vec()),
+        ("set-0.tape", set[0].clone()),
+        ("set-2.tape", set[2].clone()),
+        ("truncated.tape", whole[..block_at(&whole, EVENTS) + 100].to_vec()),
+        ("unknown-block.tape", with_foreign_block(&whole, 0)),
+        ("unknown-critical-block.tape", with_foreign_block(&whole, 1)),
+        ("whole.tape", whole),
+    ]
+}
+
+const EVENTS: u8 = 4;
+const INDEX: u8 = 254;
+
+/// Where the first block of this kind begins, by the format's specification.
+fn block_at(tape: &[u8], kind: u8) -> usize {
+    let mut at = PREAMBLE;
+    while tape[at + 4] != kind {
+        at += HEADER + u32::from_le_bytes(tape[at + 8..at + 12].try_into().unwrap()) as usize;
+    }
+    at
+}
+
+fn flipped(tape: &[u8], at: usize) -> Vec<u8> {
+    let mut tape = tape.to_vec();
+    tape[at] ^= 0x10;
+    tape
+}
+
+fn of_version(tape: &[u8], major: u16, minor: u16) -> Vec<u8> {
+    let mut tape = tape.to_vec();
+    tape[8..10].copy_from_slice(&major.to_le_bytes());
+    tape[10..12].copy_from_slice(&minor.to_le_bytes());
+    let crc = crc32c::crc32c(&tape[..12]);
+    tape[12..16].copy_from_slice(&crc.to_le_bytes());
+    tape
+}
+
+/// Puts a block of kind 100 before the first EVENTS block.
+fn with_foreign_block(tape: &[u8], flags: u8) -> Vec<u8> {
+    let content = b"from the future";
+    let mut block = tape[PREAMBLE..PREAMBLE + 4].to_vec();
+    block.extend_from_slice(&[100, flags, 0, 0]);
+    for _ in 0..2 {
+        block.extend_from_slice(&u32::try_from(content.len()).unwrap().to_le_bytes());
+    }
+    block.resize(40, 0);
+    block.extend_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    block.extend_from_slice(&crc32c::crc32c(&block).to_le_bytes());
+    block.extend_from_slice(content);
+    let at = block_at(tape, EVENTS);
+    let mut tape = tape.to_vec();
+    tape.splice(at..at, block);
+    tape
+}
+
+fn meta() -> Meta {
+    Meta {
+        tape: *b"fixture's tape 0",
+        origin: ORIGIN,
+        set: None,
+        tool: "redtape-tests".to_owned(),
+        host: "fixture".to_owned(),
+        kernel: "6.12.0".to_owned(),
+        arch: "x86_64".to_owned(),
+        cpus: 2,
+        boot_id: "11111111-2222-3333-4444-555555555555".to_owned(),
+        command: vec!["redtape-capture".to_owned(), "record".to_owned()],
+        config: "discovery: {}\n".to_owned(),
+        arrival_hook: "sk_data_ready".to_owned(),
+        payload_limits: "heads 8192, bodies 64".to_owned(),
+        redaction: String::new(),
+        started: WallNanos::new(1_700_000_000_000_000_000),
+        extra: vec![("pod".to_owned(), "shop-1".to_owned())],
+    }
+}
+
+fn connection(id: u64, preexisting: bool) -> BodyBuf {
+    BodyBuf::Connection(Box::new(ConnInfo {
+        key: ConnKey::new(ORIGIN, id),
+        origin: ORIGIN,
+        id,
+        process: ProcKey::new(ORIGIN, 1),
+        role: if preexisting { Role::Unknown } else { Role::Server },
+        endpoint: Some(Endpoint {
+            local: ([192, 0, 2, 1], 8080).into(),
+            remote: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2], 50_000).into(),
+        }),
+        netns: 4_026_531_840,
+        isn_local: Some(1000),
+        isn_remote: Some(2000),
+        established: (!preexisting).then_some(MonoNanos::new(1_000_000)),
+        preexisting,
+        first_in: 0,
+        first_out: 0,
+    }))
+}
+
+fn process() -> BodyBuf {
+    BodyBuf::Process(Box::new(ProcessInfo {
+        key: ProcKey::new(ORIGIN, 1),
+        origin: ORIGIN,
+        id: 1,
+        tgid: Tgid(4242),
+        parent: Tgid(1),
+        started: MonoNanos::new(500),
+        comm: "shop".to_owned(),
+        exe: "/usr/bin/shop".to_owned(),
+        cmdline: vec!["shop".to_owned(), "--port=8080".to_owned()],
+        cgroup: "/system.slice/shop.service".to_owned(),
+        netns: 4_026_531_840,
+        pidns: 4_026_531_836,
+        mntns: 4_026_531_841,
+        env: vec![("OTEL_SERVICE_NAME".to_owned(), "shop".to_owned())],
+        listening: vec![8080],
+        io_uring: false,
+    }))
+}
+
+fn data(conn: ConnKey, direction: Direction, len: u64, ranges: RangesBuf, stamp: Stamp) -> BodyBuf {
+    let source = if direction == Direction::In { Source::Read } else { Source::Writev };
+    let process = ProcKey::new(ORIGIN, 1);
+    BodyBuf::Data(Data { conn, process, stamp, direction, source, pos: 0, len, ranges: Ranges::EMPTY }, ranges)
+}
+
+/// One event of every kind, some with extensions, late or of an unknown connection.
+fn bodies() -> Vec<BodyBuf> {
+    let (conn, process) = (ConnKey::new(ORIGIN, 7), ProcKey::new(ORIGIN, 1));
+    let [entry, exit] = [1_990_000, 2_000_000].map(MonoNanos::new);
+    let stamp = Stamp { tid: Tid(4243), flags: DataFlags::NONBLOCKING, loop_turn: 3, entry, exit };
+    let mut response = RangesBuf::prefix(*b"HTTP/1.1 200 OK\r\n");
+    response.push(4090, b"0\r\n\r\n");
+    let request = RangesBuf::prefix(*b"GET /cart HTTP/1.1\r\n\r\n");
+    vec![
+        BodyBuf::Plain(Body::Exec { process }),
+        BodyBuf::Plain(Body::Connect { conn: ConnKey::new(ORIGIN, 99), process, stamp, errno: 115 }),
+        BodyBuf::Plain(Body::Arrival { conn, end: 22, fin: false }),
+        BodyBuf::Plain(Body::Accept { conn, process, stamp }),
+        data(conn, Direction::In, 22, request, stamp),
+        data(conn, Direction::Out, 4095, response, stamp),
+        BodyBuf::Plain(Body::SocketError { conn, errno: 104 }),
+        BodyBuf::Plain(Body::Shutdown { conn, process, stamp, how: Shutdown::Both }),
+        BodyBuf::Plain(Body::FdClose { conn, process, tid: Tid(4243) }),
+        BodyBuf::Plain(Body::Close { conn }),
+        BodyBuf::Plain(Body::Tick),
+        BodyBuf::Plain(Body::Exit { process }),
+    ]
+}
+
+fn event(n: u64, body: BodyBuf) -> EventBuf {
+    EventBuf { cpu: 1, seq: n, ..EventBuf::new(MonoNanos::new(1_000_000_000 + n * 1000), body) }
+}
+
+fn clock(n: u64) -> EventBuf {
+    let mono = MonoNanos::new(1_000_000_000 + n * 1000);
+    let wall = WallNanos::new(1_700_000_000_000_000_000 + n * 1000);
+    let anchor = ClockAnchor { mono, boot_nanos: mono.nanos() + 5, wall, uncertainty_nanos: 80 };
+    event(n, BodyBuf::Plain(Body::Clock { origin: ORIGIN, anchor }))
+}
+
+/// A tape with every kind of block and of event.
+fn whole(options: WriterOptions) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &meta(), options).unwrap();
+    let mut push = |event: EventBuf| writer.push(&event.as_event()).unwrap();
+    push(clock(0));
+    push(event(0, process()));
+    push(event(0, connection(5, true)));
+    writer.snapshot(MonoNanos::new(1_000_000_000), []).unwrap();
+    let mut push = |event: EventBuf| writer.push(&event.as_event()).unwrap();
+    push(event(0, connection(7, false)));
+    for (n, body) in (1..).zip(bodies()) {
+        let late = n == 3;
+        let ext = if n == 5 { vec![1, 0, 2, 0, 0xaa, 0xbb] } else { Vec::new() };
+        push(EventBuf { late, ext, ..event(n, body) });
+    }
+    let [from, to] = [1_000_010_000, 1_000_015_000].map(MonoNanos::new);
+    push(event(20, BodyBuf::Plain(Body::Loss(Loss { cause: LossCause::RingFull, count: 12, from, to }))));
+    writer.enrich(to, &[("k8s.pod.name".to_owned(), "shop-1".to_owned())]).unwrap();
+    writer.note(to, "the disk was changed").unwrap();
+    writer.push(&clock(30).as_event()).unwrap();
+    writer.finish(CloseReason::Done).unwrap().1
+}
+
+/// Three files of a rotated set.
+fn set() -> Vec<Vec<u8>> {
+    let mut files = Vec::new();
+    let rotation = Rotation { bytes: None, nanos: Some(6000) };
+    let open = |_: u32, closed: Option<(_, Vec<u8>)>| {
+        files.extend(closed.map(|(_, file)| file));
+        Ok(Vec::new())
+    };
+    let mut writer = RotatingWriter::new(meta(), WriterOptions::PIPE, rotation, open).unwrap();
+    writer.push(&clock(0).as_event()).unwrap();
+    writer.push(&event(0, process()).as_event()).unwrap();
+    writer.push(&event(0, connection(7, false)).as_event()).unwrap();
+    for (n, body) in (1..).zip(bodies()) {
+        writer.push(&event(n, body).as_event()).unwrap();
+    }
+    let (_, last) = writer.finish(CloseReason::Interrupted).unwrap();
+    files.push(last);
+    files
+}
