@@ -72,7 +72,7 @@ pub struct ReadReport {
     pub corrupt_blocks: u64,
     /// Bytes that were skipped because of damage or truncation.
     pub skipped_bytes: u64,
-    /// Blocks that are missing, by the numbers of those that are there.
+    /// Blocks of which nothing is left, by the numbers of the others.
     pub missing_blocks: u64,
     /// Blocks of kinds that only newer versions know, and may be left out.
     pub unknown_blocks: u64,
@@ -125,7 +125,7 @@ enum Found {
     /// No header, or one whose block is cut off.
     Damage,
     /// A whole block whose content is damaged.
-    CorruptBlock(usize),
+    CorruptBlock(Header),
     End,
 }
 
@@ -226,8 +226,8 @@ impl<R: Read> Reader<R> {
                     hole.add(self.input.resync().map_err(|source| self.io_error(source))?);
                     continue;
                 }
-                Found::CorruptBlock(len) => {
-                    self.skip_corrupt(len, &mut hole);
+                Found::CorruptBlock(header) => {
+                    self.skip_corrupt(&header, &mut hole);
                     continue;
                 }
                 Found::End => return Ok(self.end(block, hole)),
@@ -238,7 +238,7 @@ impl<R: Read> Reader<R> {
                 continue;
             };
             if header.seq < self.next_seq {
-                self.skip_corrupt(len, &mut hole);
+                self.skip_corrupt(&header, &mut hole);
                 continue;
             }
             if header.seq > self.next_seq {
@@ -246,7 +246,7 @@ impl<R: Read> Reader<R> {
                 self.report.missing_blocks += u64::from(header.seq - self.next_seq);
             }
             if !self.load(kind, &header, block) {
-                self.skip_corrupt(len, &mut hole);
+                self.skip_corrupt(&header, &mut hole);
                 continue;
             }
             self.input.consume(len);
@@ -289,7 +289,7 @@ impl<R: Read> Reader<R> {
         // If a block follows where this one ends, only its content is damaged; otherwise bytes were lost or added.
         let after = self.input.fill(len + HEADER_LEN)?.get(len..).unwrap_or_default();
         let followed = after.first_chunk().map_or(after.is_empty(), |next| Header::parse(next).is_ok());
-        Ok(if followed { Found::CorruptBlock(len) } else { Found::Damage })
+        Ok(if followed { Found::CorruptBlock(header) } else { Found::Damage })
     }
 
     /// Decompresses the block in the window and reads its dictionary. `false` if that fails.
@@ -310,8 +310,12 @@ impl<R: Read> Reader<R> {
         whole && block.load(kind, header, self.shift).is_some()
     }
 
-    fn skip_corrupt(&mut self, len: usize, hole: &mut Hole) {
+    fn skip_corrupt(&mut self, header: &Header, hole: &mut Hole) {
+        let len = HEADER_LEN + header.stored_len();
         self.input.consume(len);
+        if header.seq == self.next_seq {
+            self.next_seq = self.next_seq.saturating_add(1);
+        }
         self.report.corrupt_blocks += 1;
         hole.add(len as u64);
     }

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod damage;
+mod example;
 mod sets;
 
 use std::collections::BTreeMap;
