@@ -3,6 +3,8 @@
 //! `UPDATE_EXPECT=1 cargo test -p redtape-tests --test tapes` rewrites what is expected;
 //! `cargo test -p redtape-tests --test tapes -- --ignored` makes the tapes themselves anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod tapes {
     pub(crate) mod make;
 }

@@ -58,6 +58,41 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// Takes a varint that may take up to 32 bits, like a u32 of a head.
+#[inline]
+pub(super) fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
+    let (&first, rest) = bytes.split_first()?;
+    let (value, rest) = match first {
+        0..=250 => (u32::from(first), rest),
+        251 => rest.split_first_chunk().map(|(value, rest)| (u32::from(u16::from_le_bytes(*value)), rest))?,
+        252 => rest.split_first_chunk().map(|(value, rest)| (u32::from_le_bytes(*value), rest))?,
+        253..=255 => return None,
+    };
+    *bytes = rest;
+    Some(value)
+}
+
+/// Takes a varint that may take up to 16 bits, like a u16 of a head.
+#[inline]
+pub(super) fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
+    let (&first, rest) = bytes.split_first()?;
+    let (value, rest) = match first {
+        0..=250 => (u16::from(first), rest),
+        251 => rest.split_first_chunk().map(|(value, rest)| (u16::from_le_bytes(*value), rest))?,
+        252..=255 => return None,
+    };
+    *bytes = rest;
+    Some(value)
+}
+
+/// Takes one byte.
+#[inline]
+pub(super) fn take_u8(bytes: &mut &[u8]) -> Option<u8> {
+    let (&first, rest) = bytes.split_first()?;
+    *bytes = rest;
+    Some(first)
+}
+
 /// Takes a varint that counts or numbers things in memory.
 #[inline]
 pub(super) fn take_size(bytes: &mut &[u8]) -> Option<usize> {

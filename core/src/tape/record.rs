@@ -1,6 +1,8 @@
 //! Records: how one event stands in a block, and how it is read back without a copy.
 
-use super::codec::{decode_head, encode, put_varint, take_bytes, take_size, take_varint, unzigzag, zigzag};
+use bincode::Decode;
+
+use super::codec::{decode_head, encode, put_varint, take_bytes, take_size, take_u16, take_varint, unzigzag, zigzag};
 use super::dictionary::Dictionary;
 use super::format::MAX_RECORD;
 use super::v1::{self, kind};
@@ -196,7 +198,7 @@ impl<'a> RawRecord<'a> {
         bytes = rest;
         let number = first & kind::NUMBER;
         let time = previous.wrapping_add_signed(unzigzag(take_varint(&mut bytes)?));
-        let cpu = u16::try_from(take_varint(&mut bytes)?).ok()?;
+        let cpu = take_u16(&mut bytes)?;
         let seq = take_varint(&mut bytes)?;
         let conn = if kind::of_connection(number) { take_size(&mut bytes)? } else { 0 };
         let (has_ext, late) = (first & kind::HAS_EXT != 0, first & kind::LATE != 0);
@@ -208,114 +210,109 @@ impl<'a> RawRecord<'a> {
     /// `Err` is a record that does not hold what its kind says; `Ok(None)` is one of a kind that is not known.
     #[inline]
     pub(super) fn decode(&self, dictionary: &'a Dictionary) -> Result<Option<(Event<'a>, usize)>, Malformed> {
-        self.decode_known(dictionary).ok_or(Malformed).map(|(event, process)| Some((event?, process)))
-    }
-
-    #[inline]
-    fn decode_known(&self, dictionary: &'a Dictionary) -> Option<(Option<Event<'a>>, usize)> {
-        let mut bytes = self.rest;
-        let conn = if kind::of_connection(self.number) { dictionary.conn_key(self.conn)? } else { ConnKey::default() };
-        let index = if kind::of_process(self.number) { take_size(&mut bytes)? } else { 0 };
-        let process = dictionary.process_key(index)?;
-        let Some(mut fields) = self.body(bytes, dictionary, conn, process)? else { return Some((None, index)) };
-        let ext = if self.has_ext {
-            let len = take_size(&mut fields.rest)?;
-            Ext(take_bytes(&mut fields.rest, len)?)
-        } else {
-            Ext::default()
-        };
-        if let Body::Data(data) = &mut fields.body {
-            data.ranges = take_ranges(fields.rest, fields.pieces, data.len)?;
-        } else if !fields.rest.is_empty() {
-            return None;
+        if self.number == kind::DATA {
+            return self.decode_data(dictionary).map(Some).ok_or(Malformed);
         }
-        let time = MonoNanos::new(self.time);
-        let event = Event { time, cpu: self.cpu, seq: self.seq, late: self.late, body: fields.body, ext };
-        Some((Some(event), index))
-    }
-
-    /// Reads the head. `None` is malformed, `Some(None)` is of a kind that is not known.
-    #[inline]
-    fn body(
-        &self,
-        mut bytes: &'a [u8],
-        dictionary: &Dictionary,
-        conn: ConnKey,
-        process: ProcKey,
-    ) -> Option<Option<Fields<'a>>> {
-        let mut pieces = (0, 0);
-        let (body, rest) = match self.number {
-            kind::DATA => {
-                let (head, rest) = decode_head::<v1::Data>(bytes)?;
-                pieces = (head.prefix, head.pieces);
-                (Body::Data(self.data(&head, conn, process)?), rest)
-            }
-            kind::ARRIVAL => {
-                let (head, rest) = decode_head::<v1::Arrival>(bytes)?;
-                (Body::Arrival { conn, end: head.end, fin: head.fin }, rest)
-            }
-            kind::ACCEPT => {
-                let (head, rest) = decode_head(bytes)?;
-                (Body::Accept { conn, process, stamp: self.stamp(&head) }, rest)
-            }
-            kind::CONNECT => {
-                let (head, rest) = decode_head::<v1::Connect>(bytes)?;
-                (Body::Connect { conn, process, stamp: self.stamp(&head.stamp), errno: head.errno }, rest)
-            }
-            kind::CLOSE => (Body::Close { conn }, bytes),
-            kind::FD_CLOSE => {
-                let (head, rest) = decode_head::<v1::FdClose>(bytes)?;
-                (Body::FdClose { conn, process, tid: Tid(head.tid) }, rest)
-            }
-            kind::SHUTDOWN => {
-                let (head, rest) = decode_head::<v1::Shutdown>(bytes)?;
-                let how = match head.how {
-                    0 => Shutdown::Read,
-                    1 => Shutdown::Write,
-                    2 => Shutdown::Both,
-                    _ => return None,
-                };
-                (Body::Shutdown { conn, process, stamp: self.stamp(&head.stamp), how }, rest)
-            }
-            kind::SOCKET_ERROR => {
-                let (head, rest) = decode_head::<v1::SocketError>(bytes)?;
-                (Body::SocketError { conn, errno: head.errno }, rest)
-            }
-            kind::TICK => (Body::Tick, bytes),
-            kind::EXEC => (Body::Exec { process }, bytes),
-            kind::EXIT => (Body::Exit { process }, bytes),
-            kind::CLOCK => {
-                let origin = dictionary.origin(take_size(&mut bytes)?)?;
-                let (head, rest) = decode_head::<v1::Clock>(bytes)?;
-                let anchor = ClockAnchor {
-                    mono: dictionary.shifted(head.mono),
-                    boot_nanos: head.boot_nanos,
-                    wall: WallNanos::new(head.wall),
-                    uncertainty_nanos: head.uncertainty_nanos,
-                };
-                (Body::Clock { origin, anchor }, rest)
-            }
-            kind::LOSS => {
-                let (head, rest) = decode_head::<v1::Loss>(bytes)?;
-                let (from, to) = (dictionary.shifted(head.from), dictionary.shifted(head.to));
-                let cause = LossCause::from_number(head.cause);
-                (Body::Loss(Loss { cause, count: head.count, from, to }), rest)
-            }
-            _ => return Some(None),
-        };
-        Some(Some(Fields { body, rest, pieces }))
+        self.decode_other(dictionary).ok_or(Malformed)
     }
 
     #[inline]
-    fn data(&self, head: &v1::Data, conn: ConnKey, process: ProcKey) -> Option<Data<'a>> {
+    fn decode_data(&self, dictionary: &'a Dictionary) -> Option<(Event<'a>, usize)> {
+        let mut bytes = self.rest;
+        let conn = dictionary.conn_key(self.conn)?;
+        let index = take_size(&mut bytes)?;
+        let process = dictionary.process_key(index)?;
+        let head = v1::Data::take(&mut bytes)?;
+        let ext = self.take_ext(&mut bytes)?;
         let direction = match head.direction {
             0 => Direction::In,
             1 => Direction::Out,
             _ => return None,
         };
+        let (pos, len, stamp) = (head.pos, head.len, self.stamp(&head.stamp));
+        let ranges = take_ranges(bytes, &head)?;
         let source = Source::from_number(head.source);
-        let (pos, len) = (head.pos, head.len);
-        Some(Data { conn, process, stamp: self.stamp(&head.stamp), direction, source, pos, len, ranges: Ranges::EMPTY })
+        let data = Data { conn, process, stamp, direction, source, pos, len, ranges };
+        Some((self.event(Body::Data(data), ext), index))
+    }
+
+    fn decode_other(&self, dictionary: &'a Dictionary) -> Option<Option<(Event<'a>, usize)>> {
+        let mut bytes = self.rest;
+        let conn = if kind::of_connection(self.number) { dictionary.conn_key(self.conn)? } else { ConnKey::default() };
+        let index = if kind::of_process(self.number) { take_size(&mut bytes)? } else { 0 };
+        let process = dictionary.process_key(index)?;
+        let Some(body) = self.take_body(&mut bytes, dictionary, conn, process)? else { return Some(None) };
+        let ext = self.take_ext(&mut bytes)?;
+        bytes.is_empty().then(|| Some((self.event(body, ext), index)))
+    }
+
+    #[inline]
+    fn event(&self, body: Body<'a>, ext: Ext<'a>) -> Event<'a> {
+        Event { time: MonoNanos::new(self.time), cpu: self.cpu, seq: self.seq, late: self.late, body, ext }
+    }
+
+    #[inline]
+    fn take_ext(&self, bytes: &mut &'a [u8]) -> Option<Ext<'a>> {
+        if !self.has_ext {
+            return Some(Ext::default());
+        }
+        let len = take_size(bytes)?;
+        take_bytes(bytes, len).map(Ext)
+    }
+
+    /// Takes the head. `None` is malformed, `Some(None)` is of a kind that is not known.
+    fn take_body(
+        &self,
+        bytes: &mut &'a [u8],
+        dictionary: &Dictionary,
+        conn: ConnKey,
+        process: ProcKey,
+    ) -> Option<Option<Body<'a>>> {
+        Some(Some(match self.number {
+            kind::ACCEPT => Body::Accept { conn, process, stamp: self.stamp(&take_head(bytes)?) },
+            kind::ARRIVAL => {
+                let v1::Arrival { end, fin } = take_head(bytes)?;
+                Body::Arrival { conn, end, fin }
+            }
+            kind::CLOCK => {
+                let origin = dictionary.origin(take_size(bytes)?)?;
+                let v1::Clock { mono, boot_nanos, wall, uncertainty_nanos } = take_head(bytes)?;
+                let (mono, wall) = (dictionary.shifted(mono), WallNanos::new(wall));
+                Body::Clock { origin, anchor: ClockAnchor { mono, boot_nanos, wall, uncertainty_nanos } }
+            }
+            kind::CLOSE => Body::Close { conn },
+            kind::CONNECT => {
+                let v1::Connect { stamp, errno } = take_head(bytes)?;
+                Body::Connect { conn, process, stamp: self.stamp(&stamp), errno }
+            }
+            kind::EXEC => Body::Exec { process },
+            kind::EXIT => Body::Exit { process },
+            kind::FD_CLOSE => {
+                let v1::FdClose { tid } = take_head(bytes)?;
+                Body::FdClose { conn, process, tid: Tid(tid) }
+            }
+            kind::LOSS => {
+                let v1::Loss { cause, count, from, to } = take_head(bytes)?;
+                let (from, to) = (dictionary.shifted(from), dictionary.shifted(to));
+                Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to })
+            }
+            kind::SHUTDOWN => {
+                let v1::Shutdown { stamp, how } = take_head(bytes)?;
+                let how = match how {
+                    0 => Shutdown::Read,
+                    1 => Shutdown::Write,
+                    2 => Shutdown::Both,
+                    _ => return None,
+                };
+                Body::Shutdown { conn, process, stamp: self.stamp(&stamp), how }
+            }
+            kind::SOCKET_ERROR => {
+                let v1::SocketError { errno } = take_head(bytes)?;
+                Body::SocketError { conn, errno }
+            }
+            kind::TICK => Body::Tick,
+            _ => return Some(None),
+        }))
     }
 
     #[inline]
@@ -330,19 +327,20 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-/// A body whose payload is not read yet, what follows its head, and what the head says of the payload.
-struct Fields<'a> {
-    body: Body<'a>,
-    rest: &'a [u8],
-    /// Bytes of the prefix, and the number of further pieces.
-    pieces: (u32, u32),
+/// Takes a head from the front of `bytes`.
+#[inline]
+fn take_head<T: Decode<()>>(bytes: &mut &[u8]) -> Option<T> {
+    let (head, rest) = decode_head(bytes)?;
+    *bytes = rest;
+    Some(head)
 }
 
+/// The payload, which is all that is left of the record.
 #[inline]
-fn take_ranges(mut bytes: &[u8], (prefix, pieces): (u32, u32), len: u64) -> Option<Ranges<'_>> {
-    let prefix = take_bytes(&mut bytes, usize::try_from(prefix).ok()?)?;
-    let table = take_bytes(&mut bytes, usize::try_from(pieces).ok()?.checked_mul(8)?)?;
-    Ranges::from_parts(prefix, table, bytes, len)
+fn take_ranges<'a>(mut bytes: &'a [u8], head: &v1::Data) -> Option<Ranges<'a>> {
+    let prefix = take_bytes(&mut bytes, usize::try_from(head.prefix).ok()?)?;
+    let table = take_bytes(&mut bytes, usize::try_from(head.pieces).ok()?.checked_mul(8)?)?;
+    Ranges::from_parts(prefix, table, bytes, head.len)
 }
 
 /// A record does not hold what its kind says, although its block's checksum is right.

@@ -5,6 +5,8 @@
 
 use bincode::{Decode, Encode};
 
+use super::codec::{take_u8, take_u16, take_u32, take_varint, unzigzag};
+
 /// Numbers of event kinds. Below 32 an event is about a connection, and the connection's index precedes its head.
 pub(super) mod kind {
     pub(crate) const ACCEPT: u8 = 1;
@@ -39,7 +41,7 @@ pub(super) mod kind {
     }
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Stamp {
     pub(super) tid: u32,
     pub(super) flags: u16,
@@ -50,19 +52,19 @@ pub(super) struct Stamp {
     pub(super) exit_after: i64,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Arrival {
     pub(super) end: u64,
     pub(super) fin: bool,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Connect {
     pub(super) stamp: Stamp,
     pub(super) errno: u16,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Data {
     pub(super) stamp: Stamp,
     /// 0 in, 1 out.
@@ -76,24 +78,46 @@ pub(super) struct Data {
     pub(super) pieces: u32,
 }
 
-#[derive(Encode, Decode)]
+impl Data {
+    /// Takes a head from the front of `bytes`, as bincode does, in a third of the time: most records are of this kind.
+    #[inline]
+    pub(super) fn take(bytes: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            stamp: Stamp {
+                tid: take_u32(bytes)?,
+                flags: take_u16(bytes)?,
+                loop_turn: take_u32(bytes)?,
+                entry_before: unzigzag(take_varint(bytes)?),
+                exit_after: unzigzag(take_varint(bytes)?),
+            },
+            direction: take_u8(bytes)?,
+            source: take_u8(bytes)?,
+            pos: take_varint(bytes)?,
+            len: take_varint(bytes)?,
+            prefix: take_u32(bytes)?,
+            pieces: take_u32(bytes)?,
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct FdClose {
     pub(super) tid: u32,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Shutdown {
     pub(super) stamp: Stamp,
     /// 0 reading, 1 writing, 2 both.
     pub(super) how: u8,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct SocketError {
     pub(super) errno: u16,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Clock {
     pub(super) mono: u64,
     pub(super) boot_nanos: u64,
@@ -101,7 +125,7 @@ pub(super) struct Clock {
     pub(super) uncertainty_nanos: u32,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Loss {
     pub(super) cause: u8,
     pub(super) count: u64,
@@ -117,13 +141,13 @@ pub(super) mod form {
     pub(crate) const V1: u8 = 1;
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Bare {
     pub(super) origin: u32,
     pub(super) id: u64,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct ConnEntry {
     pub(super) origin: u32,
     pub(super) id: u64,
@@ -141,13 +165,13 @@ pub(super) struct ConnEntry {
     pub(super) first_out: u64,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Endpoint {
     pub(super) local: Addr,
     pub(super) remote: Addr,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Addr {
     /// 4 or 6.
     pub(super) version: u8,
@@ -160,7 +184,7 @@ pub(super) struct Addr {
     pub(super) scope_id: u32,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct ProcEntry {
     pub(super) origin: u32,
     pub(super) id: u64,
@@ -177,4 +201,32 @@ pub(super) struct ProcEntry {
     pub(super) env: Vec<(String, String)>,
     pub(super) listening: Vec<u16>,
     pub(super) io_uring: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::codec::{decode_head, encode};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn data_heads_are_taken_as_bincode_reads_them(bytes in proptest::collection::vec(prop_oneof![0..10u8, 245..=255u8], 0..60)) {
+            let mut rest = &bytes[..];
+            let taken = Data::take(&mut rest).map(|head| (head, rest));
+            prop_assert_eq!(taken, decode_head::<Data>(&bytes));
+        }
+
+        #[test]
+        fn data_heads_are_taken_as_they_were_written(numbers: (u32, u16, u32, i64, i64), place: (u64, u64), rest: [u8; 2], pieces: (u32, u32)) {
+            let (tid, flags, loop_turn, entry_before, exit_after) = numbers;
+            let stamp = Stamp { tid, flags, loop_turn, entry_before, exit_after };
+            let ((pos, len), [direction, source], (prefix, pieces)) = (place, rest, pieces);
+            let head = Data { stamp, direction, source, pos, len, prefix, pieces };
+            let mut bytes = Vec::new();
+            encode(&head, &mut bytes);
+            prop_assert_eq!(Data::take(&mut &bytes[..]), Some(head));
+        }
+    }
 }
