@@ -2,7 +2,7 @@
 
 use super::codec::{decode_entry, take_bytes, take_size};
 use super::entry::{conn_info, proc_entry, process_info};
-use super::format::MAX_RECORD;
+use super::format::{MAX_ENTRIES, MAX_RECORD};
 use super::hash::Digest;
 use super::roster::{bare_digest, conn_digest};
 use super::v1::{Bare, ConnEntry, ProcEntry, form};
@@ -37,15 +37,15 @@ impl Dictionary {
     pub(super) fn read(&mut self, bytes: &mut &[u8], shift: i64) -> Option<()> {
         self.clear();
         self.shift = shift;
-        for _ in 0..take_size(bytes)? {
+        for _ in 0..take_count(bytes)? {
             let origin = take_bytes(bytes, 16)?;
             self.origins.push(Origin(origin.try_into().ok()?));
         }
-        for _ in 0..take_size(bytes)? {
+        for _ in 0..take_count(bytes)? {
             let slot = self.read_process(take_entry(bytes)?)?;
             self.procs.push(slot);
         }
-        for _ in 0..take_size(bytes)? {
+        for _ in 0..take_count(bytes)? {
             let slot = self.read_conn(take_entry(bytes)?)?;
             self.conns.push(slot);
         }
@@ -144,6 +144,11 @@ impl Dictionary {
         });
         (conns.collect(), procs.collect())
     }
+}
+
+/// Takes the number of entries that follow.
+fn take_count(bytes: &mut &[u8]) -> Option<usize> {
+    take_size(bytes).filter(|count| *count <= MAX_ENTRIES)
 }
 
 /// Takes an entry: its form and its bytes.

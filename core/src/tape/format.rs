@@ -10,6 +10,8 @@ pub(super) const HEADER_LEN: usize = 48;
 pub(super) const MAX_RAW: usize = 4 << 20;
 /// Bytes of one record or dictionary entry; one that claims more is corrupt.
 pub(super) const MAX_RECORD: usize = 256 << 10;
+/// Connections, or processes, or origins in the dictionary of one block; more are damage.
+pub(super) const MAX_ENTRIES: usize = 1 << 16;
 /// How many times its stored size a block may grow when decompressed; a header that claims more is corrupt.
 pub(super) const MAX_EXPANSION: usize = 64;
 /// The sync word that every block begins with, as it stands in the file.

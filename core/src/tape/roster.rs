@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::codec::{encode, put_varint};
 use super::entry::{conn_entry, proc_entry};
-use super::format::MAX_RECORD;
+use super::format::{MAX_ENTRIES, MAX_RECORD};
 use super::hash::Digest;
 use super::v1::{Bare, form};
 use crate::facts::{ConnInfo, ProcessInfo};
@@ -269,6 +269,12 @@ impl DictionaryBuilder {
         self.origins.len() * 16 + self.procs.bytes.len() + self.conns.bytes.len()
     }
 
+    /// Whether the entries of one more event could be too many.
+    pub(super) fn is_full(&self) -> bool {
+        let most = self.origins.len().max(to_usize(self.procs.count)).max(to_usize(self.conns.count));
+        most + 3 > MAX_ENTRIES
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.conns.count == 0 && self.procs.count == 0
     }
@@ -282,6 +288,10 @@ impl DictionaryBuilder {
         self.procs.take(out);
         self.conns.take(out);
     }
+}
+
+fn to_usize(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Entries of one kind.

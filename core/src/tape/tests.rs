@@ -10,9 +10,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use self::arbitrary::{Script, events, read, script, write};
-use super::{Block, CloseReason, ContentHash, ContentHasher, Reader, WriterOptions};
+use super::{
+    Block, CloseReason, ContentHash, ContentHasher, EventSource, Meta, Reader, TapeSource, Writer, WriterOptions,
+};
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::facts::{ConnInfo, ProcessInfo};
+use crate::ids::{ConnKey, Origin};
+use crate::time::MonoNanos;
 
 #[test]
 fn an_empty_tape_has_no_events() {
@@ -42,6 +46,24 @@ fn known_at_events(stream: &[EventBuf]) -> Vec<(Option<ConnInfo>, Option<Process
         }
     }
     known
+}
+
+#[test]
+fn connections_that_never_end_are_bounded() {
+    let count = 140_000;
+    let mut writer = Writer::new(Vec::new(), &Meta::default(), WriterOptions::FILE).unwrap();
+    for n in 0..count {
+        let body = Body::Arrival { conn: ConnKey::new(Origin::default(), n), end: n, fin: false };
+        writer.push(&EventBuf::new(MonoNanos::new(n), BodyBuf::Plain(body)).as_event()).unwrap();
+    }
+    assert!(writer.forgotten() > 60_000, "about half is forgotten: {}", writer.forgotten());
+    let (_, bytes) = writer.finish(CloseReason::Done).unwrap();
+    let mut source = TapeSource::new(Reader::open(&bytes[..]).unwrap());
+    for n in 0..count {
+        let body = Body::Arrival { conn: ConnKey::new(Origin::default(), n), end: n, fin: false };
+        assert_eq!(source.next_event().unwrap().unwrap().body, body);
+    }
+    assert_eq!(source.next_event().unwrap(), None);
 }
 
 proptest! {

@@ -21,7 +21,7 @@ use crate::time::MonoNanos;
 pub struct WriterOptions {
     /// Compress blocks.
     pub compress: bool,
-    /// A block is closed before it exceeds this many bytes, decompressed.
+    /// A block is closed before it exceeds this many bytes, decompressed; at most 2 MiB.
     pub block_bytes: usize,
     /// A block is closed when its first event is this old, in nanoseconds.
     pub block_nanos: u64,
@@ -94,7 +94,7 @@ impl<W: Write> Writer<W> {
     pub fn new(out: W, meta: &Meta, options: WriterOptions) -> io::Result<Self> {
         let mut writer = Self {
             out,
-            options,
+            options: WriterOptions { block_bytes: options.block_bytes.min(MAX_RAW / 2), ..options },
             compressor: Compressor::new()?,
             roster: Roster::new(meta.origin),
             pending: Pending::default(),
@@ -184,7 +184,7 @@ impl<W: Write> Writer<W> {
     /// Closes the block being built, if an event of `kind` and `bytes` at `time` has no place in it.
     fn make_room(&mut self, kind: BlockKind, time: MonoNanos, bytes: usize) -> io::Result<()> {
         let pending = &self.pending;
-        let full = pending.len() + bytes > self.options.block_bytes;
+        let full = pending.len() + bytes > self.options.block_bytes || pending.dictionary.is_full();
         if !pending.is_empty() && (pending.kind != kind || full || self.is_due(time)) {
             self.close_block()?;
         }
