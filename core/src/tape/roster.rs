@@ -81,6 +81,14 @@ impl Roster {
         learn(&mut self.conns, info.key, info);
     }
 
+    /// Whether the dictionary of the block being built has the process, but not as it is now.
+    ///
+    /// A reader hands out a block's processes before its events, so a block can have only one entry of each.
+    pub(super) fn is_outdated(&self, info: &ProcessInfo) -> bool {
+        let known = self.procs.get(&info.key);
+        known.is_some_and(|known| known.block == self.block && known.info.as_ref() != Some(info))
+    }
+
     /// Learns, or learns anew, what is known of a process.
     pub(super) fn learn_process(&mut self, info: &ProcessInfo) {
         learn(&mut self.procs, info.key, info);

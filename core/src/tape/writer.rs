@@ -127,7 +127,12 @@ impl<W: Write> Writer<W> {
         let Some(number) = record::number(&event.body) else {
             match event.body {
                 Body::Connection(info) => self.roster.learn_conn(info),
-                Body::Process(info) => self.roster.learn_process(info),
+                Body::Process(info) => {
+                    if self.roster.is_outdated(info) {
+                        self.close_block()?;
+                    }
+                    self.roster.learn_process(info);
+                }
                 _ => {}
             }
             return Ok(());
