@@ -31,6 +31,8 @@ pub(crate) struct Http1 {
     exchanges: Exchanges,
     /// A request has begun, with a call of its own, since the last byte of a response.
     turned: bool,
+    /// Bytes of the request stream have moved since the last call on the response stream.
+    requested: bool,
     /// The client has sent a request before it had the response to the one before.
     pipelines: bool,
     /// A response without a request has proven that the lost bytes of the request stream end at a boundary.
@@ -101,14 +103,15 @@ impl Http1 {
         }
     }
 
-    /// At the beginning of both streams, or `attached` somewhere in the middle.
-    pub(crate) fn new(attached: bool) -> Self {
-        let begin = || if attached { State::Seek } else { State::Start };
+    /// At the beginning of each stream, or attached somewhere in the middle of it.
+    pub(crate) fn new(request_attached: bool, response_attached: bool) -> Self {
+        let begin = |attached| if attached { State::Seek } else { State::Start };
         Self {
-            request: begin(),
-            response: begin(),
+            request: begin(request_attached),
+            response: begin(response_attached),
             exchanges: Exchanges::default(),
             turned: false,
+            requested: false,
             pipelines: false,
             proven: false,
             confirmed: false,
@@ -172,7 +175,12 @@ impl Http1 {
                 all
             }
             State::Open { chunked } => {
-                let over = *chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
+                let chunked = *chunked;
+                if side == Side::Response && self.is_next_response(chunk, call) {
+                    self.end_open_response(call.stamp.exit);
+                    return 0;
+                }
+                let over = chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
                 self.moved(side, call);
                 if over {
                     self.end_message(side, None);
@@ -365,6 +373,7 @@ impl Http1 {
             end: call.stamp.exit,
         };
         self.exchanges.push(Box::new(exchange), begin.doubtful);
+        self.proven = false;
         let body_len = self.begin_body(Side::Request, framing, head.len.is_none());
         if let Some(exchange) = self.exchanges.requesting() {
             exchange.request.message.body_len = body_len;
@@ -447,12 +456,22 @@ impl Http1 {
         self.turned |= with_call;
         self.pipelines |= !with_call;
         if matches!(self.response, State::Open { .. }) {
-            if self.exchanges.has_response() {
-                self.exchanges.end_response(Outcome::Complete, at);
-            }
-            self.exchanges.end_all(Outcome::Incomplete, at);
-            self.response = State::Seek;
+            self.end_open_response(at);
         }
+    }
+
+    /// The response of unknown end is over; which of those that wait behind it have their response is not known.
+    fn end_open_response(&mut self, at: MonoNanos) {
+        if self.exchanges.has_response() {
+            self.exchanges.end_response(Outcome::Complete, at);
+        }
+        self.exchanges.end_all(Outcome::Incomplete, at);
+        self.response = State::Seek;
+    }
+
+    /// Whether a response begins, though the request that it answers may not have been seen.
+    fn is_next_response(&self, chunk: Chunk<'_>, call: &Call<'_>) -> bool {
+        self.requested && chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(Side::Response)
     }
 
     /// Looks whether a call begins with a message head.
@@ -461,14 +480,24 @@ impl Http1 {
         let found = chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(side);
         let waiting = self.exchanges.waiting();
         match side {
-            Side::Request if found && (waiting == 0 || matches!(self.response, State::Open { .. })) => {
-                let known = self.proven || matches!(self.response, State::Seek | State::Open { .. });
+            Side::Request if found => {
+                let doubtful = match &self.response {
+                    State::Start if waiting == 0 => !self.proven,
+                    State::Open { .. } if self.proven => false,
+                    State::Seek if waiting == 0 && (self.proven || !self.confirmed) => false,
+                    _ => return all,
+                };
                 self.request = State::Start;
-                self.begin(side, chunk, call, !known)
+                self.begin(side, chunk, call, doubtful)
             }
             Side::Response if found => {
+                self.exchanges.confirm();
                 self.response = State::Start;
                 self.begin(side, chunk, call, false)
+            }
+            Side::Response if self.exchanges.is_doubtful() => {
+                self.exchanges.discard();
+                all
             }
             Side::Response if waiting > 0 => {
                 self.exchanges.mark_incomplete();
@@ -528,18 +557,24 @@ impl Http1 {
                     exchange.outcome = Outcome::Incomplete;
                 }
                 self.exchanges.end_request(None);
-                self.proven = small;
+                // A response since the last request, which was whole, answers one among the lost bytes.
+                let answered = self.proven && !self.requested && matches!(self.request, State::Start);
+                self.proven = small || answered;
                 self.request = State::Seek;
             }
             Side::Response => {
+                self.requested = false;
+                let sought = matches!(self.response, State::Seek);
                 self.response = match self.exchanges.waiting() {
                     _ if matches!(self.response, State::Off) => return,
                     0 => State::Seek,
+                    // The gap may be the response to the lost request: a status line behind it will tell.
+                    1 if self.exchanges.is_doubtful() && matches!(self.response, State::Start) => State::Seek,
                     _ if self.exchanges.is_doubtful() => {
-                        self.exchanges.confirm();
+                        self.exchanges.discard();
                         State::Seek
                     }
-                    2 if self.turned && !self.pipelines => {
+                    2 if !sought && self.turned && !self.pipelines => {
                         // The client had the first response before it went on: this is about the second.
                         if let Some(exchange) = self.exchanges.responding() {
                             exchange.outcome = Outcome::Incomplete;
@@ -582,6 +617,9 @@ impl Http1 {
     }
 
     fn end_responses(&mut self, end: End) {
+        if self.exchanges.is_doubtful() {
+            self.exchanges.discard();
+        }
         let lossy = |exchange: &Exchange| exchange.request.message.first.exit <= end.lossy_until;
         let cut = match (&self.response, end.how) {
             (_, EndKind::Unknown) => Outcome::Incomplete,
@@ -617,6 +655,7 @@ impl Parser for Http1 {
             let used = self.step(side, chunk, call);
             chunk = chunk.skip(used);
         }
+        self.requested = side == Side::Request;
     }
 
     fn gap(&mut self, side: Side, gap: Gap<'_>) {

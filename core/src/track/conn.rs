@@ -33,8 +33,6 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Conn {
     info: Arc<ConnInfo>,
     role: Role,
-    /// Some bytes were missed: the streams may have been joined in the middle of a message.
-    attached: bool,
     reset: bool,
     received: Stream,
     sent: Stream,
@@ -52,6 +50,8 @@ struct Stream {
     next: u64,
     begun: bool,
     ended: bool,
+    /// It may have been joined in the middle of a message: its first bytes are older than the recording, or lost.
+    attached: bool,
 }
 
 #[derive(Debug)]
@@ -79,10 +79,9 @@ const DETECT_BYTES: usize = METHOD_BYTES + 8;
 
 impl Conn {
     pub(crate) fn new(info: &ConnInfo) -> Self {
-        let stream = |next| Stream { next, begun: false, ended: false };
+        let stream = |next| Stream { next, begun: false, ended: false, attached: info.preexisting };
         Self {
             role: info.role,
-            attached: info.preexisting,
             reset: false,
             received: stream(info.first_in),
             sent: stream(info.first_out),
@@ -193,9 +192,8 @@ impl Conn {
             }
             return;
         }
-        let attached = self.attached;
         let stream = self.stream(direction);
-        if attached && !stream.begun {
+        if stream.attached && !stream.begun {
             stream.next = stream.next.max(data.pos);
         }
         stream.begun = true;
@@ -239,13 +237,11 @@ impl Conn {
         let from = stream.next;
         let Some(count) = pos.checked_sub(from).filter(|&count| count > 0) else { return };
         stream.next = pos;
+        stream.attached = true;
         self.report(DiagnosticKind::StreamGap, from, cx);
         match &mut self.protocol {
             Protocol::Http1(parser) => parser.gap(side(self.role, direction), Gap::Lost(count)),
-            Protocol::Undecided(undecided) => {
-                self.attached = true;
-                undecided.held.clear();
-            }
+            Protocol::Undecided(undecided) => undecided.held.retain(|(piece, _)| piece.direction() != direction),
             Protocol::Ignored => {}
         }
         self.collect(cx);
@@ -276,6 +272,7 @@ impl Conn {
 
     /// Looks at the first bytes of a call for what protocol they are.
     fn decide(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
+        let attached = self.stream(data.direction).attached;
         let Protocol::Undecided(undecided) = &mut self.protocol else { return };
         let turned = undecided.last.replace(data.direction) != Some(data.direction);
         let (_, prefix) = data.ranges.iter().next().filter(|_| from == data.pos).unwrap_or_default();
@@ -293,18 +290,18 @@ impl Conn {
         };
         // In the middle of a body anything may look like a beginning, so a whole start line is asked for there.
         let detected = match (detected, Http1::side_of(prefix)) {
-            (Detected::Request, side) if self.attached && side != Some(Side::Request) => Detected::Unknown,
-            (Detected::Response, side) if self.attached && side != Some(Side::Response) => Detected::Unknown,
+            (Detected::Request, side) if attached && side != Some(Side::Request) => Detected::Unknown,
+            (Detected::Response, side) if attached && side != Some(Side::Response) => Detected::Unknown,
             (detected, _) => detected,
         };
         let server = match detected {
             Detected::Request => data.direction == Direction::In,
             Detected::Response => data.direction == Direction::Out,
-            Detected::Short if !self.attached && data.len < DETECT_BYTES as u64 && prefix.len() as u64 == data.len => {
+            Detected::Short if !attached && data.len < DETECT_BYTES as u64 && prefix.len() as u64 == data.len => {
                 undecided.held.push((data.into(), from));
                 return;
             }
-            Detected::Unknown | Detected::Short if self.attached => {
+            Detected::Unknown | Detected::Short if attached => {
                 undecided.turns += u8::from(turned);
                 if undecided.turns >= MAX_TURNS {
                     self.ignore(data.pos, cx);
@@ -321,7 +318,8 @@ impl Conn {
             return self.ignore(data.pos, cx);
         }
         let held = std::mem::take(&mut undecided.held);
-        self.protocol = Protocol::Http1(Http1::new(self.attached));
+        let (requests, responses) = if server { (&self.received, &self.sent) } else { (&self.sent, &self.received) };
+        self.protocol = Protocol::Http1(Http1::new(requests.attached, responses.attached));
         for (piece, from) in held {
             self.parse(&piece.as_data(), from, cx);
         }

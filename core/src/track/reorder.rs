@@ -67,6 +67,10 @@ impl Piece {
         Data { ranges: self.payload.as_ranges(), ..self.data }
     }
 
+    pub(crate) const fn direction(&self) -> Direction {
+        self.data.direction
+    }
+
     /// Heap memory in use, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.payload.as_ranges().captured()

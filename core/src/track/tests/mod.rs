@@ -2,6 +2,7 @@
 
 mod holes;
 mod messages;
+mod properties;
 mod script;
 
 use script::{Script, check, render, run};
