@@ -8,7 +8,8 @@ pub const SHARDS: usize = 64;
 pub struct Limits {
     /// Connections in one virtual shard; the one idle for longest goes first.
     pub shard_connections: usize,
-    /// Bytes of partial heads and out-of-order pieces in one virtual shard; the connection that waits longest goes first.
+    /// Bytes that the connections of one virtual shard hold beyond their fixed state: exchanges under way, partial heads,
+    /// out-of-order pieces, arrivals. Of the connections that hold any, the one idle for longest goes first.
     pub shard_buffered_bytes: usize,
     /// Bytes of one request or response head.
     pub head_bytes: usize,

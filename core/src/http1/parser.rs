@@ -591,29 +591,37 @@ impl Http1 {
         }
     }
 
-    /// Lost bytes that are all within one body leave the rest readable.
-    fn lose_within(&mut self, side: Side, count: u64) -> bool {
+    /// Passes the part of the lost bytes that is known to lie within the current body, and returns how many are left.
+    fn lose_within(&mut self, side: Side, count: u64) -> u64 {
         let within = match self.state(side) {
-            State::Length(left) if count <= *left => {
-                *left -= count;
-                true
+            State::Length(left) => {
+                let within = count.min(*left);
+                *left -= within;
+                within
             }
-            State::Chunked(chunked) => chunked.skip(count),
-            State::UntilClose(_) => true,
-            _ => false,
+            State::Chunked(chunked) => {
+                if chunked.skip(count) {
+                    count
+                } else {
+                    0
+                }
+            }
+            State::UntilClose(_) => count,
+            _ => 0,
         };
-        if within {
-            match side {
+        if within > 0 {
+            let exchange = match side {
                 Side::Request => self.exchanges.requesting(),
                 Side::Response => self.exchanges.responding(),
+            };
+            if let Some(exchange) = exchange {
+                exchange.outcome = Outcome::Incomplete;
             }
-            .into_iter()
-            .for_each(|exchange| exchange.outcome = Outcome::Incomplete);
             if matches!(self.state(side), State::Length(0)) {
                 self.end_message(side, None);
             }
         }
-        within
+        count - within
     }
 
     fn end_responses(&mut self, end: End) {
@@ -662,8 +670,9 @@ impl Parser for Http1 {
         match gap {
             Gap::Skipped(count, call) => self.skip(side, count, call),
             Gap::Lost(count) => {
-                if !self.lose_within(side, count) {
-                    self.lose(side, count, self.moved);
+                let rest = self.lose_within(side, count);
+                if rest > 0 {
+                    self.lose(side, rest, self.moved);
                 }
             }
         }

