@@ -3,6 +3,8 @@
 mod chunked;
 mod exchanges;
 mod head;
+mod holes;
+mod messages;
 mod parser;
 
 pub(crate) use parser::Http1;

@@ -77,7 +77,7 @@ impl Shard {
             self.remove(at, watermark, out);
             self.remember(key);
         }
-        self.make_room(watermark, out);
+        self.make_room(0, watermark, out);
     }
 
     /// Tape time has reached `watermark`.
@@ -131,11 +131,11 @@ impl Shard {
             if self.closed.contains(&info.key) {
                 return;
             }
+            self.make_room(1, watermark, out);
             let conn = Conn::new(info);
             let opened = conn.info().clone();
             let at = self.conns.insert(conn);
             self.index.insert(info.key, at);
-            self.make_room(watermark, out);
             opened
         };
         out.push(Finding { at: watermark, conn: info.key, pos: 0, what: What::Opened(opened) });
@@ -180,11 +180,11 @@ impl Shard {
         self.closed.push_back(key);
     }
 
-    /// Forgets the connections idle for longest, while there are too many, or those of them that hold memory, while
-    /// they hold too much.
-    fn make_room(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    /// Forgets the connections idle for longest, while there are too many to take `more`, or those of them that hold
+    /// memory, while they hold too much.
+    fn make_room(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
         loop {
-            let at = if self.conns.len() > self.limits.shard_connections {
+            let at = if self.conns.len() + more > self.limits.shard_connections.max(1) {
                 self.oldest()
             } else if self.held_bytes > self.limits.shard_buffered_bytes {
                 self.conns.iter().find(|(_, conn)| conn.held_bytes() > 0).map(|(at, _)| at)

@@ -89,6 +89,10 @@ fn bytes_that_were_not_captured_change_no_exchange() {
         GET /5 11..11 0 | 204 12..12 0 | Complete 12
         ",
     );
+}
+
+#[test]
+fn what_was_not_captured_ends_when_the_other_side_goes_on() {
     // In requests: complete when the response begins.
     check(
         r"
@@ -183,6 +187,10 @@ fn lost_requests_take_only_themselves_along() {
         GET /3 6..6 0 | 200 7..7 0 | Complete 7
         ",
     );
+}
+
+#[test]
+fn lost_requests_and_responses() {
     // A request and its response.
     check(
         r"
@@ -288,6 +296,10 @@ fn lost_responses_take_only_their_exchange_along() {
         GET /3 7..7 0 | 200 8..8 0 | Complete 8
         ",
     );
+}
+
+#[test]
+fn lost_responses_of_which_little_is_known() {
     // Of pipelined requests, nobody knows which lost its response.
     check(
         r"

@@ -1,6 +1,7 @@
 //! Every form of message, read from whole streams.
 
-use super::script::{check, check_with};
+use super::script::{Script, check, check_with, run};
+use crate::exchange::{Version, What};
 use crate::limits::Limits;
 
 #[test]
@@ -232,6 +233,10 @@ fn smuggling_shapes_are_not_followed() {
         );
         check(&script, &format!("start @0 1\nGET /ok 1..1 0 | 200 2..2 0 | Complete 2\n! {kind}"));
     }
+}
+
+#[test]
+fn ambiguity_takes_along_what_cannot_be_told_apart() {
     // HTTP/1.0 does not know chunks.
     check(
         r"
@@ -376,6 +381,10 @@ fn early_and_missing_responses() {
         ",
         "",
     );
+}
+
+#[test]
+fn ends_without_a_response() {
     // The tape ends.
     check(
         r"
@@ -526,4 +535,22 @@ fn arrivals_give_requests_their_time() {
         GET /3 5..5 0 | Incomplete 5
         ",
     );
+}
+
+#[test]
+fn a_request_head_keeps_what_telemetry_needs() {
+    let script = Script::parse(
+        r"
+        > GET /\xff HTTP/1.0\r\nhOsT:  a:80 \r\nHost: b\r\nUser-Agent: curl/8\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n
+        ",
+    );
+    let found = run(&script.events, &Limits::default());
+    let head = found.iter().find_map(|finding| match &finding.what {
+        What::Ended(exchange) => Some(&exchange.request.head),
+        _ => None,
+    });
+    let head = head.unwrap();
+    assert_eq!((head.method(), head.target(), head.version), ("GET", "/\u{fffd}", Version::Http10));
+    assert_eq!((head.host(), head.user_agent()), (Some("a:80"), Some("curl/8")));
+    assert_eq!(head.context.unwrap().parent_id.to_string(), "b7ad6b7169203331");
 }

@@ -1,5 +1,6 @@
 //! Conversations through a shard.
 
+mod bounds;
 mod holes;
 mod messages;
 mod properties;

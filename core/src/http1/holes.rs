@@ -1,0 +1,185 @@
+//! Holes: bytes that were lost or not captured, and how the next message is found behind them.
+//!
+//! What is lost takes its own message along and no other, and nothing is taken for a message that may be the middle of
+//! one. Behind lost bytes of the request stream, what reads as a request counts as one if a response has come that
+//! answers what was lost, or if the response stream lacks bytes, too; until then it is doubtful. Behind lost bytes of
+//! the response stream, a response counts if exactly one request can have been answered by what was lost.
+
+use super::parser::{Http1, State};
+use crate::exchange::Outcome;
+use crate::time::MonoNanos;
+use crate::track::{Call, Chunk, Side};
+
+/// The shortest request there is: `A / HTTP/1.1` and two line feeds.
+const MIN_REQUEST_BYTES: u64 = 14;
+
+impl Http1 {
+    /// A request begins: a response of unknown end is over, as the client would have waited for it.
+    pub(super) fn turn(&mut self, with_call: bool, at: MonoNanos) {
+        self.turned |= with_call;
+        self.pipelines |= !with_call;
+        if matches!(self.response, State::Open { .. }) {
+            self.end_open_response(at);
+        }
+    }
+
+    /// The response of unknown end is over; which of those that wait behind it have their response is not known.
+    pub(super) fn end_open_response(&mut self, at: MonoNanos) {
+        if self.exchanges.has_response() {
+            self.exchanges.end_response(Outcome::Complete, at);
+        }
+        self.exchanges.end_all(Outcome::Incomplete, at);
+        self.response = State::Seek;
+    }
+
+    /// Whether a response begins, though the request that it answers may not have been seen.
+    pub(super) fn is_next_response(&self, chunk: Chunk<'_>, call: &Call<'_>) -> bool {
+        self.requested && chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(Side::Response)
+    }
+
+    /// Looks whether a call begins with a message head.
+    pub(super) fn seek(&mut self, side: Side, chunk: Chunk<'_>, call: &Call<'_>) -> usize {
+        let all = chunk.bytes.len();
+        let found = chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(side);
+        let waiting = self.exchanges.waiting();
+        match side {
+            Side::Request if found => {
+                let doubtful = match &self.response {
+                    State::Start if waiting == 0 => !self.proven,
+                    State::Open { .. } if self.proven => false,
+                    State::Seek if waiting == 0 && (self.proven || !self.confirmed) => false,
+                    _ => return all,
+                };
+                self.request = State::Start;
+                self.begin(side, chunk, call, doubtful)
+            }
+            Side::Response if found => {
+                self.exchanges.confirm();
+                self.response = State::Start;
+                self.begin(side, chunk, call, false)
+            }
+            Side::Response if self.exchanges.is_doubtful() => {
+                self.exchanges.discard();
+                all
+            }
+            Side::Response if waiting > 0 => {
+                self.exchanges.mark_incomplete();
+                self.response = State::Open { chunked: false };
+                all
+            }
+            _ => all,
+        }
+    }
+
+    /// A call moved bytes that were not captured.
+    pub(super) fn skip(&mut self, side: Side, count: u64, call: &Call<'_>) {
+        let here = match self.state(side) {
+            State::Head(_) => {
+                let State::Head(partial) = std::mem::replace(self.state(side), State::Start) else { return };
+                return self.finish_head(side, &partial, call);
+            }
+            State::Start => return self.lose(side, count, call.stamp.exit),
+            State::Seek | State::Off => return,
+            State::Open { .. } => count,
+            State::UntilClose(received) => {
+                *received = received.saturating_add(count);
+                count
+            }
+            State::Length(left) => {
+                let here = count.min(*left);
+                *left -= here;
+                here
+            }
+            State::Chunked(chunked) => {
+                if !chunked.skip(count) {
+                    *self.state(side) = State::Open { chunked: true };
+                }
+                count
+            }
+        };
+        self.moved(side, call);
+        if matches!(self.state(side), State::Length(0)) {
+            self.end_message(side, None);
+        }
+        if here < count {
+            self.skip(side, count - here, call);
+        }
+    }
+
+    /// Bytes were lost: what they belonged to is incomplete, what follows is somewhere in a message.
+    pub(super) fn lose(&mut self, side: Side, count: u64, at: MonoNanos) {
+        match side {
+            Side::Request => {
+                // The rest of a chunked body was lost, and not so much that a head could be among it.
+                let small = matches!(self.request, State::Chunked(chunked) if count < chunked.min_rest().saturating_add(MIN_REQUEST_BYTES));
+                if matches!(self.request, State::Off) {
+                    return;
+                }
+                if let Some(exchange) = self.exchanges.requesting() {
+                    exchange.outcome = Outcome::Incomplete;
+                }
+                self.exchanges.end_request(None);
+                // A response since the last request, which was whole, answers one among the lost bytes.
+                let answered = self.proven && !self.requested && matches!(self.request, State::Start);
+                self.proven = small || answered;
+                self.request = State::Seek;
+            }
+            Side::Response => {
+                self.requested = false;
+                let sought = matches!(self.response, State::Seek);
+                self.response = match self.exchanges.waiting() {
+                    _ if matches!(self.response, State::Off) => return,
+                    0 => State::Seek,
+                    // The gap may be the response to the lost request: a status line behind it will tell.
+                    1 if self.exchanges.is_doubtful() && matches!(self.response, State::Start) => State::Seek,
+                    _ if self.exchanges.is_doubtful() => {
+                        self.exchanges.discard();
+                        State::Seek
+                    }
+                    2 if !sought && self.turned && !self.pipelines => {
+                        // The client had the first response before it went on: this is about the second.
+                        if let Some(exchange) = self.exchanges.responding() {
+                            exchange.outcome = Outcome::Incomplete;
+                        }
+                        self.exchanges.end_response(Outcome::Incomplete, at);
+                        State::Seek
+                    }
+                    _ => {
+                        self.exchanges.mark_incomplete();
+                        State::Open { chunked: false }
+                    }
+                };
+            }
+        }
+    }
+
+    /// Passes the part of the lost bytes that is known to lie within the current body, and returns how many are left.
+    pub(super) fn lose_within(&mut self, side: Side, count: u64) -> u64 {
+        let within = match self.state(side) {
+            State::Length(left) => {
+                let within = count.min(*left);
+                *left -= within;
+                within
+            }
+            State::Chunked(chunked) => {
+                let within = chunked.skip(count);
+                u64::from(within) * count
+            }
+            State::UntilClose(_) => count,
+            _ => 0,
+        };
+        if within > 0 {
+            let exchange = match side {
+                Side::Request => self.exchanges.requesting(),
+                Side::Response => self.exchanges.responding(),
+            };
+            if let Some(exchange) = exchange {
+                exchange.outcome = Outcome::Incomplete;
+            }
+            if matches!(self.state(side), State::Length(0)) {
+                self.end_message(side, None);
+            }
+        }
+        count - within
+    }
+}
