@@ -24,6 +24,7 @@ mod route;
 mod service;
 mod span;
 pub mod tape;
+pub mod synth;
 mod time;
 mod track;
 

@@ -1,0 +1,78 @@
+//! Gives an account of exchanges that have happened: their truth, as each side has it.
+
+use std::ops::Range;
+
+use crate::exchange::Outcome;
+use crate::span::SpanKind;
+
+use super::line::{Line, Side, Thread, covering};
+use super::plan::{Fate, Plan};
+use super::truth::{ExchangeId, Truth};
+use super::world::Service;
+
+/// An exchange that has happened.
+pub(super) struct Done {
+    pub(super) plan: Plan,
+    /// The exchange that the client's thread was working on.
+    pub(super) parent: Option<ExchangeId>,
+    pub(super) pipelined: bool,
+    pub(super) request: Range<u64>,
+    pub(super) response: Option<Range<u64>>,
+}
+
+/// Who took part on one side.
+pub(super) struct Party<'a> {
+    pub(super) conversation: u32,
+    pub(super) side: Side,
+    pub(super) service: &'a Service,
+    pub(super) thread: &'a Thread,
+}
+
+impl Party<'_> {
+    /// The truth of `done`, which is the `first` of its connection or not.
+    pub(super) fn truth(&self, line: &Line, done: &Done, first: bool) -> Truth {
+        let Done { plan, request, response, .. } = done;
+        let end = line.end(self.side);
+        let (requests, responses) = (line.flow(Side::Client), line.flow(Side::Server));
+        let read = covering(&requests.reads, request.start).map(|stamp| stamp.exit);
+        let arrival = covering(&requests.arrivals, request.start).filter(|_| line.arrivals);
+        let sent = covering(&requests.writes, request.start).map(|stamp| stamp.entry);
+        let calls = if self.side == Side::Client { &responses.reads } else { &responses.writes };
+        let last = response.as_ref().and_then(|range| covering(calls, range.end.checked_sub(1)?));
+        let server = self.side == Side::Server;
+        let start = if server { arrival.or(read) } else { sent };
+        let caller = line.end(Side::Client);
+        let caller = caller.recorded.then_some(ExchangeId { conn: caller.info.key, pos: request.start });
+        Truth {
+            id: ExchangeId { conn: end.info.key, pos: request.start },
+            conversation: self.conversation,
+            kind: if server { SpanKind::Server } else { SpanKind::Client },
+            process: self.thread.process,
+            service: self.service.name.clone(),
+            tid: self.thread.tid,
+            blocking: !self.thread.evented,
+            method: plan.method.to_owned(),
+            target: plan.target.clone(),
+            status: response.as_ref().map(|_| plan.status),
+            outcome: match plan.fate {
+                Fate::Cut { .. } => Outcome::CutResponse,
+                Fate::Unanswered | Fate::Abandoned => Outcome::NoResponse,
+                Fate::Reusable | Fate::Closed | Fate::Tunnel => Outcome::Complete,
+            },
+            start: start.expect("invariant: every request is written and read"),
+            end: last.map(|stamp| stamp.exit),
+            queue_nanos: if server { arrival.zip(read).map(|(arrival, read)| read.since(arrival)) } else { None },
+            accept_wait_nanos: (server && first).then(|| line.accept_wait()).flatten(),
+            request_size: (plan.fate != Fate::Abandoned).then_some(plan.request.size),
+            response_size: match plan.fate {
+                Fate::Reusable | Fate::Closed => Some(plan.response.size),
+                Fate::Tunnel | Fate::Cut { .. } | Fate::Unanswered | Fate::Abandoned => None,
+            },
+            parent: if server { caller } else { done.parent },
+            pipelined: done.pipelined,
+            context: plan.context,
+            request: request.clone(),
+            response: response.clone(),
+        }
+    }
+}

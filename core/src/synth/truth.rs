@@ -1,0 +1,69 @@
+//! What really happened, as the simulation knows it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::exchange::{Outcome, TraceContext};
+use crate::ids::{ConnKey, ProcKey, Tid};
+use crate::span::SpanKind;
+use crate::time::MonoNanos;
+
+/// Names one side of an exchange: the recorded end of its connection and the position of the request's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId {
+    /// The recorded end.
+    pub conn: ConnKey,
+    /// The position of the request's first byte in its stream.
+    pub pos: u64,
+}
+
+/// One side of one exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// Which one.
+    pub id: ExchangeId,
+    /// The number of the conversation it is part of.
+    pub conversation: u32,
+    /// Which side was recorded.
+    pub kind: SpanKind,
+    /// The process on this side.
+    pub process: ProcKey,
+    /// Its service name.
+    pub service: Arc<str>,
+    /// The thread that read the request (server) or wrote it (client).
+    pub tid: Tid,
+    /// Whether the socket is blocking and the thread never waits for events: where rule R2 applies.
+    pub blocking: bool,
+    /// The method as sent.
+    pub method: String,
+    /// The request target as sent.
+    pub target: String,
+    /// The final status, if a response was begun.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Server: arrival of the request's first byte, where arrivals are recorded, else the exit of the read that got it.
+    /// Client: entry of the write that sent it.
+    pub start: MonoNanos,
+    /// Exit of the call that moved the response's last byte; `None` where there is no response.
+    pub end: Option<MonoNanos>,
+    /// Server: nanoseconds from the arrival of the request's first byte to the exit of the read that got it.
+    pub queue_nanos: Option<u64>,
+    /// First exchange of an accepted connection: nanoseconds from the end of the handshake to the exit of the accept.
+    pub accept_wait_nanos: Option<u64>,
+    /// Bytes of the request's body without framing; `None` where the client broke it off.
+    pub request_size: Option<u64>,
+    /// Bytes of the response's body without framing; `None` where it has no end (cut, or a tunnel).
+    pub response_size: Option<u64>,
+    /// The span around it: for a server the client's side of the same exchange, for a client the exchange that its
+    /// thread was working on.
+    pub parent: Option<ExchangeId>,
+    /// Whether it was sent before the response to the request before it had come.
+    pub pipelined: bool,
+    /// The trace context on the wire.
+    pub context: Option<TraceContext>,
+    /// The request's bytes in their stream.
+    pub request: Range<u64>,
+    /// The final response's bytes in their stream.
+    pub response: Option<Range<u64>>,
+}
