@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::event::{Body, BodyBuf, Data, Direction, EventBuf};
+use crate::event::{Body, BodyBuf, Data, Direction, EventBuf, Loss, LossCause, Stamp};
 use crate::facts::ConnInfo;
 use crate::ids::ConnKey;
 use crate::ranges::{Ranges, RangesBuf};
@@ -106,27 +106,39 @@ fn mark_late(events: impl Iterator<Item = EventBuf>) -> Vec<EventBuf> {
         .collect()
 }
 
-/// Removes `per_mille` of the calls that move bytes. Returns also which bytes are gone.
+/// Removes `per_mille` of the calls that move bytes, and writes the losses down, as the recorder does. Returns also which
+/// bytes are gone.
 #[must_use]
 pub fn drop_data(events: &[EventBuf], per_mille: u32, seed: u64) -> (Vec<EventBuf>, Vec<Vanished>) {
     let (mut rng, mut gone) = (Rng::new(seed), Vec::new());
-    let mut keep = |event: &&EventBuf| match &event.body {
+    let kept = lose(events, |event| match &event.body {
         BodyBuf::Data(data, _) if rng.chance(per_mille) => {
             let bytes = data.pos..data.pos + data.len;
             gone.push(Vanished { conn: data.conn, direction: data.direction, bytes });
-            false
+            true
         }
-        _ => true,
-    };
-    let kept = events.iter().filter(&mut keep).cloned().collect();
+        _ => false,
+    });
     (kept, gone)
 }
 
-/// Removes `per_mille` of all events, whatever they are.
+/// Removes `per_mille` of all events, whatever they are, and writes the losses down.
 #[must_use]
 pub fn drop_any(events: &[EventBuf], per_mille: u32, seed: u64) -> Vec<EventBuf> {
     let mut rng = Rng::new(seed);
-    events.iter().filter(|_| !rng.chance(per_mille)).cloned().collect()
+    lose(events, |_| rng.chance(per_mille))
+}
+
+/// Puts a [`Loss`] in the place of each event that is `lost`.
+fn lose(events: &[EventBuf], mut lost: impl FnMut(&EventBuf) -> bool) -> Vec<EventBuf> {
+    let one = |event: &EventBuf| {
+        if !lost(event) {
+            return event.clone();
+        }
+        let loss = Loss { cause: LossCause::RingFull, count: 1, from: event.time, to: event.time };
+        EventBuf { cpu: event.cpu, ..EventBuf::new(event.time, BodyBuf::Plain(Body::Loss(loss))) }
+    };
+    events.iter().map(one).collect()
 }
 
 /// Repeats `per_mille` of the calls that move bytes, and of the arrivals, a few events later.
@@ -237,11 +249,7 @@ pub fn start_at(events: &[EventBuf], n: usize) -> Vec<EventBuf> {
 /// The same, `nanos` later on every clock.
 #[must_use]
 pub fn shift_time(events: &[EventBuf], nanos: u64) -> Vec<EventBuf> {
-    let stamp = |stamp: crate::event::Stamp| crate::event::Stamp {
-        entry: stamp.entry.plus(nanos),
-        exit: stamp.exit.plus(nanos),
-        ..stamp
-    };
+    let stamp = |stamp: Stamp| Stamp { entry: stamp.entry.plus(nanos), exit: stamp.exit.plus(nanos), ..stamp };
     let body = |body: &BodyBuf| match body {
         BodyBuf::Connection(info) => {
             let established = info.established.map(|time| time.plus(nanos));
@@ -264,6 +272,7 @@ pub fn shift_time(events: &[EventBuf], nanos: u64) -> Vec<EventBuf> {
                 };
                 Body::Clock { origin, anchor }
             }
+            Body::Loss(loss) => Body::Loss(Loss { from: loss.from.plus(nanos), to: loss.to.plus(nanos), ..loss }),
             other => other,
         }),
     };
