@@ -234,11 +234,13 @@ impl Simulation<'_> {
 
     /// What goes through a tunnel is not HTTP, even where it looks like it.
     fn chat(&mut self, channel: &mut Channel, client: &mut Thread) {
+        let lures = self.rng.chance(self.scenario.mix.lures);
         for _ in 0..self.rng.between(1, 5) {
-            let (up, down) = (*self.rng.pick(&LURES), *self.rng.pick(&LURES));
-            self.send(channel, Side::Client, client, up.as_bytes());
+            let mut frame = || if lures { self.rng.pick(&LURES).as_bytes() } else { b"\x81\x05hello" };
+            let (up, down) = (frame(), frame());
+            self.send(channel, Side::Client, client, up);
             self.receive_all(channel, Side::Server, client);
-            self.send(channel, Side::Server, client, down.as_bytes());
+            self.send(channel, Side::Server, client, down);
             self.receive_all(channel, Side::Client, client);
         }
     }

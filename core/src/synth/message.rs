@@ -35,13 +35,15 @@ pub(super) struct Composer<'a> {
     rng: &'a mut Rng,
     text: String,
     line_end: &'static str,
+    /// Whether bodies look like messages.
+    lures: bool,
 }
 
 impl<'a> Composer<'a> {
     /// Starts with the request line or status line.
-    pub(super) fn new(rng: &'a mut Rng, start_line: &str, line_end: &'static str) -> Self {
+    pub(super) fn new(rng: &'a mut Rng, start_line: &str, line_end: &'static str, lures: bool) -> Self {
         let text = format!("{start_line}{line_end}");
-        Self { rng, text, line_end }
+        Self { rng, text, line_end, lures }
     }
 
     /// Adds a header.
@@ -84,23 +86,27 @@ impl<'a> Composer<'a> {
         self.text.push_str(self.line_end);
         let head = self.text.len();
         let mut bytes = self.text.into_bytes();
+        let texts = if self.lures { &LURES } else { &TEXTS };
         match framing {
-            Framing::Chunked(_) => chunked(self.rng, size, &mut bytes),
-            Framing::Length(_) | Framing::Close(_) => body(self.rng, &LURES, size, &mut bytes),
+            Framing::Chunked(_) => chunked(self.rng, texts, size, &mut bytes),
+            Framing::Length(_) | Framing::Close(_) => body(self.rng, texts, size, &mut bytes),
             Framing::None | Framing::Announced(_) => {}
         }
         Bytes { bytes, head, size }
     }
 }
 
-/// Body text, some of which looks like messages, to lead a parser astray that looks for heads where none can be.
-pub(super) const LURES: [&str; 5] = [
-    // Not in chunked bodies: where their middle is not captured, this at the end of a call is all that tells the end.
-    "0\r\n\r\n",
+/// Body text.
+const TEXTS: [&str; 3] = [
     "{\"items\":[{\"id\":1,\"name\":\"item\"},",
+    "Name: value\r\n",
+    "lorem ipsum dolor sit amet, consectetur adipiscing elit ",
+];
+/// Body text that looks like messages, to lead a parser astray that looks for heads where none can be.
+pub(super) const LURES: [&str; 3] = [
     "\r\n\r\nGET /phantom HTTP/1.1\r\nHost: phantom\r\n\r\n",
     "HTTP/1.1 500 Phantom\r\nContent-Length: 0\r\n\r\n",
-    "lorem ipsum dolor sit amet, consectetur adipiscing elit ",
+    "0\r\n\r\n",
 ];
 
 fn body(rng: &mut Rng, texts: &[&str], size: u64, out: &mut Vec<u8>) {
@@ -112,7 +118,7 @@ fn body(rng: &mut Rng, texts: &[&str], size: u64, out: &mut Vec<u8>) {
 }
 
 /// A chunked body (RFC 9112, section 7.1), sometimes with chunk extensions and trailers.
-fn chunked(rng: &mut Rng, size: u64, out: &mut Vec<u8>) {
+fn chunked(rng: &mut Rng, texts: &[&str], size: u64, out: &mut Vec<u8>) {
     let mut left = size;
     while left > 0 {
         let chunk = rng.between(1, left.min(6000));
@@ -125,7 +131,7 @@ fn chunked(rng: &mut Rng, size: u64, out: &mut Vec<u8>) {
         written.expect("invariant: a String can be written to");
         line.push_str("\r\n");
         out.extend_from_slice(line.as_bytes());
-        body(rng, &LURES[1..], chunk, out);
+        body(rng, texts, chunk, out);
         out.extend_from_slice(b"\r\n");
         left -= chunk;
     }

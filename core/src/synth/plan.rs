@@ -64,12 +64,15 @@ impl Plan {
             (true, _) if !old && rng.chance(mix.chunked) => Framing::Chunked(size),
             (true, _) => Framing::Length(size),
         };
-        let line = Line { method, target: &target, host, old, bare: rng.chance(mix.bare_line_feeds) };
+        let (bare, lures) = (rng.chance(mix.bare_line_feeds), rng.chance(mix.lures));
+        let line = Line { method, target: &target, host, old, line_end: line_end(bare), lures };
         let request = request(rng, &line, framing, (expects, upgrade), context);
         let status = draw_status(rng, mix.errors, method, fate, upgrade);
         let framing = response_framing(scenario, rng, method, status, old, &mut fate);
-        let line_end = if rng.chance(mix.bare_line_feeds) { "\n" } else { "\r\n" };
-        let response = response(rng, status, (old, fate, upgrade), line_end, framing);
+        let line_end = line_end(rng.chance(mix.bare_line_feeds));
+        let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
+        let composer = Composer::new(rng, &format!("{version} {status} {}", reason(status)), line_end, lures);
+        let response = response(composer, fate, upgrade, framing);
         let hinted = !old && fate == Fate::Reusable && rng.chance(mix.interim);
         let hints = hinted.then_some(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".as_slice());
         Self { method, target, request, expects, hints, status, response, fate, context }
@@ -83,8 +86,13 @@ struct Line<'a> {
     host: &'a str,
     /// HTTP/1.0
     old: bool,
-    /// Lines end with a bare line feed (RFC 9112, section 2.2, allows a recipient to take it).
-    bare: bool,
+    line_end: &'static str,
+    lures: bool,
+}
+
+/// A recipient may take a bare line feed for the end of a line (RFC 9112, section 2.2).
+const fn line_end(bare: bool) -> &'static str {
+    if bare { "\n" } else { "\r\n" }
 }
 
 fn resource(rng: &mut Rng) -> (&'static str, String) {
@@ -186,9 +194,9 @@ fn request(
     (expects, upgrade): (bool, bool),
     context: Option<TraceContext>,
 ) -> Bytes {
-    let Line { method, target, host, old, bare } = line;
-    let version = if *old { "HTTP/1.0" } else { "HTTP/1.1" };
-    let mut composer = Composer::new(rng, &format!("{method} {target} {version}"), if *bare { "\n" } else { "\r\n" });
+    let Line { method, target, host, old, line_end, lures } = *line;
+    let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
+    let mut composer = Composer::new(rng, &format!("{method} {target} {version}"), line_end, lures);
     composer.header("Host", host);
     composer.header("User-Agent", "synth/1.0");
     composer.filler();
@@ -207,14 +215,9 @@ fn request(
     composer.finish(framing)
 }
 
-fn response(
-    rng: &mut Rng,
-    status: u16,
-    (old, fate, upgrade): (bool, Fate, bool),
-    line_end: &'static str,
-    framing: Framing,
-) -> Bytes {
-    let reason = match status {
+/// The reason phrase, which is optional (RFC 9112, section 4).
+const fn reason(status: u16) -> &'static str {
+    match status {
         101 => "Switching Protocols",
         200 => "OK",
         201 => "Created",
@@ -223,11 +226,11 @@ fn response(
         304 => "Not Modified",
         404 => "Not Found",
         500 => "Internal Server Error",
-        // The reason phrase is optional (RFC 9112, section 4).
         _ => "",
-    };
-    let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
-    let mut composer = Composer::new(rng, &format!("{version} {status} {reason}"), line_end);
+    }
+}
+
+fn response(mut composer: Composer<'_>, fate: Fate, upgrade: bool, framing: Framing) -> Bytes {
     composer.filler();
     if fate == Fate::Closed {
         composer.header("Connection", "close");

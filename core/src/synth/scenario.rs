@@ -72,6 +72,8 @@ pub struct Mix {
     pub interim: u32,
     /// Messages with a bare line feed at the end of lines.
     pub bare_line_feeds: u32,
+    /// Bodies and tunnels that look like messages. Where bytes are lost, nobody could tell such a body from what it looks like.
+    pub lures: u32,
     /// Exchanges after which the connection becomes a tunnel (101, CONNECT).
     pub tunnels: u32,
     /// Exchanges after which the server closes, in order; half of these responses end with the connection.
@@ -98,6 +100,7 @@ impl Default for Mix {
             slow_accepts: 150,
             interim: 60,
             bare_line_feeds: 30,
+            lures: 0,
             tunnels: 15,
             closing: 40,
             unanswered: 15,
@@ -120,6 +123,7 @@ impl Mix {
         slow_accepts: 0,
         interim: 0,
         bare_line_feeds: 0,
+        lures: 0,
         tunnels: 0,
         closing: 0,
         unanswered: 0,

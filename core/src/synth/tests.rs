@@ -11,7 +11,12 @@ use crate::time::MonoNanos;
 
 fn scenarios() -> impl Iterator<Item = Scenario> {
     let capture = CapturePolicy { whole: u64::MAX, ..CapturePolicy::default() };
-    (0..60).map(move |seed| Scenario { seed, capture, ..Scenario::default() })
+    (0..60).map(move |seed| Scenario {
+        seed,
+        capture,
+        mix: Mix { lures: 500, ..Mix::default() },
+        ..Scenario::default()
+    })
 }
 
 #[derive(Debug, Default)]

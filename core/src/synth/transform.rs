@@ -94,6 +94,20 @@ pub fn shuffle(events: &[EventBuf], window_nanos: u64, seed: u64) -> Vec<EventBu
     mark_late(keyed.into_iter().map(|(_, event)| event.clone()))
 }
 
+/// Brings `per_mille` of the calls that move bytes `nanos` too late, as when a CPU's records come after the recorder's
+/// reorder window.
+#[must_use]
+pub fn delay(events: &[EventBuf], per_mille: u32, nanos: u64, seed: u64) -> Vec<EventBuf> {
+    let mut rng = Rng::new(seed);
+    let mut key = |event: &EventBuf| match event.body {
+        BodyBuf::Data(..) if rng.chance(per_mille) => event.time.plus(nanos),
+        _ => event.time,
+    };
+    let mut keyed: Vec<_> = events.iter().map(|event| (key(event), event)).collect();
+    keyed.sort_by_key(|&(key, _)| key);
+    mark_late(keyed.into_iter().map(|(_, event)| event.clone()))
+}
+
 /// Marks the events that come after a later one, as the recorder does.
 fn mark_late(events: impl Iterator<Item = EventBuf>) -> Vec<EventBuf> {
     let mut newest = MonoNanos::ZERO;
