@@ -1,0 +1,7 @@
+//! Properties of core over generated conversations whose truth is known.
+//!
+//! A failing case names its scenario and seeds: that is the bug report.
+
+mod generate;
+mod oracle;
+mod stage1;
