@@ -134,6 +134,7 @@ impl Stage2 {
             Body::Loss(loss) => {
                 *self.totals.lost.entry(loss.cause).or_default() += loss.count;
                 self.registry.lost(loss.cause, loss.count);
+                self.linker.lost();
             }
             Body::Tick => self.advance(now),
             _ => {}

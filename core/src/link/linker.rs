@@ -132,6 +132,12 @@ impl Linker {
         self.ends.close(conn, at);
     }
 
+    /// Records are missing: the ends of requests may be among them, and the beginnings of others. What threads work for
+    /// is known again when they read their next requests.
+    pub fn lost(&mut self) {
+        self.threads.forget();
+    }
+
     /// A request's head is complete.
     pub fn started(&mut self, started: &Started) {
         if self.nodes.len() >= self.limits.open_requests {

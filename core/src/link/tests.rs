@@ -46,6 +46,7 @@ impl Script {
             "begin" => self.begin(name, words),
             "end" => self.end(name, position(words)),
             "close" => self.linker.closed(self.conns[name].key, MonoNanos::new(self.now)),
+            "lost" => self.linker.lost(),
             "at" => self.now = name.parse().expect("a time"),
             "finish" => self.linker.finish(),
             other => panic!("unknown step {other}"),
@@ -221,6 +222,23 @@ fn two_open_requests_on_one_thread_are_ambiguous() {
         end call pos 0"
     );
     check(&script, "! ambiguous_link\ntrace 1: call@0");
+}
+
+#[test]
+fn after_a_loss_a_thread_may_work_for_a_request_that_nobody_saw() {
+    let script = format!(
+        "{CHAIN}
+        begin in pos 0 on 1/1
+        lost
+        begin call pos 0 on 1/1
+        end call pos 0
+        end in pos 0
+        begin in pos 50 on 1/1
+        begin call pos 50 on 1/1
+        end call pos 50
+        end in pos 50"
+    );
+    check(&script, "trace 1: call@0\ntrace 2: in@0\ntrace 3: call@50 < in@50 thread\ntrace 3: in@50");
 }
 
 #[test]

@@ -35,6 +35,11 @@ impl Threads {
         }
     }
 
+    /// Which requests are open is not known any more.
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+    }
+
     /// The requests that the thread has read and not answered, in the order of reading.
     pub(super) fn requests(&self, process: ProcKey, tid: Tid) -> &[NodeId] {
         self.open.get(&(process, tid)).map_or(&[], Vec::as_slice)
