@@ -23,8 +23,8 @@ mod ranges;
 mod route;
 mod service;
 mod span;
-pub mod tape;
 pub mod synth;
+pub mod tape;
 mod time;
 mod track;
 

@@ -2,6 +2,7 @@
 //!
 //! A failing case names its scenario and seeds: that is the bug report.
 
+mod engine;
 mod generate;
 mod oracle;
 mod stage1;
