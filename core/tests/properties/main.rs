@@ -6,3 +6,4 @@ mod engine;
 mod generate;
 mod oracle;
 mod stage1;
+mod tape;
