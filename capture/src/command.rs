@@ -33,12 +33,9 @@ impl HeldCommand {
     /// command that lose their parent become children of the recorder, so that it can wait for the last of them.
     ///
     /// # Errors
-    /// There is no such program, or it cannot be started.
+    /// It cannot be started.
     pub fn start(command: &[OsString]) -> Result<Self, Failure> {
-        let program = command.first().cloned().unwrap_or_default();
-        let name = program.to_string_lossy().into_owned();
-        find_program(Path::new(&program))
-            .ok_or_else(|| Failure::usage(format!("cannot run {name}: no such program; check its path or PATH")))?;
+        let name = command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = |error: io::Error| Failure::environment(format!("cannot start {name}: {error}"));
 
         set_child_subreaper(Some(getpid())).map_err(|error| failed(error.into()))?;
@@ -116,7 +113,7 @@ pub fn hold(command: &[OsString]) -> io::Result<Infallible> {
 }
 
 /// Looks a program up as execvp(3) does.
-fn find_program(program: &Path) -> Option<PathBuf> {
+pub(crate) fn find_program(program: &Path) -> Option<PathBuf> {
     let runnable = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
     if program.components().count() != 1 || program.is_absolute() {
         return runnable(program).then(|| program.to_owned());

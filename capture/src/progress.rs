@@ -11,7 +11,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// What the line tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Events on the tape.
+    /// Events on the tape, without the recorder's own: clocks and ticks.
     pub events: u64,
     /// Bytes of the tape.
     pub bytes: u64,

@@ -117,6 +117,8 @@ pub enum EndReason {
     TargetsEnded,
     /// The reader of the pipe has gone.
     PipeClosed,
+    /// Something went wrong.
+    Failed,
 }
 
 /// What went wrong, on which side.
@@ -256,7 +258,7 @@ impl<'a> Recording<'a> {
         let write = &mut |event: &Event<'_>| {
             match event.body {
                 Body::Connection(info) if !info.preexisting => totals.connections += 1,
-                Body::Connection(_) | Body::Process(_) => {}
+                Body::Clock { .. } | Body::Connection(_) | Body::Process(_) | Body::Tick => {}
                 _ => totals.events += 1,
             }
             sink.push(event)

@@ -14,6 +14,7 @@ use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Period, 
 use redtape_core::tape::Rotation;
 
 use crate::cli::RecordArgs;
+use crate::command::find_program;
 use crate::exit::Failure;
 use crate::process::ProcFs;
 use crate::tape::{numbered, part_of};
@@ -107,6 +108,10 @@ impl Settings {
             return Err(Failure::usage(
                 "nothing to record: choose processes by --port, --exe, --pid, --config, or give a command after --",
             ));
+        }
+        if let Some(program) = args.command.first().filter(|program| find_program(Path::new(program)).is_none()) {
+            let name = program.display();
+            return Err(Failure::usage(format!("cannot run {name}: no such program; check its path or PATH")));
         }
         for pid in &args.pids {
             if ProcFs::new().start_key(Tgid(*pid)).is_none() {

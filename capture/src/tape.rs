@@ -109,6 +109,7 @@ impl EventSink for TapeSink {
     fn finish(&mut self, reason: EndReason) -> io::Result<()> {
         let reason = match reason {
             EndReason::Signal => CloseReason::Interrupted,
+            EndReason::Failed => CloseReason::Error,
             EndReason::Duration | EndReason::CommandEnded | EndReason::TargetsEnded | EndReason::PipeClosed => {
                 CloseReason::Done
             }

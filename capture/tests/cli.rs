@@ -49,6 +49,7 @@ fn usage_errors() {
         ("record --port 80 --ring 3", "--ring keeps files of a rotation: give --rotate-size or --rotate-age too"),
         ("record --port 80 --rotate-age 1m -o -", "a pipe cannot be rotated"),
         ("record --config none.yml", "cannot read none.yml: No such file or directory"),
+        ("record -- no-such-program --really", "cannot run no-such-program: no such program; check its path or PATH"),
         ("record --prot 80", "unexpected argument '--prot'"),
         ("recrod", "unrecognized subcommand 'recrod'"),
     ];

@@ -34,23 +34,24 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     let stop =
         Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
+    // The command is held before anything is opened, so that one that cannot be started leaves no tape behind.
+    let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut source = open_probes(&settings, origin)?;
     let mut sink = TapeSink::create(&settings, origin, source.arrival_hook())?;
 
-    let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut end = End { stop, duration: settings.duration, only_pids: settings.only_pids(), command };
     let recorded = record_until(&settings, origin, &mut *source, &mut sink, &mut end);
     if let Some(command) = &end.command {
         command.terminate();
     }
-    let finished = match &recorded {
-        Ok((reason, _)) => sink.finish(*reason).map_err(|error| tape_failure(&settings, &error)),
-        Err(_) => Ok(()),
-    };
+    let reason = recorded.as_ref().map_or(EndReason::Failed, |(reason, _)| *reason);
+    let finished = sink.finish(reason);
     let (_, totals) = recorded?;
-    finished?;
+    if reason != EndReason::PipeClosed {
+        finished.map_err(|error| tape_failure(&settings, &error))?;
+    }
     if !settings.quiet {
-        summarize(&settings, &totals, end.command.as_ref());
+        summarize(&settings, &Totals { bytes: sink.bytes(), ..totals }, end.command.as_ref());
     }
     Ok(())
 }

@@ -147,9 +147,11 @@ impl ProcessTable {
         let start = self.procfs.start_key(child).unwrap_or(0);
         let info = self.number(facts);
         let entry = Entry { start, rule: self.choose(&info, Some(rule)), info, parent_rule: Some(rule) };
-        if entry.rule.is_some() {
-            self.changes.push(Change::Follow(Box::new(entry.info.clone())));
-        }
+        // The kernel follows the children of the followed by itself, so that a refusal has to be told as well.
+        self.changes.push(match entry.rule {
+            Some(_) => Change::Follow(Box::new(entry.info.clone())),
+            None => Change::Unfollow(child),
+        });
         self.living.insert(child, entry);
     }
 

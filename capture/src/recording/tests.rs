@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
-use redtape_core::{Body, BodyBuf, ClockAnchor, ConnInfo, Event, EventBuf, MonoNanos, Origin, ProcessInfo, Tgid};
+use redtape_core::{
+    Body, BodyBuf, ClockAnchor, ConnInfo, Event, EventBuf, MonoNanos, Origin, ProcKey, ProcessInfo, Tgid,
+};
 
 use super::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::process::{ProcFs, ProcessTable};
@@ -51,7 +53,7 @@ impl RecordSource for Script {
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
         let due = self.times.iter().take_while(|time| **time <= now).count();
         for time in self.times.drain(..due) {
-            each(&EventBuf::new(time, BodyBuf::Plain(Body::Tick)).as_event())?;
+            each(&EventBuf::new(time, BodyBuf::Plain(Body::Exec { process: ProcKey::default() })).as_event())?;
         }
         Ok(())
     }
