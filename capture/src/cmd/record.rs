@@ -67,28 +67,10 @@ fn record_until(
     for warning in &settings.warnings {
         eprintln!("redtape-capture: warning: {warning}");
     }
-    let failure = |error| match error {
-        RecordingError::Source(error) => Failure::environment(format!("recording failed: {error}")),
-        RecordingError::Sink(error) => tape_failure(settings, &error),
-    };
     let processes = ProcessTable::new(ProcFs::new(), discovery, origin);
     let mut recording = Recording::new(origin, source, sink, processes, settings.poll_interval);
-    for Unreadable { tgid, error } in recording.start().map_err(failure)? {
-        let what = "connections that are already open in the network namespace of process";
-        eprintln!("redtape-capture: warning: {what} {} are not followed: {error}", tgid.0);
-    }
-    drop_unneeded(write_anywhere(&settings.output))
-        .map_err(|error| Failure::environment(format!("cannot give up capabilities: {error}")))?;
-    if let Some(command) = &end.command {
-        command.release().map_err(|error| Failure::environment(format!("cannot let the command run: {error}")))?;
-    }
-
-    if !settings.quiet {
-        let processes = recording.totals().processes;
-        eprintln!("recording to {}: {processes} processes so far; Ctrl-C ends it", settings.output);
-    }
     let mut progress = Progress::new(settings.quiet);
-    let result = recording.run(end, &mut progress);
+    let result = begin(&mut recording, settings, end).and_then(|()| recording.run(end, &mut progress));
     progress.clear();
     match result {
         Ok(reason) => Ok((reason, recording.totals())),
@@ -96,8 +78,29 @@ fn record_until(
         Err(RecordingError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok((EndReason::PipeClosed, recording.totals()))
         }
-        Err(error) => Err(failure(error)),
+        Err(RecordingError::Sink(error)) => Err(tape_failure(settings, &error)),
+        Err(RecordingError::Source(error)) => Err(Failure::environment(format!("recording failed: {error}"))),
     }
+}
+
+/// From the first look at the processes to the moment when the command runs.
+fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Result<(), RecordingError> {
+    for Unreadable { tgid, error } in recording.start()? {
+        let what = "connections that are already open in the network namespace of process";
+        eprintln!("redtape-capture: warning: {what} {} are not followed: {error}", tgid.0);
+    }
+    let failed = |what: &'static str| {
+        move |error: io::Error| RecordingError::Source(io::Error::new(error.kind(), format!("cannot {what}: {error}")))
+    };
+    drop_unneeded(write_anywhere(&settings.output)).map_err(failed("give up capabilities"))?;
+    if let Some(command) = &end.command {
+        command.release().map_err(failed("let the command run"))?;
+    }
+    if !settings.quiet {
+        let processes = recording.totals().processes;
+        eprintln!("recording to {}: {processes} processes so far; Ctrl-C ends it", settings.output);
+    }
+    Ok(())
 }
 
 /// What ends a recording.
