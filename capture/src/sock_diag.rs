@@ -1,10 +1,11 @@
 //! TCP sockets by netlink's sock_diag: the only way from outside to a socket's cookie. Asking for it also generates the
 //! cookie, so that the BPF programs find it in the socket afterwards.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
@@ -41,9 +42,12 @@ pub fn dump() -> io::Result<Vec<TcpSocket>> {
 /// As [`dump`], for the network namespace of the process `pid`.
 ///
 /// # Errors
-/// As for [`dump`]; also if the namespace cannot be entered, which takes `CAP_SYS_ADMIN`.
+/// As for [`dump`]; also if the namespace is another one and cannot be entered, which takes `CAP_SYS_ADMIN`.
 pub fn dump_in_namespace_of(pid: u32) -> io::Result<Vec<TcpSocket>> {
     let netns = File::open(format!("/proc/{pid}/ns/net"))?;
+    if netns.metadata()?.ino() == fs::metadata("/proc/thread-self/ns/net")?.ino() {
+        return dump();
+    }
     // Namespaces are a matter of the thread: this one is entered by a thread that ends with the dump.
     let dump = std::thread::spawn(move || {
         move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
