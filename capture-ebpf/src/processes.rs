@@ -50,10 +50,11 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let (tgid, tid) = current();
+    // Before anything else: the thread may have been followed once.
+    let _gone = THREADS.remove(tid);
     if !is_followed(tgid) {
         return 0;
     }
-    let _gone = THREADS.remove(tid);
     let task: *const u8 = ctx.arg(0);
     let task = core::hint::black_box(task as u64);
     let signal: u64 = field(task, index::TASK_SIGNAL);

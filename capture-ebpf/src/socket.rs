@@ -166,11 +166,7 @@ pub(crate) fn own_key() -> u64 {
 /// The key of a socket that a tracepoint was given.
 #[inline(always)]
 pub(crate) fn key_of(sk: *const u8) -> u64 {
-    if option(option::COOKIE) != 0 {
-        unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) }
-    } else {
-        own_key()
-    }
+    if option(option::COOKIE) != 0 { unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) } } else { own_key() }
 }
 
 #[inline(always)]

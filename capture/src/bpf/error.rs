@@ -64,9 +64,15 @@ pub enum LoadError {
     },
 }
 
-/// An error with its causes, on one line.
+/// An error with its causes. Of the verifier's log, which may be megabytes, only the end: it is what says why.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    const LINES: usize = 12;
+    let whole = error.to_string();
+    let lines: Vec<&str> = whole.lines().collect();
+    let mut text = match lines.len().checked_sub(LINES) {
+        Some(skipped @ 1..) => [&lines[..1], &["..."], &lines[skipped.max(1)..]].concat().join("\n"),
+        _ => whole,
+    };
     let mut next = error.source();
     while let Some(cause) = next {
         let cause_text = cause.to_string();

@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Completion, Trial};
 use redtape_capture::{
     ArrivalHook, Counters, LoadError, ProbeOptions, Probes, Transcriber, TranscriberCounts, mono_now,
 };
@@ -24,15 +25,22 @@ pub(crate) struct Recording {
 
 /// A test that is ignored where programs cannot be loaded.
 pub(crate) fn trial(name: &'static str, test: fn()) -> Trial {
+    static LACK: OnceLock<Option<String>> = OnceLock::new();
     Trial::ignorable_test(name, move || {
-        if let Err(error) = Probes::load(&ProbeOptions { ring_bytes: 4096, ..ProbeOptions::default() }) {
-            let lacking =
-                matches!(error, LoadError::Capabilities { .. } | LoadError::NoBtf { .. } | LoadError::Lockdown);
-            return if lacking { Ok(Completion::ignored_with(error.to_string())) } else { Err(Failed::from(error)) };
+        if let Some(reason) = LACK.get_or_init(lack) {
+            return Ok(Completion::ignored_with(reason.clone()));
         }
         test();
         Ok(Completion::Completed)
     })
+}
+
+/// What this machine lacks for recording. Errors of other kinds are for the tests to show.
+fn lack() -> Option<String> {
+    let options = ProbeOptions { ring_bytes: 4096, ..ProbeOptions::default() };
+    let error = Probes::load(&options).err()?;
+    let lacking = matches!(error, LoadError::Capabilities { .. } | LoadError::NoBtf { .. } | LoadError::Lockdown);
+    lacking.then(|| error.to_string())
 }
 
 /// Records what `workload` does.
