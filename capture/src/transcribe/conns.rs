@@ -32,9 +32,12 @@ impl Conns {
         Self { origin, known: FxHashMap::default(), order: VecDeque::new() }
     }
 
-    /// The key of a socket.
-    pub(crate) fn key(&self, cookie: u64) -> ConnKey {
-        ConnKey::new(self.origin, cookie)
+    /// The key of a socket, which from now on is known, if only by its key: the tape names no connection without an
+    /// entry for it.
+    pub(crate) fn seen(&mut self, cookie: u64) -> ConnKey {
+        let key = ConnKey::new(self.origin, cookie);
+        self.entry(key, cookie);
+        key
     }
 
     /// Takes in facts from elsewhere: a socket dump. The programs know better where they say anything.
@@ -50,7 +53,7 @@ impl Conns {
 
     /// Takes in the programs' facts.
     pub(crate) fn record(&mut self, conn: &Conn, process: Option<ProcKey>) {
-        let (origin, key) = (self.origin, self.key(conn.cookie));
+        let (origin, key) = (self.origin, ConnKey::new(self.origin, conn.cookie));
         let known = self.entry(key, conn.cookie);
         let isn = |number| (conn.flags & conn_flags::ISN_KNOWN != 0).then_some(number);
         let established = (conn.established != 0).then_some(MonoNanos::new(conn.established));
@@ -77,14 +80,15 @@ impl Conns {
         known.written = false;
     }
 
-    /// A process used the connection: it is its owner, if no other was before.
-    pub(crate) fn used(&mut self, cookie: u64, process: ProcKey) {
-        let key = self.key(cookie);
+    /// A process used the socket: it is the connection's owner, if no other was before.
+    pub(crate) fn used(&mut self, cookie: u64, process: ProcKey) -> ConnKey {
+        let key = ConnKey::new(self.origin, cookie);
         let known = self.entry(key, cookie);
         if known.info.process == ProcKey::default() {
             known.info.process = process;
             known.written = false;
         }
+        key
     }
 
     /// The connection's facts, if the tape does not have them as they are.

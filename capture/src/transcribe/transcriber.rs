@@ -183,38 +183,38 @@ impl Transcriber {
                 None
             }
             Record::Data { call, prefix, tail } => {
-                let process = self.user(call.cookie, call.tgid, process_of);
-                let data = data(&call, self.conns.key(call.cookie), process);
+                let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                let data = data(&call, conn, process);
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
                 Some((counts_at, BodyBuf::Data(data, ranges(&call, prefix, tail))))
             }
             Record::Accept(call) => {
-                let process = self.user(call.cookie, call.tgid, process_of);
-                at_exit(Body::Accept { conn: self.conns.key(call.cookie), process, stamp: stamp(&call) })
+                let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                at_exit(Body::Accept { conn, process, stamp: stamp(&call) })
             }
             Record::Connect(call) => {
-                let process = self.user(call.cookie, call.tgid, process_of);
-                let (conn, stamp) = (self.conns.key(call.cookie), stamp(&call));
+                let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                let stamp = stamp(&call);
                 Some((stamp.entry, BodyBuf::Plain(Body::Connect { conn, process, stamp, errno: call.detail })))
             }
             Record::Shutdown(call) => {
                 let how = shutdown(call.detail)?;
-                let process = self.user(call.cookie, call.tgid, process_of);
-                let (conn, stamp) = (self.conns.key(call.cookie), stamp(&call));
+                let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                let stamp = stamp(&call);
                 Some((stamp.entry, BodyBuf::Plain(Body::Shutdown { conn, process, stamp, how })))
             }
             Record::FdClose(call) => {
-                let process = self.user(call.cookie, call.tgid, process_of);
-                at_exit(Body::FdClose { conn: self.conns.key(call.cookie), process, tid: Tid(call.tid) })
+                let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                at_exit(Body::FdClose { conn, process, tid: Tid(call.tid) })
             }
             Record::Arrival(arrival) => {
-                let conn = self.conns.key(arrival.cookie);
+                let conn = self.conns.seen(arrival.cookie);
                 at_exit(Body::Arrival { conn, end: arrival.end, fin: arrival.fin != 0 })
             }
-            Record::Closed(socket) => at_exit(Body::Close { conn: self.conns.key(socket.cookie) }),
+            Record::Closed(socket) => at_exit(Body::Close { conn: self.conns.seen(socket.cookie) }),
             Record::SocketError(socket) => {
                 let errno = u16::try_from(socket.errno).unwrap_or(u16::MAX);
-                at_exit(Body::SocketError { conn: self.conns.key(socket.cookie), errno })
+                at_exit(Body::SocketError { conn: self.conns.seen(socket.cookie), errno })
             }
             Record::Exec(process) if process.followed != 0 => {
                 at_exit(Body::Exec { process: process_of(Tgid(process.tgid)) })
@@ -225,10 +225,9 @@ impl Transcriber {
         }
     }
 
-    fn user(&mut self, cookie: u64, tgid: u32, process_of: &mut impl FnMut(Tgid) -> ProcKey) -> ProcKey {
+    fn user(&mut self, cookie: u64, tgid: u32, process_of: &mut impl FnMut(Tgid) -> ProcKey) -> (ConnKey, ProcKey) {
         let process = process_of(Tgid(tgid));
-        self.conns.used(cookie, process);
-        process
+        (self.conns.used(cookie, process), process)
     }
 }
 
