@@ -20,6 +20,8 @@ pub(crate) struct Scratch {
     pub payload: [u8; CAPTURED_MAX as usize],
     margin: [u8; HEAD_BYTES_MAX as usize],
     pub moved: Moved,
+    /// How many bytes of the call's start and of its end are wanted.
+    pub wanted: [u64; 2],
     /// Bytes copied so far, over the prefix and the tail.
     at: u64,
     /// Bytes passed so far on the way to the tail.

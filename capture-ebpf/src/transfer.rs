@@ -33,11 +33,14 @@ pub(crate) fn moved(call: &Call) {
     if moved.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
         return;
     }
-    unsafe { (*scratch).moved = moved };
-    let by = match moved {
-        Moved { out: true, len, .. } => Use::Written(len),
-        Moved { flags, .. } if flags & MSG_PEEK != 0 => Use::Read(0),
-        Moved { len, .. } => Use::Read(len),
+    unsafe { (&raw mut (*scratch).moved).write_volatile(moved) };
+    let len = forget!((*scratch).moved.len);
+    let by = if forget!((*scratch).moved.out) {
+        Use::Written(len)
+    } else if forget!((*scratch).moved.flags) & MSG_PEEK != 0 {
+        Use::Read(0)
+    } else {
+        Use::Read(len)
     };
     let Some(sock) = known_or_adopted(walked.sk, call.tgid, by) else { return };
     introduce(walked.sk, sock, lane::CALL);
@@ -168,7 +171,8 @@ fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len
     if len == 0 || forget!((*scratch).moved.address) == 0 || msg_flags & (MSG_PEEK | MSG_TRUNC) != 0 {
         return (0, 0, 0);
     }
-    let (prefix, tail) = wanted(sock, out, len);
+    unsafe { (&raw mut (*scratch).wanted).write_volatile(wanted(sock, out, len)) };
+    let [prefix, tail] = forget!((*scratch).wanted);
     let prefix_len = copy_prefix(scratch, prefix);
     let mut flags = 0;
     if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) == 0 {
@@ -197,9 +201,9 @@ fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
 
 /// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges.
 #[inline(always)]
-fn wanted(sock: &mut Sock, out: bool, len: u64) -> (u64, u64) {
+fn wanted(sock: &mut Sock, out: bool, len: u64) -> [u64; 2] {
     if *tls_of(sock, out) != 0 {
-        return (if len < u64::from(TLS_HEAD_BYTES) { len } else { u64::from(TLS_HEAD_BYTES) }, 0);
+        return [if len < u64::from(TLS_HEAD_BYTES) { len } else { u64::from(TLS_HEAD_BYTES) }, 0];
     }
     let run = if sock.last_out == u8::from(out) { sock.run } else { 0 };
     let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
@@ -208,7 +212,7 @@ fn wanted(sock: &mut Sock, out: bool, len: u64) -> (u64, u64) {
     let prefix = if len < keep { len } else { keep };
     let rest = len - prefix;
     let tail = u64::from(option(option::TAIL_BYTES));
-    (prefix, if rest < tail { rest } else { tail })
+    [prefix, if rest < tail { rest } else { tail }]
 }
 
 /// Whether the direction is TLS.
