@@ -9,7 +9,7 @@ use crate::Result;
 
 static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// The path of a binary of this workspace: `redtape`, `redtape-capture` or `greetings`.
+/// The path of a binary of this workspace: `redtape`, `redtape-capture`, `greetings` or `exchange`.
 ///
 /// Cargo builds the binaries of other packages for no test, so this asks it to, once for each, in the profile that the
 /// test itself was built in. `REDTAPE_BIN_DIR` names a folder whose binaries are used as they are.
@@ -39,7 +39,11 @@ pub fn binary(name: &'static str) -> Result<PathBuf> {
 }
 
 fn package(binary: &str) -> &str {
-    if binary == "redtape" { "redtape-replay" } else { binary }
+    match binary {
+        "redtape" => "redtape-replay",
+        "exchange" => "redtape-tests",
+        own => own,
+    }
 }
 
 /// The target folder of a profile's folder. With `--target TRIPLE` there is one more level between them.

@@ -1,5 +1,6 @@
 //! The four greetings services, running, and the load client's exact counts.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub struct Answered {
     pub status: u16,
     pub count: u64,
 }
+
+/// How often each path was answered with each status.
+pub type Counts = BTreeMap<(String, String), u64>;
 
 /// A bounded load on one server.
 #[derive(Clone, Debug)]
@@ -81,7 +85,12 @@ impl Greetings {
     }
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// A load over four kept connections.
+    pub fn new(target: String, requests: u64, paths: &'a [&'a str]) -> Self {
+        Self { target, requests, connections: 4, paths, keep_alive: true }
+    }
+
     /// Sends the load and gives what was counted.
     pub fn send(&self) -> Result<Truth> {
         let mut command = self.command()?;
@@ -105,6 +114,15 @@ impl Load<'_> {
 }
 
 impl Truth {
+    /// How many requests there were, by path and status.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::new();
+        for Answered { path, status, count, .. } in &self.requests {
+            *counts.entry((path.clone(), status.to_string())).or_default() += count;
+        }
+        counts
+    }
+
     /// How many requests for `path` were answered with `status`.
     pub fn count(&self, path: &str, status: u16) -> u64 {
         let alike = |answered: &&Answered| answered.path == path && answered.status == status;

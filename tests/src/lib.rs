@@ -10,15 +10,19 @@ mod process;
 mod recorder;
 mod replay;
 mod requirement;
+mod server;
 mod trial;
 
 pub use binary::binary;
-pub use greetings::{Answered, Greetings, Load, Truth};
+pub use greetings::{Answered, Counts, Greetings, Load, Truth};
 pub use process::{Finished, Process};
 pub use recorder::{Recorder, Recording};
-pub use replay::{Info, Span, info, metrics, replay, spans};
+pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;
+pub use server::{Server, free_port};
 pub use trial::trial;
+
+pub use rustix::process::Signal;
 
 /// What a test ends with: an error's text is the failure's message.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Process, Result, binary};
+use crate::{Counts, Process, Result, binary};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -76,6 +76,15 @@ impl Span {
     pub fn is_client(&self) -> bool {
         self.kind == "client"
     }
+}
+
+/// How many complete server spans there are, by path and status.
+pub fn served(spans: &[Span]) -> Counts {
+    let mut counts = Counts::new();
+    for span in spans.iter().filter(|span| span.is_server() && !span.incomplete) {
+        *counts.entry((span.path(), span.status_code())).or_default() += 1;
+    }
+    counts
 }
 
 /// Runs `redtape replay` on a tape and gives what it printed.

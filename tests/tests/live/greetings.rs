@@ -12,9 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn every_request() -> Result<()> {
     let services = Greetings::start(&["--max-delay-us", "2000"])?;
     let recorder = Recorder::start(["--port", &services.ports()])?;
-    let paths = &["/greeting=9", "/missing=1"];
-    let load = Load { target: services.frontend(), requests: 300, connections: 4, paths, keep_alive: true };
-    let truth = load.send()?;
+    let truth = Load::new(services.frontend(), 300, &["/greeting=9", "/missing=1"]).send()?;
     let recording = recorder.stop()?;
     assert_eq!(recording.info()?.lost, 0);
 

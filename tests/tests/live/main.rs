@@ -1,7 +1,13 @@
 //! Live tests: real programs, the real kernel, the real recorder. Each is ignored, with the reason, where the machine
 //! cannot run it (see `redtape_tests::Requirement`).
 
+mod command;
+mod endings;
 mod greetings;
+mod loss;
+mod networks;
+mod queue;
+mod servers;
 
 use libtest_mimic::Arguments;
 
@@ -9,5 +15,14 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // One recorder at a time: each slows every system call of the machine, and the machine may have two cores.
     arguments.test_threads.get_or_insert(1);
-    libtest_mimic::run(&arguments, greetings::trials()).exit();
+    let trials = [
+        greetings::trials(),
+        servers::trials(),
+        queue::trials(),
+        command::trials(),
+        networks::trials(),
+        loss::trials(),
+        endings::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

@@ -1,0 +1,163 @@
+//! How recordings end: on request, by force, on a full disk, and with few rights.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use redtape_tests::{Load, Process, Recorder, Requirement, Result, Server, Signal, binary, info, served, spans, trial};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    const BPF: &[Requirement] = &[Requirement::Bpf];
+    const SETPRIV: &[Requirement] = &[Requirement::Bpf, Requirement::Program("setpriv")];
+    vec![
+        trial("endings::an_interrupt_completes_the_tape", BPF, || signalled(Signal::INT)),
+        trial("endings::a_termination_completes_the_tape", BPF, || signalled(Signal::TERM)),
+        trial("endings::after_a_duration", BPF, after_a_duration),
+        trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
+        trial("endings::a_full_disk_leaves_a_readable_tape", BPF, full_disk),
+        trial("endings::two_capabilities_are_enough_for_a_process_id", SETPRIV, two_capabilities),
+    ]
+}
+
+fn message() -> Result<Server> {
+    let mut command = Command::new(binary("greetings")?);
+    command.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
+    Server::start(&mut command, "listening on")
+}
+
+fn load(server: &Server, requests: u64) -> Load<'static> {
+    Load::new(server.url(), requests, &["/message"])
+}
+
+fn signalled(signal: Signal) -> Result<()> {
+    let server = message()?;
+    let mut recorder = Recorder::start(["--port", &server.port().to_string()])?;
+    let truth = load(&server, 100).send()?;
+    recorder.process().signal(signal)?;
+    let recording = recorder.wait()?;
+    assert_eq!(recording.recorder.status.code(), Some(0), "{}", recording.recorder.stderr);
+    let info = recording.info()?;
+    assert_eq!((info.lost, info.truncated), (0, false));
+    assert_eq!(served(&recording.spans()?), truth.counts());
+    Ok(())
+}
+
+fn after_a_duration() -> Result<()> {
+    let server = message()?;
+    let recorder = Recorder::start(["--port", &server.port().to_string(), "--duration", "2s"])?;
+    let truth = load(&server, 100).send()?;
+    let recording = recorder.wait()?;
+    assert_eq!(recording.recorder.status.code(), Some(0), "{}", recording.recorder.stderr);
+    assert_eq!(served(&recording.spans()?), truth.counts());
+    Ok(())
+}
+
+fn killed() -> Result<()> {
+    let server = message()?;
+    let recorder = Recorder::start(["--port", &server.port().to_string()])?;
+    let truth = load(&server, 200).send()?;
+    // A block is written after a second at the latest.
+    let part = recorder.part();
+    wait_until("events are on the tape", || info(&part).is_ok_and(|info| info.events > truth.answered))?;
+    let (_folder, part) = recorder.kill()?;
+    assert!(info(&part)?.truncated);
+    let counts = served(&spans(&part, &[])?);
+    assert!(counts.values().sum::<u64>() > 0, "nothing of {:?} is on the tape", truth.counts());
+    for (key, count) in counts {
+        assert!(truth.counts().get(&key).is_some_and(|sent| count <= *sent), "{key:?}: {count}");
+    }
+    Ok(())
+}
+
+fn full_disk() -> Result<()> {
+    let disk = SmallDisk::mount("256k")?;
+    let tape = disk.folder.path().join("full.tape");
+    let server = message()?;
+    let mut command = Command::new(binary("redtape-capture")?);
+    command.args(["record", "--port", &server.port().to_string(), "-o"]).arg(&tape);
+    let mut recorder = Process::start(&mut command)?;
+    recorder.wait_for("the recorder", LIMIT, |_, stderr| stderr.contains("recording").then_some(()))?;
+    // What a tape compresses well takes many requests to fill even a small disk.
+    for _ in 0..20 {
+        load(&server, 5_000).send()?;
+        if recorder.stderr().contains("cannot write") {
+            break;
+        }
+    }
+    let finished = recorder.finish(LIMIT)?.expect_code(5)?;
+    assert!(finished.stderr.contains("full.tape") && finished.stderr.contains("space"), "{}", finished.stderr);
+    let left = [tape.clone(), tape.with_extension("tape.part")].into_iter().find(|path| path.exists());
+    let left = left.ok_or("what was written before is gone")?;
+    let copy = TempDir::new()?;
+    let copied = copy.path().join("full.tape");
+    fs::copy(&left, &copied)?;
+    assert!(!served(&spans(&copied, &[])?).is_empty());
+    Ok(())
+}
+
+/// The recorder as an unprivileged user with `CAP_BPF` and `CAP_PERFMON` alone, recording a process of its own.
+fn two_capabilities() -> Result<()> {
+    let folder = TempDir::new()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
+    for name in ["redtape-capture", "greetings"] {
+        fs::copy(binary(name)?, folder.path().join(name))?;
+    }
+    let nobody = |capabilities: &str, program: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+        command.args([format!("--inh-caps={capabilities}"), format!("--ambient-caps={capabilities}")]);
+        command.arg(folder.path().join(program));
+        command
+    };
+    let mut command = nobody("-all", "greetings");
+    let server = Server::start(command.args(["message", "--listen", "127.0.0.1:0"]), "listening on")?;
+    let tape = folder.path().join("test.tape");
+    let mut command = nobody("-all,+bpf,+perfmon", "redtape-capture");
+    command.args(["record", "--pid", &server.process().id().to_string(), "-o"]).arg(&tape);
+    let mut recorder = Process::start(&mut command)?;
+    recorder.wait_for("the recorder", LIMIT, |_, stderr| stderr.contains("recording").then_some(()))?;
+    let truth = load(&server, 50).send()?;
+    recorder.signal(Signal::INT)?;
+    recorder.finish(LIMIT)?.expect_code(0)?;
+    assert_eq!(served(&spans(&tape, &[])?), truth.counts());
+    Ok(())
+}
+
+/// A disk in memory, as small as wanted. Unmounted when dropped.
+struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    fn mount(size: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "redtape-test"]).arg(folder.path());
+        Process::run(&mut command, LIMIT)?.expect_code(0)?;
+        Ok(Self { folder })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Process::run(Command::new("umount").arg(Path::new(self.folder.path())), LIMIT));
+    }
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    while !holds() {
+        if Instant::now() > end {
+            return Err(format!("waited {LIMIT:?} in vain until {what}").into());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
