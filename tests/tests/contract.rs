@@ -1,0 +1,66 @@
+//! The contract of `redtape` with scripts on bad input: one clear message on standard error, nothing on standard output,
+//! and the documented exit code.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use redtape_tests::{Process, binary};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs `redtape` in a folder that has some files that are no tapes, and checks how it ends.
+fn check(arguments: &str, code: i32, parts: &[&str]) {
+    let folder = TempDir::new().unwrap();
+    write_files(folder.path());
+    let mut command = Command::new(binary("redtape").unwrap());
+    command.args(arguments.split_whitespace()).current_dir(folder.path());
+    let finished = Process::run(&mut command, LIMIT).unwrap();
+    let said = &finished.stderr;
+    assert_eq!(finished.status.code(), Some(code), "{arguments}: {said}");
+    assert_eq!(finished.stdout, "", "{arguments}");
+    for part in parts {
+        assert!(said.contains(part), "{arguments}: no {part:?} in {said}");
+    }
+    assert!(!said.contains("panicked"), "{arguments}: {said}");
+}
+
+fn write_files(folder: &Path) {
+    for (name, content) in [
+        ("empty.tape", &b""[..]),
+        ("short.tape", b"x"),
+        ("text.tape", b"this is a letter, not a tape, and it goes on for longer than a preamble\n"),
+        ("broken.yml", b"routes: [\n"),
+        ("unknown.yml", b"routes:\n  unmatched: heuristic\n  patern:\n    - /a\n"),
+    ] {
+        fs::write(folder.join(name), content).unwrap();
+    }
+}
+
+#[test]
+fn input_that_cannot_be_read_is_3() {
+    for command in ["info", "events", "replay", "cardinality"] {
+        check(&format!("{command} none.tape"), 3, &["none.tape", "No such file"]);
+        check(&format!("{command} empty.tape"), 3, &["empty.tape", "empty"]);
+        check(&format!("{command} short.tape"), 3, &["short.tape", "not a tape"]);
+        check(&format!("{command} text.tape"), 3, &["text.tape", "not a tape"]);
+        check(&format!("{command} ."), 3, &["directory"]);
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    check("replay", 2, &["TAPE"]);
+    check("replay --spans xml text.tape", 2, &["xml", "json"]);
+    check("replay --jobs 0 text.tape", 2, &["--jobs"]);
+    check("repaly text.tape", 2, &["replay"]);
+}
+
+#[test]
+fn a_wrong_configuration_is_2_and_says_where() {
+    check("routes apply --config none.yml", 2, &["none.yml", "No such file"]);
+    check("routes apply --config broken.yml", 2, &["broken.yml"]);
+    check("routes apply --config unknown.yml", 2, &["unknown.yml", "patern", "patterns"]);
+}
