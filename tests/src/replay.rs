@@ -57,9 +57,11 @@ impl Span {
         }
     }
 
-    /// The request's path.
+    /// The request's path: a server span has it as such, a client span within its URL.
     pub fn path(&self) -> String {
-        self.attribute("url.path")
+        let url = self.attribute("url.full");
+        let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        path.map_or_else(|| self.attribute("url.path"), |(_, path)| format!("/{path}"))
     }
 
     /// The response's status code; empty without a response.
