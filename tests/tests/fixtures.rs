@@ -1,0 +1,60 @@
+//! The committed tapes: a replay gives what is committed beside them, byte for byte, however it is run.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use redtape_tests::binary;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo")).join(name)
+}
+
+/// What `redtape replay` prints for the greetings tape, which it gets by name or through a pipe.
+fn replay(arguments: &[&str], through_pipe: bool) -> Vec<u8> {
+    let mut command = Command::new(binary("redtape").unwrap());
+    command.arg("replay").args(arguments);
+    if through_pipe {
+        let mut cat = Command::new("cat").arg(fixture("greetings.tape")).stdout(Stdio::piped()).spawn().unwrap();
+        command.arg("-").stdin(cat.stdout.take().unwrap());
+        let output = command.output().unwrap();
+        assert!(cat.wait().unwrap().success());
+        return succeeded(output);
+    }
+    succeeded(command.arg(fixture("greetings.tape")).stdin(Stdio::null()).output().unwrap())
+}
+
+fn succeeded(output: std::process::Output) -> Vec<u8> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Compares without printing megabytes where they differ.
+fn check(what: &str, found: &[u8], expected: &[u8]) {
+    let mut lines = found.split(|byte| *byte == b'\n').zip(expected.split(|byte| *byte == b'\n')).enumerate();
+    if let Some((number, (found, expected))) = lines.find(|(_, (found, expected))| found != expected) {
+        let [found, expected] = [found, expected].map(String::from_utf8_lossy);
+        panic!("{what}, line {}:\n     found {found}\n  expected {expected}", number + 1);
+    }
+    assert_eq!(found.len(), expected.len(), "{what}: one is longer");
+}
+
+fn check_every_way(arguments: &[&str], expected: &[u8]) {
+    for jobs in ["1", "2", "5"] {
+        for through_pipe in [false, true] {
+            let found = replay(&[arguments, &["--jobs", jobs]].concat(), through_pipe);
+            check(&format!("{arguments:?} with {jobs} jobs, pipe {through_pipe}"), &found, expected);
+        }
+    }
+}
+
+#[test]
+fn greetings_spans() {
+    let expected = zstd::decode_all(File::open(fixture("spans.jsonl.zst")).unwrap()).unwrap();
+    check_every_way(&["--spans", "json"], &expected);
+}
+
+#[test]
+fn greetings_metrics() {
+    check_every_way(&["--metrics", "openmetrics"], &fs::read(fixture("metrics.om")).unwrap());
+}
