@@ -73,11 +73,8 @@ impl RecordSource for Kernel {
 
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
         if now == MonoNanos::MAX {
-            // Twice: the first call learns what the counters were, the second what has been lost since.
-            for _ in 0..2 {
-                let (positions, counters) = (self.probes.lane_positions(), self.probes.counters());
-                self.transcriber.settle(&positions, &counters, mono_now());
-            }
+            // By the positions of the last look at the ring: what came after them was neither taken in nor lost.
+            self.transcriber.settle(&[], &self.probes.counters(), mono_now());
             self.transcriber.finish();
         } else {
             self.transcriber.advance(now);

@@ -90,7 +90,7 @@ impl Transcriber {
     }
 
     /// Accounts for losses that no later record shows. Take `positions` and `counters` *before* the ring is drained to
-    /// its end, and call this after; at the end of the recording twice.
+    /// its end, and call this after. Positions count at the next call, so make one more, without any, at the end.
     pub fn settle(&mut self, positions: &[LanePosition], counters: &Counters, now: MonoNanos) {
         for hole in self.losses.settle(positions, counters, now) {
             self.lose(hole);

@@ -63,6 +63,7 @@ pub(crate) fn record_with(options: &ProbeOptions, workload: impl FnOnce(&mut Pro
         while probes.drain(&mut |record| transcriber.record(&record, &mut process_key)) > 0 {}
         transcriber.settle(&positions, &counters, mono_now());
     }
+    transcriber.settle(&[], &probes.counters(), mono_now());
     transcriber.finish();
     let events = std::iter::from_fn(|| transcriber.pop()).collect();
     Recording { events, counters: probes.counters(), counts: transcriber.counts(), hook: probes.arrival_hook() }
