@@ -36,6 +36,11 @@ impl Exchanges {
         self.doubtful |= doubtful;
     }
 
+    /// Whether records may be missing from after the beginning of the last one's request, if they may be up to `at`.
+    pub(super) fn last_began_before(&self, at: MonoNanos) -> bool {
+        self.list.back().is_some_and(|exchange| exchange.request.message.first.exit <= at)
+    }
+
     /// The one whose request is being read.
     pub(super) fn requesting(&mut self) -> Option<&mut Exchange> {
         if self.request_open { self.list.back_mut().map(|exchange| &mut **exchange) } else { None }

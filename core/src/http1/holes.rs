@@ -15,26 +15,27 @@ const MIN_REQUEST_BYTES: u64 = 14;
 
 impl Http1 {
     /// A request begins: a response of unknown end is over, as the client would have waited for it.
-    pub(super) fn turn(&mut self, with_call: bool, at: MonoNanos) {
+    pub(super) fn turn(&mut self, with_call: bool, call: &Call<'_>) {
         self.turned |= with_call;
         self.pipelines |= !with_call;
         if matches!(self.response, State::Open { .. }) {
-            self.end_open_response(at);
+            self.end_open_response(call);
         }
     }
 
-    /// The response of unknown end is over; which of those that wait behind it have their response is not known.
-    pub(super) fn end_open_response(&mut self, at: MonoNanos) {
-        if self.exchanges.has_response() {
-            self.exchanges.end_response(Outcome::Complete, at);
-        }
-        self.exchanges.end_all(Outcome::Incomplete, at);
+    /// The response of unknown end is over. It is complete, unless its last bytes may be among lost records, or other
+    /// responses among its bytes. Which of those that wait behind it have their response is not known.
+    pub(super) fn end_open_response(&mut self, call: &Call<'_>) {
+        let alone = self.exchanges.waiting() == 1 && self.exchanges.has_response();
+        let complete = alone && !self.exchanges.last_began_before(call.lossy_until);
+        let outcome = if complete { Outcome::Complete } else { Outcome::Incomplete };
+        self.exchanges.end_all(outcome, call.stamp.exit);
         self.response = State::Seek;
     }
 
     /// Whether a response begins, though the request that it answers may not have been seen.
     pub(super) fn is_next_response(&self, chunk: Chunk<'_>, call: &Call<'_>) -> bool {
-        self.requested && chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(Side::Response)
+        chunk.pos == call.start && Self::side_of(chunk.bytes) == Some(Side::Response)
     }
 
     /// Looks whether a call begins with a message head.
@@ -78,7 +79,7 @@ impl Http1 {
                 let State::Head(partial) = std::mem::replace(self.state(side), State::Start) else { return };
                 return self.finish_head(side, &partial, call);
             }
-            State::Start => return self.lose(side, count, call.stamp.exit),
+            State::Start => return self.lose(side, count, call.stamp.exit, call.lossy_until),
             State::Seek | State::Off => return,
             State::Open { .. } => count,
             State::UntilClose(received) => {
@@ -106,8 +107,9 @@ impl Http1 {
         }
     }
 
-    /// Bytes were lost: what they belonged to is incomplete, what follows is somewhere in a message.
-    pub(super) fn lose(&mut self, side: Side, count: u64, at: MonoNanos) {
+    /// Bytes were lost: what they belonged to is incomplete, what follows is somewhere in a message. Records from up to
+    /// `lossy_until` may be missing.
+    pub(super) fn lose(&mut self, side: Side, count: u64, at: MonoNanos, lossy_until: MonoNanos) {
         match side {
             Side::Request => {
                 // The rest of a chunked body was lost, and not so much that a head could be among it.
@@ -127,16 +129,18 @@ impl Http1 {
             Side::Response => {
                 self.requested = false;
                 let sought = matches!(self.response, State::Seek);
+                // Whether the bytes may belong to what followed the last request, which may be lost as well.
+                let after = self.exchanges.last_began_before(lossy_until);
                 self.response = match self.exchanges.waiting() {
                     _ if matches!(self.response, State::Off) => return,
                     0 => State::Seek,
                     // The gap may be the response to the lost request: a status line behind it will tell.
-                    1 if self.exchanges.is_doubtful() && matches!(self.response, State::Start) => State::Seek,
+                    1 if self.exchanges.is_doubtful() && !after && matches!(self.response, State::Start) => State::Seek,
                     _ if self.exchanges.is_doubtful() => {
                         self.exchanges.discard();
                         State::Seek
                     }
-                    2 if !sought && self.turned && !self.pipelines => {
+                    2 if !sought && !after && self.turned && !self.pipelines => {
                         // The client had the first response before it went on: this is about the second.
                         if let Some(exchange) = self.exchanges.responding() {
                             exchange.outcome = Outcome::Incomplete;
@@ -150,6 +154,26 @@ impl Http1 {
                     }
                 };
             }
+        }
+    }
+
+    /// The order of both streams is not known: no response can be told to be the one of a request that was there first.
+    pub(super) fn lose_order(&mut self, side: Side) {
+        match side {
+            Side::Request if !matches!(self.request, State::Off) => {
+                self.exchanges.end_request(None);
+                self.request = State::Seek;
+                self.proven = false;
+            }
+            Side::Response if !matches!(self.response, State::Off) => {
+                self.exchanges.mark_incomplete();
+                if let Some(exchange) = self.exchanges.responding() {
+                    exchange.response = None;
+                }
+                let waiting = self.exchanges.waiting() > 0;
+                self.response = if waiting { State::Open { chunked: false } } else { State::Seek };
+            }
+            _ => {}
         }
     }
 

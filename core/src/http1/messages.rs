@@ -16,7 +16,7 @@ impl Http1 {
             return blank;
         }
         if side == Side::Request {
-            self.turn(chunk.pos - blank as u64 == call.start, call.stamp.exit);
+            self.turn(chunk.pos - blank as u64 == call.start, call);
         }
         let (pos, stamp) = (chunk.pos, call.stamp);
         let begin = Begin { pos, stamp, process: call.process, arrival: call.arrival(pos), doubtful };

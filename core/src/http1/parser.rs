@@ -21,7 +21,7 @@ use crate::event::Stamp;
 use crate::exchange::{Exchange, Message, Outcome};
 use crate::ids::ProcKey;
 use crate::time::MonoNanos;
-use crate::track::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};
+use crate::track::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side, is_usual_method};
 
 /// HTTP/1.0 and 1.1 on one connection.
 #[derive(Debug)]
@@ -92,10 +92,10 @@ impl Begin {
 }
 
 impl Http1 {
-    /// The side whose messages begin like `bytes`, if that is a whole start line.
+    /// The side whose messages begin like `bytes`, if that is a whole start line, with one of the usual methods.
     pub(crate) fn side_of(bytes: &[u8]) -> Option<Side> {
         match Head::read(bytes, 0).ok()??.start {
-            StartLine::Request { .. } => Some(Side::Request),
+            StartLine::Request { method, .. } => is_usual_method(method).then_some(Side::Request),
             StartLine::Status { .. } => Some(Side::Response),
         }
     }
@@ -174,8 +174,12 @@ impl Http1 {
             State::Open { chunked } => {
                 let chunked = *chunked;
                 if side == Side::Response && self.is_next_response(chunk, call) {
-                    self.end_open_response(call.stamp.exit);
-                    return 0;
+                    if self.requested {
+                        self.end_open_response(call);
+                        return 0;
+                    }
+                    // If this is one, its request was lost, and with it the proof of where the response before ended.
+                    self.exchanges.mark_incomplete();
                 }
                 let over = chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
                 self.moved(side, call);
@@ -253,26 +257,29 @@ impl Http1 {
             self.exchanges.discard();
         }
         let lossy = |exchange: &Exchange| exchange.request.message.first.exit <= end.lossy_until;
-        let cut = match (&self.response, end.how) {
-            (_, EndKind::Unknown) => Outcome::Incomplete,
-            (State::UntilClose(_), EndKind::Orderly) => Outcome::Complete,
-            (State::Open { .. }, _) => Outcome::Complete,
-            _ => Outcome::CutResponse,
+        let announced = self.exchanges.response().and_then(|response| response.message.body_len);
+        let (ended, received) = match &self.response {
+            State::UntilClose(count) => (Outcome::Complete, Some(*count)),
+            State::Length(left) => (Outcome::CutResponse, announced.map(|len| len.saturating_sub(*left))),
+            State::Chunked(chunked) => (Outcome::CutResponse, Some(chunked.received())),
+            State::Open { .. } if self.exchanges.waiting() == 1 => (Outcome::Complete, None),
+            State::Open { .. } => (Outcome::Incomplete, None),
+            _ => (Outcome::CutResponse, None),
         };
-        if let Some(response) = self.exchanges.response() {
-            response.message.body_len = match &self.response {
-                State::UntilClose(count) => Some(*count),
-                State::Length(left) => response.message.body_len.map(|len| len.saturating_sub(*left)),
-                State::Chunked(chunked) => Some(chunked.received()),
-                _ => None,
-            };
-        }
+        let ended = match (ended, end.how) {
+            (_, EndKind::Unknown) => Outcome::Incomplete,
+            (_, EndKind::Reset) if matches!(self.response, State::UntilClose(_)) => Outcome::CutResponse,
+            (ended, _) => ended,
+        };
         while let Some(exchange) = self.exchanges.responding() {
-            let outcome = match cut {
-                _ if lossy(exchange) => Outcome::Incomplete,
-                Outcome::Incomplete => Outcome::Incomplete,
-                _ if exchange.response.is_none() => Outcome::NoResponse,
-                cut => cut,
+            let known = !lossy(exchange) && exchange.outcome != Outcome::Incomplete && ended != Outcome::Incomplete;
+            let outcome = match &mut exchange.response {
+                _ if !known => Outcome::Incomplete,
+                None => Outcome::NoResponse,
+                Some(response) => {
+                    response.message.body_len = received;
+                    ended
+                }
             };
             self.exchanges.end_response(outcome, end.at);
         }
@@ -293,12 +300,13 @@ impl Parser for Http1 {
     fn gap(&mut self, side: Side, gap: Gap<'_>) {
         match gap {
             Gap::Skipped(count, call) => self.skip(side, count, call),
-            Gap::Lost(count) => {
+            Gap::Lost(count, lossy_until) => {
                 let rest = self.lose_within(side, count);
                 if rest > 0 {
-                    self.lose(side, rest, self.moved);
+                    self.lose(side, rest, self.moved, lossy_until);
                 }
             }
+            Gap::Disorder => self.lose_order(side),
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Conn {
 struct Stream {
     /// The position of the next byte.
     next: u64,
+    /// The time of the latest call.
+    moved: MonoNanos,
     begun: bool,
     ended: bool,
     /// It may have been joined in the middle of a message: its first bytes are older than the recording, or lost.
@@ -79,7 +81,8 @@ const DETECT_BYTES: usize = METHOD_BYTES + 8;
 
 impl Conn {
     pub(crate) fn new(info: &ConnInfo) -> Self {
-        let stream = |next| Stream { next, begun: false, ended: false, attached: info.preexisting };
+        let stream =
+            |next| Stream { next, moved: MonoNanos::ZERO, begun: false, ended: false, attached: info.preexisting };
         Self {
             role: info.role,
             reset: false,
@@ -188,11 +191,22 @@ impl Conn {
         }
         if data.len == 0 {
             if direction == Direction::In {
+                self.give_up(cx);
+                // The position of the end tells of bytes that were lost in front of it.
+                if self.received.begun || !self.received.attached {
+                    self.pass_gap(direction, data.pos, cx);
+                }
                 self.end(direction, time, cx);
             }
             return;
         }
+        let news = data.pos.saturating_add(data.len) > self.stream(direction).next;
+        let late = news && time < self.stream(direction.reverse()).moved;
+        if late {
+            self.lose_order(cx);
+        }
         let stream = self.stream(direction);
+        stream.moved = stream.moved.max(time);
         if stream.attached && !stream.begun {
             stream.next = stream.next.max(data.pos);
         }
@@ -204,6 +218,25 @@ impl Conn {
         while let Some(piece) = self.take_ready(direction) {
             self.deliver(&piece.as_data(), cx);
         }
+        if late {
+            self.lose_order(cx);
+        }
+    }
+
+    /// Bytes came after later ones of the other direction: which response is whose, their order does not tell any more.
+    fn lose_order(&mut self, cx: &mut Context<'_>) {
+        match &mut self.protocol {
+            Protocol::Http1(parser) => {
+                parser.gap(Side::Request, Gap::Disorder);
+                parser.gap(Side::Response, Gap::Disorder);
+            }
+            Protocol::Undecided(undecided) => {
+                (self.received.attached, self.sent.attached) = (true, true);
+                undecided.held.clear();
+            }
+            Protocol::Ignored => {}
+        }
+        self.collect(cx);
     }
 
     /// Keeps a call until the bytes in front of it come.
@@ -240,7 +273,7 @@ impl Conn {
         stream.attached = true;
         self.report(DiagnosticKind::StreamGap, from, cx);
         match &mut self.protocol {
-            Protocol::Http1(parser) => parser.gap(side(self.role, direction), Gap::Lost(count)),
+            Protocol::Http1(parser) => parser.gap(side(self.role, direction), Gap::Lost(count, cx.lossy_until)),
             Protocol::Undecided(undecided) => undecided.held.retain(|(piece, _)| piece.direction() != direction),
             Protocol::Ignored => {}
         }
@@ -344,6 +377,7 @@ impl Conn {
             end,
             arrivals: (data.direction == Direction::In).then_some(&self.arrivals),
             limits: cx.limits,
+            lossy_until: cx.lossy_until,
         };
         let mut at = from;
         for (offset, bytes) in data.ranges.iter() {

@@ -50,6 +50,13 @@ pub(crate) fn detect(bytes: &[u8]) -> Detected {
     }
 }
 
+/// Whether this is one of the methods of RFC 9110, section 9.3, and RFC 5789. Behind lost bytes only these are taken for
+/// the beginning of a request: what is left of a method that was cut in two is a token as well.
+pub(crate) fn is_usual_method(method: &[u8]) -> bool {
+    const USUAL: [&[u8]; 9] = [b"CONNECT", b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"];
+    USUAL.contains(&method)
+}
+
 /// Whether a request target can begin with this byte: a path, `*`, a URI or an authority (RFC 9112, section 3.2).
 pub(crate) const fn is_target_start(byte: u8) -> bool {
     matches!(byte, b'/' | b'*' | b'[') || byte.is_ascii_alphanumeric()
@@ -78,6 +85,14 @@ const TOKEN: [bool; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_method_is_no_usual_method() {
+        for method in ["GET", "HEAD", "OPTIONS", "DELETE", "CONNECT", "PATCH", "POST", "PUT", "TRACE"] {
+            assert!(is_usual_method(method.as_bytes()));
+            assert!((1..method.len()).all(|at| !is_usual_method(&method.as_bytes()[at..])), "{method}");
+        }
+    }
 
     #[test]
     fn first_bytes_tell_the_protocol() {

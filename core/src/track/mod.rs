@@ -8,7 +8,7 @@ mod parser;
 mod reorder;
 mod shard;
 
-pub(crate) use detect::{METHOD_BYTES, is_target_start, is_token};
+pub(crate) use detect::{METHOD_BYTES, is_target_start, is_token, is_usual_method};
 pub(crate) use parser::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};
 pub use shard::{Shard, shard_of};
 

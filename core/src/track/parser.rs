@@ -74,6 +74,8 @@ pub(crate) struct Call<'a> {
     /// When its bytes arrived; `None` for bytes sent.
     pub(crate) arrivals: Option<&'a Arrivals>,
     pub(crate) limits: &'a Limits,
+    /// Records from up to this moment may be missing.
+    pub(crate) lossy_until: MonoNanos,
 }
 
 impl Call<'_> {
@@ -88,8 +90,10 @@ impl Call<'_> {
 pub(crate) enum Gap<'a> {
     /// The call is known; its payload was not captured there.
     Skipped(u64, &'a Call<'a>),
-    /// Their records are lost, so the calls that moved them are not known.
-    Lost(u64),
+    /// Their records are lost, so the calls that moved them are not known. Records from up to that moment may be missing.
+    Lost(u64, MonoNanos),
+    /// None, but bytes came after later ones of the other side.
+    Disorder,
 }
 
 /// How and when a stream ended.

@@ -393,7 +393,7 @@ fn ends_without_a_response() {
         ",
         "
         start @0 1
-        GET / 1..1 0 | 200 2..2 4 | Incomplete 2
+        GET / 1..1 0 | 200 2..2 10 | Incomplete 2
         ",
     );
     // A half-closed connection still gets its response.

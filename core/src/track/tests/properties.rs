@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::script::{MS, Script, run};
-use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Shutdown, Source, Stamp};
+use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Loss, LossCause, Shutdown, Source, Stamp};
 use crate::exchange::{Finding, Outcome, What};
 use crate::facts::Role;
 use crate::ids::{ConnKey, Origin, ProcKey};
@@ -182,8 +182,11 @@ fn wrong_pairs(turns: &[Turn], lost: &[prop::sample::Index]) -> Vec<Summary> {
     let mut script = script(&calls(turns));
     for index in lost {
         let at = 1 + index.index(script.events.len() - 1);
+        // The recorder tells that records are missing, not which.
         if matches!(script.events[at].body, BodyBuf::Data(..)) {
-            script.events.remove(at);
+            let at = &mut script.events[at];
+            let loss = Loss { cause: LossCause::RingFull, count: 1, from: at.time, to: at.time };
+            *at = EventBuf::new(at.time, BodyBuf::Plain(Body::Loss(loss)));
         }
     }
     let mut found = exchanges(&run(&script.events, &Limits::default()));
