@@ -1,5 +1,6 @@
 //! The contract of `redtape` with scripts on bad input: one clear message on standard error, nothing on standard output,
 //! and the documented exit code.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The committed tapes: a replay gives what is committed beside them, byte for byte, however it is run.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File};
 use std::path::PathBuf;
