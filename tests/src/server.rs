@@ -33,7 +33,7 @@ impl Server {
         Ok(Self { process, port, _folder: None })
     }
 
-    /// nginx with one worker, which serves a file of 1 KiB as `/`.
+    /// nginx as one process, so that none is left when it is killed; it serves a file of 1 KiB as `/`.
     pub fn nginx() -> Result<Self> {
         let folder = TempDir::new()?;
         let port = free_port()?;
@@ -42,7 +42,7 @@ impl Server {
         let temporary =
             ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path tmp;"));
         let configuration = format!(
-            "worker_processes 1; pid {root}/pid; error_log stderr; daemon off; user root;\n\
+            "master_process off; pid {root}/pid; error_log stderr; daemon off;\n\
              events {{ worker_connections 64; }}\n\
              http {{ access_log off; sendfile on; keepalive_requests 100000; {}\n\
              server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n",
