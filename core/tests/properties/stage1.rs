@@ -32,7 +32,7 @@ proptest! {
     }
 
     /// Where only heads and the ends of calls are captured, nothing is wrong. Nothing but sizes is unknown either, unless
-    /// messages were so long and so close that their heads were not captured, or a request of unknown length is followed by
+    /// messages were so long and so close that their heads were not captured, or a message of unknown length is followed by
     /// one that begins with a call too short to tell.
     #[test]
     fn bodies_need_not_be_captured(scenario in scenarios(CapturePolicy::default())) {
@@ -40,8 +40,8 @@ proptest! {
         let found = run(&events);
         assert_sound(&found, &truth);
         let pipelined: BTreeSet<_> = truth.values().filter(|truth| truth.pipelined).map(|truth| truth.id.conn).collect();
-        let long: BTreeSet<_> =
-            truth.values().filter(|truth| truth.request_size > Some(4_000)).map(|truth| truth.id.conn).collect();
+        let is_long = |truth: &&Truth| truth.request_size.max(truth.response_size) > Some(4_000);
+        let long: BTreeSet<_> = truth.values().filter(is_long).map(|truth| truth.id.conn).collect();
         let told = |truth: &&Truth| !pipelined.contains(&truth.id.conn) && !long.contains(&truth.id.conn);
         for truth in truth.values().filter(told) {
             let exchange = found.exchanges.get(&truth.id);
