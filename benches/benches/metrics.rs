@@ -6,8 +6,8 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use redtape_core::metric::{MetricsConfig, Registry};
 use redtape_core::{
-    HttpFields, Ignored, Limits, MonoNanos, Outcome, ProcessInfo, Service, Span, SpanId, SpanKind, Status, TraceId,
-    Version, WallNanos,
+    HttpFields, Ignored, Limits, MonoNanos, Outcome, ProcessInfo, RequestHead, Service, Span, SpanId, SpanKind, Status,
+    TraceId, Version, WallNanos,
 };
 
 fn spans() -> Vec<Span> {
@@ -33,13 +33,15 @@ fn spans() -> Vec<Span> {
             route: route.into(),
             ignored: Ignored::default(),
             http: HttpFields {
-                method: "GET".into(),
-                path: format!("/api/v1/resource/{number}").into(),
-                query: None,
+                head: RequestHead::new(
+                    "GET",
+                    &format!("/api/v1/resource/{number}"),
+                    Some("shop.example"),
+                    None,
+                    Version::Http11,
+                    None,
+                ),
                 scheme: "http",
-                host: Some(("shop.example".into(), None)),
-                user_agent: None,
-                version: Version::Http11,
                 status_code: Some(200),
                 request_size: Some(0),
                 response_size: Some(number),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Outcome, Request, RequestHead};
+use crate::exchange::{Exchange, Outcome, Request};
 use crate::facts::Role;
 use crate::link::Linked;
 use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
@@ -54,7 +54,7 @@ pub(crate) fn span(linked: Linked, service: Arc<Service>, clock: &ClockMap, phas
         outcome: exchange.outcome,
         route: Arc::default(),
         ignored: Ignored::default(),
-        http: http_fields(&exchange),
+        http: http_fields(*exchange),
     }
 }
 
@@ -78,119 +78,24 @@ fn status(kind: SpanKind, outcome: Outcome, status_code: Option<u16>) -> Status 
     }
 }
 
-fn http_fields(exchange: &Exchange) -> HttpFields {
-    let Request { message, head } = &exchange.request;
-    let target = Target::parse(head);
-    let host = target.authority.or(head.host()).filter(|host| !host.is_empty()).map(split_port);
-    let response = exchange.response.as_ref();
+fn http_fields(exchange: Exchange) -> HttpFields {
+    let Request { message, head } = exchange.request;
     let endpoint = exchange.conn.endpoint;
     HttpFields {
-        method: head.method().into(),
-        path: target.path.into(),
-        query: target.query.map(Into::into),
+        head,
         scheme: "http",
-        host: host.map(|(name, port)| (name.into(), port)),
-        user_agent: head.user_agent().map(Into::into),
-        version: head.version,
-        status_code: response.map(|response| response.status),
+        status_code: exchange.response.as_ref().map(|response| response.status),
         request_size: message.body_len,
-        response_size: response.and_then(|response| response.message.body_len),
+        response_size: exchange.response.and_then(|response| response.message.body_len),
         local: endpoint.map(|endpoint| endpoint.local),
         remote: endpoint.map(|endpoint| endpoint.remote),
         truncated: message.truncated,
     }
 }
 
-/// A request target taken apart (RFC 9112, section 3.2).
-#[derive(Debug, PartialEq, Eq)]
-struct Target<'a> {
-    authority: Option<&'a str>,
-    path: &'a str,
-    query: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    fn parse(head: &'a RequestHead) -> Self {
-        let target = head.target();
-        if head.method() == "CONNECT" {
-            return Self { authority: Some(target), path: "", query: None };
-        }
-        let target = target.split_once('#').map_or(target, |(target, _)| target);
-        let (authority, rest) = match target.split_once("://") {
-            Some((scheme, rest))
-                if !target.starts_with('/') && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
-            {
-                let at = rest.find(['/', '?']).unwrap_or(rest.len());
-                (Some(&rest[..at]), &rest[at..])
-            }
-            _ => (None, target),
-        };
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-        let path = if path.is_empty() && authority.is_some() { "/" } else { path };
-        Self { authority, path, query }
-    }
-}
-
-/// Splits `host:port`, `[v6]:port` or `user@host:port`; a port that is none stays with the name.
-fn split_port(authority: &str) -> (&str, Option<u16>) {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match authority.rsplit_once(':') {
-        Some((name, port)) if !name.ends_with(':') && (!name.contains(':') || name.ends_with(']')) => {
-            match port.parse() {
-                Ok(port) => (unbracket(name), Some(port)),
-                Err(_) if port.is_empty() => (unbracket(name), None),
-                Err(_) => (authority, None),
-            }
-        }
-        _ => (unbracket(authority), None),
-    }
-}
-
-fn unbracket(name: &str) -> &str {
-    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Version;
-
-    #[test]
-    fn targets_of_all_forms() {
-        for (method, target, authority, path, query) in [
-            ("GET", "/a/b?x=1&y", None, "/a/b", Some("x=1&y")),
-            ("GET", "/a#f?x", None, "/a", None),
-            ("GET", "/?", None, "/", Some("")),
-            ("GET", "/r?u=http://h/", None, "/r", Some("u=http://h/")),
-            ("GET", "/r://h", None, "/r://h", None),
-            ("GET", "http://h:8080/a?b", Some("h:8080"), "/a", Some("b")),
-            ("GET", "http://h", Some("h"), "/", None),
-            ("GET", "http://h?q", Some("h"), "/", Some("q")),
-            ("OPTIONS", "*", None, "*", None),
-            ("CONNECT", "h:443", Some("h:443"), "", None),
-            ("GET", "", None, "", None),
-        ] {
-            let head = RequestHead::new(method, target, None, None, Version::Http11, None);
-            assert_eq!(Target::parse(&head), Target { authority, path, query }, "{method} {target}");
-        }
-    }
-
-    #[test]
-    fn authorities_and_their_ports() {
-        for (authority, name, port) in [
-            ("h", "h", None),
-            ("h:80", "h", Some(80)),
-            ("h:", "h", None),
-            ("h:99999", "h:99999", None),
-            ("[::1]:80", "::1", Some(80)),
-            ("[::1]", "::1", None),
-            ("::1", "::1", None),
-            ("u:p@h:80", "h", Some(80)),
-            (":80", "", Some(80)),
-        ] {
-            assert_eq!(split_port(authority), (name, port), "{authority}");
-        }
-    }
 
     #[test]
     fn what_counts_as_an_error() {

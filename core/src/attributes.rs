@@ -38,7 +38,7 @@ const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATC
 impl Span {
     /// `http.request.method`
     pub fn method(&self) -> &str {
-        if METHODS.contains(&&*self.http.method) { &self.http.method } else { "_OTHER" }
+        if METHODS.contains(&self.http.method()) { self.http.method() } else { "_OTHER" }
     }
 
     /// The span's name: method and route, or the method alone. A method that is none of the known becomes `HTTP`.
@@ -70,7 +70,7 @@ impl Span {
 
     /// `server.address`: the host that the request names, else the server's address.
     pub fn server_address(&self) -> Option<Cow<'_, str>> {
-        let named = self.http.host.as_ref().map(|(name, _)| &**name).filter(|name| !name.is_empty());
+        let named = self.http.host().map(|(name, _)| name);
         let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
         named.map(Cow::from).or_else(|| Some(address?.ip().to_canonical().to_string().into()))
     }
@@ -78,7 +78,7 @@ impl Span {
     /// `server.port`: the port that the request names, else the server's port.
     pub fn server_port(&self) -> Option<u16> {
         let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
-        self.http.host.as_ref().and_then(|(_, port)| *port).or_else(|| Some(address?.port()))
+        self.http.host().and_then(|(_, port)| port).or_else(|| Some(address?.port()))
     }
 
     /// `client.address`: for servers, where the connection comes from.
@@ -92,8 +92,8 @@ impl Span {
         let host = self.server_address()?;
         let host = if host.contains(':') { format!("[{host}]").into() } else { host };
         let port = self.server_port().filter(|&port| port != 80).map_or(String::new(), |port| format!(":{port}"));
-        let query = self.http.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
-        Some(format!("{}://{host}{port}{}{query}", self.http.scheme, self.http.path))
+        let query = self.http.query().map_or(String::new(), |query| format!("?{query}"));
+        Some(format!("{}://{host}{port}{}{query}", self.http.scheme, self.http.path()))
     }
 
     /// All attributes, sorted by key.
@@ -102,7 +102,7 @@ impl Span {
         let size = |size: Option<u64>| size.map(|size| AttributeValue::Int(i64::try_from(size).unwrap_or(i64::MAX)));
         let (server, client) = (self.kind == SpanKind::Server, self.kind == SpanKind::Client);
         let peer = http.remote.map(|remote| (remote.ip().to_canonical().to_string(), i64::from(remote.port())));
-        let original = (self.method() == "_OTHER").then(|| text(&*http.method));
+        let original = (self.method() == "_OTHER").then(|| text(http.method()));
         [
             ("client.address", self.client_address().map(text)),
             ("client.port", http.remote.filter(|_| server).map(|remote| AttributeValue::Int(remote.port().into()))),
@@ -115,7 +115,7 @@ impl Span {
             ("http.route", Some(&*self.route).filter(|route| !route.is_empty()).map(text)),
             ("network.peer.address", peer.as_ref().map(|(address, _)| text(address.clone()))),
             ("network.peer.port", peer.map(|(_, port)| AttributeValue::Int(port))),
-            ("network.protocol.version", Some(text(http.version.as_str()))),
+            ("network.protocol.version", Some(text(http.version().as_str()))),
             ("redtape.accept_wait_ns", size(self.accept_wait_nanos)),
             ("redtape.link", self.link.map(|link| text(link.rule.as_str()))),
             ("redtape.link_strength", self.link.map(|link| text(link.strength.as_str()))),
@@ -123,10 +123,10 @@ impl Span {
             ("server.address", self.server_address().map(text)),
             ("server.port", self.server_port().map(|port| AttributeValue::Int(port.into()))),
             ("url.full", Some(()).filter(|()| client).and_then(|()| self.url_full()).map(text)),
-            ("url.path", Some(text(&*http.path)).filter(|_| server)),
-            ("url.query", http.query.as_deref().filter(|_| server).map(text)),
+            ("url.path", Some(text(http.path())).filter(|_| server)),
+            ("url.query", http.query().filter(|_| server).map(text)),
             ("url.scheme", Some(text(http.scheme))),
-            ("user_agent.original", http.user_agent.as_deref().map(text)),
+            ("user_agent.original", http.user_agent().map(text)),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))

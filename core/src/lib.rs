@@ -25,6 +25,7 @@ mod service;
 mod span;
 pub mod synth;
 pub mod tape;
+mod target;
 mod time;
 mod track;
 

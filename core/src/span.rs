@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::exchange::{Outcome, Version};
+use crate::exchange::{Outcome, RequestHead};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
 use crate::time::{MonoNanos, WallNanos};
@@ -165,20 +165,10 @@ pub struct Ignored {
 /// What was asked and answered, of an HTTP exchange.
 #[derive(Clone, Debug)]
 pub struct HttpFields {
-    /// The method as sent. Semantic conventions want `_OTHER` in `http.request.method` for methods they do not know.
-    pub method: Box<str>,
-    /// `url.path`: without query and fragment.
-    pub path: Box<str>,
-    /// `url.query`, without the question mark.
-    pub query: Option<Box<str>>,
+    /// The request's head as sent; the methods read from it.
+    pub head: RequestHead,
     /// `url.scheme`
     pub scheme: &'static str,
-    /// Host and port that the request names (absolute form, else `Host`).
-    pub host: Option<(Box<str>, Option<u16>)>,
-    /// `user_agent.original`
-    pub user_agent: Option<Box<str>>,
-    /// `network.protocol.version`
-    pub version: Version,
     /// `http.response.status_code`
     pub status_code: Option<u16>,
     /// `http.request.body.size`, in bytes.

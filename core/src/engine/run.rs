@@ -38,7 +38,7 @@ pub enum Output {
 ///     engine.push(&event);
 ///     while let Some(output) = engine.poll_output() {
 ///         if let Output::Span(span) = output {
-///             println!("{} {}", span.http.method, span.route);
+///             println!("{} {}", span.http.method(), span.route);
 ///         }
 ///     }
 /// }

@@ -213,7 +213,7 @@ impl Stage2 {
         let service = self.services.service(linked.exchange.process);
         let clock = self.clocks.get(&linked.exchange.conn.origin).copied().unwrap_or_default();
         let mut span = assemble::span(linked, service, &clock, self.phases);
-        let decision = self.decorator.decorate(&span.service.name, span.kind, &span.http.method, &span.http.path);
+        let decision = self.decorator.decorate(&span.service.name, span.kind, span.http.method(), span.http.path());
         span.route = decision.route;
         span.ignored = decision.ignored;
         if !self.filter.keeps(&span) {

@@ -147,7 +147,7 @@ impl Label {
                 Status::Unset => "STATUS_CODE_UNSET",
                 Status::Error => "STATUS_CODE_ERROR",
             }),
-            Self::UrlPath => out.push_str(&span.http.path),
+            Self::UrlPath => out.push_str(span.http.path()),
             Self::UrlScheme => out.push_str(span.http.scheme),
         }
     }
@@ -161,8 +161,7 @@ fn server_socket(span: &Span) -> Option<SocketAddr> {
 }
 
 fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
-    let host = span.http.host.as_ref().filter(|_| span.kind == SpanKind::Client)?;
-    Some((&host.0, host.1))
+    span.http.host().filter(|_| span.kind == SpanKind::Client)
 }
 
 fn write_ip(ip: IpAddr, out: &mut String) {

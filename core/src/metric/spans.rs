@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Outcome, Version};
+use crate::exchange::{Outcome, RequestHead, Version};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
 use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
@@ -36,13 +36,8 @@ pub(crate) fn server(route: &str) -> Span {
         route: route.into(),
         ignored: Ignored::default(),
         http: HttpFields {
-            method: "GET".into(),
-            path: format!("{route}/1").into(),
-            query: None,
+            head: RequestHead::new("GET", &format!("{route}/1"), Some("shop.example:80"), None, Version::Http11, None),
             scheme: "http",
-            host: Some(("shop.example".into(), Some(80))),
-            user_agent: None,
-            version: Version::Http11,
             status_code: Some(200),
             request_size: None,
             response_size: Some(100),

@@ -137,7 +137,7 @@ proptest! {
         let ids = span_ids(&events, &truth);
         for truth in &truth {
             let Some(span) = spans.get(&ids[&truth.id]) else { panic!("no span: {truth:?}") };
-            let same = (span.kind, &*span.service.name, &*span.http.method, span.http.status_code, span.outcome)
+            let same = (span.kind, &*span.service.name, span.http.method(), span.http.status_code, span.outcome)
                 == (truth.kind, &*truth.service, &*truth.method, truth.status, truth.outcome);
             let timely = (span.start, span.queue_nanos, span.accept_wait_nanos)
                 == (truth.start, truth.queue_nanos, truth.accept_wait_nanos);

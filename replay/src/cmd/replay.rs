@@ -69,7 +69,7 @@ struct Learn(Decorator);
 
 impl OutputSink for Learn {
     fn span(&mut self, span: &Span) -> Result {
-        self.0.observe(&span.service.name, span.kind, &span.http.method, &span.http.path);
+        self.0.observe(&span.service.name, span.kind, span.http.method(), span.http.path());
         Ok(())
     }
 }

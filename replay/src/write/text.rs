@@ -11,7 +11,7 @@ pub(crate) fn write_span_text(out: &mut impl Write, span: &Span) -> io::Result<(
     let code = http.status_code.map_or("---".into(), |code| code.to_string());
     let kind = if span.kind == SpanKind::Server { "server" } else { "client" };
     write!(out, "{} {kind} {} {code} ", utc(span.start_wall.unix_nanos()), span.service.name)?;
-    write!(out, "{} {}", printable(&http.method), printable(&http.path))?;
+    write!(out, "{} {}", printable(http.method()), printable(http.path()))?;
     if !span.route.is_empty() {
         write!(out, " ({})", printable(&span.route))?;
     }

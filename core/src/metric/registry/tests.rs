@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, RequestHead, Version};
 use crate::metric::settings::MetricFeature;
 use crate::metric::spans::{MILLI, server as span};
 use crate::metric::{Cardinality, MetricNames, Select, SelectSection, write_openmetrics};
@@ -52,7 +52,7 @@ fn the_text_is_as_it_ever_was() {
     let mut failed = span("/greeting");
     failed.http.status_code = None;
     failed.outcome = Outcome::NoResponse;
-    failed.http.method = "BREW".into();
+    failed.http.head = RequestHead::new("BREW", "/greeting/1", Some("shop.example:80"), None, Version::Http11, None);
     let mut cut = span("/greeting");
     cut.outcome = Outcome::Incomplete;
     let mut ignored = span("/health");
