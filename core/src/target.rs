@@ -50,19 +50,26 @@ impl<'a> Target<'a> {
         if head.method() == "CONNECT" {
             return Self { authority: Some(target), path: "", query: None };
         }
-        let target = target.split_once('#').map_or(target, |(target, _)| target);
-        let (authority, rest) = match target.split_once("://") {
-            Some((scheme, rest))
-                if !target.starts_with('/') && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
-            {
-                let at = rest.find(['/', '?']).unwrap_or(rest.len());
-                (Some(&rest[..at]), &rest[at..])
-            }
-            _ => (None, target),
+        let end = memchr::memchr(b'#', target.as_bytes()).unwrap_or(target.len());
+        let target = &target[..end];
+        let (authority, rest) = if target.starts_with('/') { (None, target) } else { split_authority(target) };
+        let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+            None => (rest, None),
         };
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let path = if path.is_empty() && authority.is_some() { "/" } else { path };
         Self { authority, path, query }
+    }
+}
+
+/// Splits `scheme://authority/path` behind the authority; what is not of this form has none.
+fn split_authority(target: &str) -> (Option<&str>, &str) {
+    match target.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            let at = rest.find(['/', '?']).unwrap_or(rest.len());
+            (Some(&rest[..at]), &rest[at..])
+        }
+        _ => (None, target),
     }
 }
 

@@ -161,7 +161,7 @@ fn server_socket(span: &Span) -> Option<SocketAddr> {
 }
 
 fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
-    span.http.host().filter(|_| span.kind == SpanKind::Client)
+    if span.kind == SpanKind::Client { span.http.host() } else { None }
 }
 
 fn write_ip(ip: IpAddr, out: &mut String) {
