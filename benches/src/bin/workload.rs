@@ -4,6 +4,7 @@
 //! ```text
 //! workload write TRANSACTIONS TAPE TRUTH.tsv
 //! workload replay TAPE
+//! workload scap TRANSACTIONS CAPTURE.scap
 //! ```
 //! Truth and replay are tables of the same form: method, route (as the generator and as the replay names it), count,
 //! responses of status 500 and above, and the sum of durations in nanoseconds. The last line is the total.
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, bail};
-use redtape_benches::{durations, metrics_of_tape, workload_tape};
+use redtape_benches::{durations, metrics_of_tape, workload_tape, write_scap};
 use redtape_core::synth::Workload;
 use redtape_core::tape::WriterOptions;
 
@@ -24,7 +25,16 @@ fn main() -> anyhow::Result<()> {
             write(Workload { transactions, seed: 1 }, tape, truth)
         }
         ["replay", tape] => replay(tape),
-        _ => bail!("usage: workload write TRANSACTIONS TAPE TRUTH.tsv | workload replay TAPE"),
+        ["scap", transactions, capture] => {
+            let transactions = transactions.parse().with_context(|| format!("not a number: {transactions}"))?;
+            let out = File::create(capture).with_context(|| format!("failed to create {capture}"))?;
+            write_scap(Workload { transactions, seed: 1 }, BufWriter::new(out))
+                .with_context(|| format!("failed to write {capture}"))
+        }
+        _ => bail!(
+            "usage: workload write TRANSACTIONS TAPE TRUTH.tsv | workload replay TAPE | \
+             workload scap TRANSACTIONS CAPTURE.scap"
+        ),
     }
 }
 
