@@ -5,7 +5,7 @@ use std::fmt;
 use super::lexicon::{Familiarity, Lexicon, is_version, pieces};
 
 /// Bytes of a segment that may be a name.
-const MAX_NAME: usize = 64;
+pub(super) const MAX_NAME: usize = 64;
 
 /// What a segment looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +101,10 @@ impl<'a> Classified<'a> {
 
 /// Classifies one decoded segment. `index` counts segments from 0; `wildcard` is what replaces values.
 pub(super) fn classify<'a>(lexicon: &Lexicon, segment: &'a str, index: usize, wildcard: char) -> Classified<'a> {
+    // What most ids are, found before anything else is tried.
+    if is_integer(segment) && !wildcard.is_ascii_digit() {
+        return Classified::value(Class::Number);
+    }
     if let Some(kept) = templated(lexicon, segment, wildcard) {
         return Classified { class: Class::Templated, familiarity: Familiarity::Unknown, kept };
     }
@@ -149,7 +153,7 @@ fn word<'a>(lexicon: &Lexicon, segment: &'a str) -> Classified<'a> {
     if is_locale(segment) {
         return Classified::value(Class::Locale);
     }
-    if let Some((stem, extension)) = file(segment) {
+    if let Some((stem, extension)) = file(lexicon, segment) {
         return match lexicon.familiarity(stem.trim_start_matches('.')) {
             Familiarity::Unknown => Classified { kept: extension, ..Classified::value(Class::File) },
             _ => Classified::name(Class::Name, Familiarity::Known),
@@ -177,7 +181,7 @@ fn templated<'a>(lexicon: &Lexicon, segment: &'a str, wildcard: char) -> Option<
     let verb = |verb| lexicon.familiarity(verb) == Familiarity::Action;
     let kept = rest.is_empty()
         || rest.strip_prefix(wildcard).is_some_and(str::is_empty)
-        || rest.strip_prefix('.').is_some_and(is_extension)
+        || rest.strip_prefix('.').is_some_and(|extension| lexicon.is_extension(extension))
         || rest.strip_prefix(':').is_some_and(verb);
     kept.then_some(rest)
 }
@@ -200,6 +204,10 @@ fn punctuated(segment: &str) -> Class {
         Some((user, host)) if plain(user) && plain(host) && host.contains('.') => Class::Email,
         _ => Class::Text,
     }
+}
+
+fn is_integer(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `2024-01-31`, `2024-01`, `2024_01_31`, `2024-01-31T10:20:30Z`.
@@ -293,18 +301,8 @@ fn is_locale(segment: &str) -> bool {
 }
 
 /// The stem of a file name and its extension with the point.
-fn file(segment: &str) -> Option<(&str, &str)> {
+fn file<'a>(lexicon: &Lexicon, segment: &'a str) -> Option<(&'a str, &'a str)> {
     let at = memchr::memrchr(b'.', segment.as_bytes()).filter(|at| *at > 0)?;
     let (stem, extension) = segment.split_at(at);
-    is_extension(extension.strip_prefix('.')?).then_some((stem, extension))
-}
-
-/// Whether files that servers serve end like this.
-fn is_extension(text: &str) -> bool {
-    const EXTENSIONS: &str = "7z apk asp aspx avif bak bmp bz2 cer cgi cjs conf crt css csv deb dll dmg do doc docx env eot exe \
-        flac gif gz htm html ico ics ini ipynb iso jar jpeg jpg js json jsonl jsp key less lock log lua m3u8 map md mjs mov \
-        mp3 mp4 mpd mpeg ogg otf parquet pdf pem php png ppt pptx proto ps1 py rar rb rpm rss rst rtf sass scss sh sql svg swf \
-        tar tgz tif tiff toml ts tsv tsx ttf txt vue wasm wav webm webmanifest webp whl woff woff2 xhtml xls xlsx xml xz yaml \
-        yml zip zst";
-    (2..=11).contains(&text.len()) && EXTENSIONS.split_ascii_whitespace().any(|known| known.eq_ignore_ascii_case(text))
+    lexicon.is_extension(extension.strip_prefix('.')?).then_some((stem, extension))
 }

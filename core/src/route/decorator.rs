@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::heuristic::template;
+use super::heuristic::{Judge, template};
 use super::learned::{Evidence, Learned};
-use super::lexicon::Lexicon;
 use super::matcher::{Matcher, PatternError};
 use super::path::without_query;
 use crate::config::{IgnoreMode, RoutesConfig, ServiceRoutes, Unmatched};
 use crate::limits::Limits;
 use crate::span::{Ignored, SpanKind};
 
-/// Paths whose decision is remembered, of all services. When there are more, all are forgotten.
+/// Paths whose decision is remembered with `low-cardinality`, of all services. When there are more, all are forgotten.
 const CACHED_PATHS: usize = 8 << 10;
 /// Bytes of a path whose decision is remembered.
 const CACHED_PATH_BYTES: usize = 256;
@@ -88,8 +87,7 @@ pub struct Decorator {
     ignored: Ignored,
     evidence: Evidence,
     pub(super) unmatched: Unmatched,
-    pub(super) wildcard: char,
-    pub(super) lexicon: &'static Lexicon,
+    pub(super) judge: Judge,
     /// The numbers of services by name and side.
     numbers: [FxHashMap<Box<str>, usize>; 2],
     configured: FxHashMap<Box<str>, [Matcher; 2]>,
@@ -129,8 +127,7 @@ impl Decorator {
             },
             evidence,
             unmatched: config.unmatched,
-            wildcard: config.wildcard_char.get(),
-            lexicon: Lexicon::shared(),
+            judge: Judge::new(config.wildcard_char.get()),
             numbers: [FxHashMap::default(), FxHashMap::default()],
             configured,
             learned: Learned::new(
@@ -154,11 +151,15 @@ impl Decorator {
 
     /// The decision about one request. `target` is the request target: a path, with or without a query.
     pub fn decorate(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
+        if self.unmatched != Unmatched::LowCardinality || method == "CONNECT" {
+            // The request alone decides. To remember paths with ids in them would take more than to decide anew.
+            return self.decide(service, kind, method, target);
+        }
         let number = self.number(service, kind);
         if let Some(decision) = self.cache.get(number).and_then(|cache| cache.get(target)) {
             return decision.clone();
         }
-        let decision = self.decide(number, service, kind, method, target);
+        let decision = self.decide(service, kind, method, target);
         if target.len() <= CACHED_PATH_BYTES {
             if self.cached >= CACHED_PATHS {
                 self.cache.iter_mut().for_each(FxHashMap::clear);
@@ -179,7 +180,7 @@ impl Decorator {
         }
         if self.by_pattern(service, kind, target).is_none() {
             let number = self.number(service, kind);
-            self.learned.observe(number, self.lexicon, target);
+            self.learned.observe(number, &mut self.judge, target);
         }
     }
 
@@ -202,7 +203,7 @@ impl Decorator {
         number
     }
 
-    fn decide(&mut self, number: usize, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
+    fn decide(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
         let ignored = match self.ignored_patterns.find(target) {
             Some(_) => self.ignored,
             None => Ignored::default(),
@@ -227,12 +228,13 @@ impl Decorator {
                 RouteRule::Wildcard
             }
             Unmatched::Heuristic => {
-                template(self.lexicon, target, self.wildcard, &mut route);
+                template(&mut self.judge, target, &mut route);
                 RouteRule::Heuristic
             }
             Unmatched::LowCardinality => {
+                let number = self.number(service, kind);
                 self.learn(number, target);
-                self.learned.route(number, self.lexicon, target, &mut route);
+                self.learned.route(number, &mut self.judge, target, &mut route);
                 RouteRule::LowCardinality
             }
         };
@@ -262,9 +264,9 @@ impl Decorator {
 
     fn learn(&mut self, number: usize, target: &str) {
         if self.evidence == Evidence::Online {
-            self.learned.observe(number, self.lexicon, target);
+            self.learned.observe(number, &mut self.judge, target);
         }
-        if self.learned.update(number, self.lexicon)
+        if self.learned.update(number, &mut self.judge)
             && let Some(cache) = self.cache.get_mut(number)
         {
             self.cached -= cache.len();

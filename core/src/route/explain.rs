@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::class::Class;
 use super::decorator::{Decorator, RouteDecision, RouteRule};
-use super::heuristic::{Judged, MAX_SEGMENTS, judge};
+use super::heuristic::{Judged, MAX_SEGMENTS};
 use super::path::without_query;
 use super::tree::Step;
 use crate::config::Unmatched;
@@ -89,24 +89,25 @@ impl Decorator {
         Explanation { decision, ignored_by, segments }
     }
 
-    fn by_segments(&self, service: &str, kind: SpanKind, target: &str) -> Vec<SegmentExplanation> {
+    fn by_segments(&mut self, service: &str, kind: SpanKind, target: &str) -> Vec<SegmentExplanation> {
         let number = self.known_number(service, kind).filter(|_| self.unmatched == Unmatched::LowCardinality);
         let mut at = number.map(|_| 0);
+        let wildcard = self.judge.wildcard;
         let mut explained = Vec::new();
-        for (index, judged) in judge(self.lexicon, target, self.wildcard).enumerate() {
+        for (index, judged) in self.judge.path(target).enumerate() {
             let mut output = String::new();
             let step = number.zip(at).and_then(|(number, at)| self.learned.step(number, at, &judged));
             let reason = match (index == MAX_SEGMENTS || (number.is_some() && at.is_none()), &step) {
                 (true, _) => {
-                    output.extend(['/', self.wildcard, self.wildcard]);
+                    output.extend(['/', wildcard, wildcard]);
                     SegmentReason::TooDeep
                 }
                 (false, Some(step)) => {
-                    step.write(self.wildcard, &mut output);
+                    step.write(wildcard, &mut output);
                     learned_reason(step, &judged)
                 }
                 (false, None) => {
-                    judged.write(judged.is_value(), self.wildcard, &mut output);
+                    judged.write(judged.is_value(), wildcard, &mut output);
                     if number.is_some() { SegmentReason::NotLearned } else { reason(&judged) }
                 }
             };

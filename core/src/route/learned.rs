@@ -1,8 +1,7 @@
 //! `low-cardinality`: what is remembered of each service, when it is learned from, and the way of a path down the tree.
 
-use super::heuristic::{Judged, MAX_SEGMENTS, judge};
+use super::heuristic::{Judge, Judged, MAX_SEGMENTS};
 use super::learn::Learner;
-use super::lexicon::Lexicon;
 use super::sample::Sample;
 use super::tree::{Step, Tree};
 
@@ -61,9 +60,9 @@ impl Learned {
     }
 
     /// Takes note of a path.
-    pub(super) fn observe(&mut self, service: usize, lexicon: &Lexicon, target: &str) {
+    pub(super) fn observe(&mut self, service: usize, judge: &mut Judge, target: &str) {
         self.path.clear();
-        for judged in judge(lexicon, target, self.wildcard).take(MAX_SEGMENTS) {
+        for judged in judge.path(target).take(MAX_SEGMENTS) {
             judged.write(judged.class.is_value(), self.wildcard, &mut self.path);
         }
         let new = self.sample.offer(service, &self.path);
@@ -73,7 +72,7 @@ impl Learned {
     }
 
     /// Learns a service's tree anew if it is time to. Says whether it did.
-    pub(super) fn update(&mut self, service: usize, lexicon: &Lexicon) -> bool {
+    pub(super) fn update(&mut self, service: usize, judge: &mut Judge) -> bool {
         let Some(state) = self.trees.get_mut(service) else { return false };
         let due = match self.evidence {
             Evidence::Online => (state.learned_from / GROWTH).max(FIRST_LESSON),
@@ -84,7 +83,7 @@ impl Learned {
         }
         let mut learner = Learner::new(self.max);
         for path in self.sample.paths(service) {
-            learner.add(judge(lexicon, path, self.wildcard));
+            learner.add(judge.path(path));
         }
         let learned_from = self.sample.len(service);
         *state = ServiceTree { tree: learner.learn(), learned_from, fresh: 0 };
@@ -92,7 +91,7 @@ impl Learned {
     }
 
     /// Appends the route of a path.
-    pub(super) fn route(&mut self, service: usize, lexicon: &Lexicon, target: &str, route: &mut String) {
+    pub(super) fn route(&mut self, service: usize, judge: &mut Judge, target: &str, route: &mut String) {
         let Some(state) = self.trees.get_mut(service) else { return };
         let most = match self.evidence {
             // What the first pass left out is a value, or else there were no bound.
@@ -101,7 +100,7 @@ impl Learned {
             Evidence::Online => self.max,
         };
         let mut at = Some(0);
-        for (index, judged) in judge(lexicon, target, self.wildcard).enumerate() {
+        for (index, judged) in judge.path(target).enumerate() {
             // Beyond what the tree knows and may still take, nothing is told apart: that keeps the routes bounded.
             let Some(here) = at.filter(|_| index < MAX_SEGMENTS) else {
                 route.extend(['/', self.wildcard, self.wildcard]);

@@ -2,12 +2,18 @@
 
 use std::sync::LazyLock;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Nouns, qualities and the particles between them.
 const WORDS: &str = include_str!("words.txt");
 /// What an interface does, or offers beside its items: these stand at the place of an id without being one.
 const ACTIONS: &str = include_str!("actions.txt");
+/// How the names of files end that servers serve.
+const EXTENSIONS: &str = "7z apk asp aspx avif bak bmp bz2 cer cgi cjs conf crt css csv deb dll dmg do doc docx env eot exe \
+    flac gif gz htm html ico ics ini ipynb iso jar jpeg jpg js json jsonl jsp key less lock log lua m3u8 map md mjs mov \
+    mp3 mp4 mpd mpeg ogg otf parquet pdf pem php png ppt pptx proto ps1 py rar rb rpm rss rst rtf sass scss sh sql svg swf \
+    tar tgz tif tiff toml ts tsv tsx ttf txt vue wasm wav webm webmanifest webp whl woff woff2 xhtml xls xlsx xml xz yaml \
+    yml zip zst";
 
 /// Letters of a word that is looked up; longer ones are no words.
 const MAX_WORD: usize = 20;
@@ -36,6 +42,7 @@ pub(super) enum Familiarity {
 #[derive(Debug)]
 pub(super) struct Lexicon {
     words: FxHashMap<&'static str, Familiarity>,
+    extensions: FxHashSet<&'static str>,
 }
 
 impl Lexicon {
@@ -48,7 +55,8 @@ impl Lexicon {
     fn new() -> Self {
         let nouns = WORDS.split_ascii_whitespace().map(|word| (word, Familiarity::Known));
         let actions = ACTIONS.split_ascii_whitespace().map(|word| (word, Familiarity::Action));
-        Self { words: nouns.chain(actions).collect() }
+        let extensions = EXTENSIONS.split_ascii_whitespace().collect();
+        Self { words: nouns.chain(actions).collect(), extensions }
     }
 
     /// How well known `segment` is, in any letter case. It is cut at `-`, `_`, `.`, `~` and where the letter case rises.
@@ -68,6 +76,12 @@ impl Lexicon {
             _ if pieces(segment).next().is_some_and(is_verb) => Familiarity::Action,
             _ => Familiarity::Known,
         }
+    }
+
+    /// Whether files that servers serve end like this, in any letter case.
+    pub(super) fn is_extension(&self, text: &str) -> bool {
+        let mut buffer = [0_u8; MAX_WORD];
+        lowered(text, &mut buffer).is_some_and(|lower| self.extensions.contains(lower))
     }
 
     /// Whether `piece` is one word.

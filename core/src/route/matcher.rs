@@ -132,8 +132,15 @@ impl Matcher {
 
     /// The text of the pattern that fits `path` best. A query is not looked at, nor is a slash at the end.
     pub(super) fn find(&self, path: &str) -> Option<&Arc<str>> {
+        if self.is_empty() {
+            return None;
+        }
         let text = trimmed(without_query(path));
         self.search(0, Some(text).filter(|text| !text.is_empty()))
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(&*self.nodes, [root] if root.route.is_none() && root.catch_all.is_none())
     }
 
     fn search(&self, at: usize, rest: Option<&str>) -> Option<&Arc<str>> {

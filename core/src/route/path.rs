@@ -11,10 +11,25 @@ pub(super) fn without_query(target: &str) -> &str {
 /// The segments of a path. Empty ones (doubled slashes, a slash at the end) and matrix parameters (`;…`) are left out;
 /// percent-encoded bytes are decoded (RFC 3986, section 6.2.2), and what is not UTF-8 then becomes U+FFFD.
 pub(super) fn segments(target: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    without_query(target).split('/').filter_map(|segment| {
-        let segment = segment.split_once(';').map_or(segment, |(segment, _)| segment);
-        (!segment.is_empty()).then(|| decoded(segment))
+    let mut rest = without_query(target);
+    let plain = memchr::memchr2(b';', b'%', rest.as_bytes()).is_none();
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            // Segments are short: going through their bytes takes less than setting up a search.
+            let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
+            let segment = rest.get(..end).unwrap_or_default();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            let segment = if plain { Cow::Borrowed(segment) } else { decoded(without_parameters(segment)) };
+            if !segment.is_empty() {
+                return Some(segment);
+            }
+        }
+        None
     })
+}
+
+fn without_parameters(segment: &str) -> &str {
+    segment.split_once(';').map_or(segment, |(segment, _)| segment)
 }
 
 fn decoded(segment: &str) -> Cow<'_, str> {

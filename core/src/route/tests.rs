@@ -53,6 +53,24 @@ fn heuristic_table() {
     }
 }
 
+/// The `n`th of a million words that no interface uses.
+fn letters(n: usize) -> String {
+    (0..6).map(|at| char::from(b"abeilnorst"[n / 10_usize.pow(at) % 10])).collect()
+}
+
+#[test]
+fn more_names_than_are_remembered_change_no_route() {
+    let mut decorator = decorator(Unmatched::Heuristic, Evidence::Online);
+    for _ in 0..2 {
+        for row in rows(HEURISTIC) {
+            assert_eq!(route(&mut decorator, row[0]), row[1], "route of {}", row[0]);
+        }
+        for n in 0..5_000 {
+            assert_eq!(route(&mut decorator, &format!("/{}/7", letters(n))), format!("/{}/*", letters(n)));
+        }
+    }
+}
+
 #[test]
 fn pattern_table() {
     for row in rows(PATTERNS) {
@@ -227,8 +245,6 @@ fn many_distinct_paths_give_a_bounded_number_of_routes() {
     for evidence in [Evidence::Online, Evidence::Whole] {
         let config = RoutesConfig { unmatched: Unmatched::LowCardinality, ..RoutesConfig::default() };
         let mut decorator = Decorator::new(&config, [], evidence, &limits).unwrap();
-        let letters =
-            |n: usize| -> String { (0..6).map(|at| b"abeilnorst"[n / 10_usize.pow(at) % 10] as char).collect() };
         let paths = || (0..5_000).map(|n| format!("/{}/{}/{}", letters(n * 7919), letters(n * 104_729), letters(n)));
         if evidence == Evidence::Whole {
             paths().for_each(|path| decorator.observe("shop", SpanKind::Server, "GET", &path));
@@ -260,6 +276,15 @@ proptest! {
         let mut decorator = decorator(Unmatched::Heuristic, Evidence::Online);
         let once = route(&mut decorator, &target);
         prop_assert_eq!(&route(&mut decorator, &once), &once);
+    }
+
+    #[test]
+    fn a_heuristic_route_does_not_depend_on_the_paths_before_it(targets in prop::collection::vec(target(), 1..60)) {
+        let mut seasoned = decorator(Unmatched::Heuristic, Evidence::Online);
+        for target in &targets {
+            let mut new = decorator(Unmatched::Heuristic, Evidence::Online);
+            prop_assert_eq!(route(&mut seasoned, target), route(&mut new, target));
+        }
     }
 
     #[test]
