@@ -177,17 +177,27 @@ impl RequestHead {
         version: Version,
         context: Option<TraceContext>,
     ) -> Self {
-        let parts = [method, target, host.unwrap_or(""), user_agent.unwrap_or("")];
-        let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let mut ends = [0; 3];
-        for (at, part) in parts.iter().enumerate() {
-            text.push_str(part);
-            if let Some(end) = ends.get_mut(at) {
-                *end = u32::try_from(text.len()).expect("invariant: heads are bounded far below 4 GiB");
-            }
-        }
+        let [method, target] = [method, target].map(str::as_bytes);
+        let [host, user_agent] = [host, user_agent].map(|value| value.map(str::as_bytes));
+        Self::from_wire(method, target, host, user_agent, version, context)
+    }
+
+    /// A head of these parts as they were sent.
+    pub(crate) fn from_wire(
+        method: &[u8],
+        target: &[u8],
+        host: Option<&[u8]>,
+        user_agent: Option<&[u8]>,
+        version: Version,
+        context: Option<TraceContext>,
+    ) -> Self {
         let has = u8::from(host.is_some()) | u8::from(user_agent.is_some()) << 1;
-        Self { text: text.into(), ends, has, version, context }
+        let parts = [method, target, host.unwrap_or_default(), user_agent.unwrap_or_default()];
+        let (text, ends) = join(parts).unwrap_or_else(|| {
+            let repaired = parts.map(String::from_utf8_lossy);
+            join(repaired.each_ref().map(|part| part.as_bytes())).expect("invariant: each part is UTF-8 now")
+        });
+        Self { text, ends, has, version, context }
     }
 
     /// The method as sent.
@@ -220,6 +230,22 @@ impl RequestHead {
         let to = self.ends.get(at).map_or(self.text.len(), |&end| end as usize);
         &self.text[from..to]
     }
+}
+
+/// The parts one after the other, and where the first three end; `None` if one of them is not UTF-8.
+///
+/// Text that is UTF-8 as a whole, and has a character's boundary between any two parts, is so in each part.
+fn join(parts: [&[u8]; 4]) -> Option<(Box<str>, [u32; 3])> {
+    let text = String::from_utf8(parts.concat()).ok()?;
+    let (mut end, mut ends) = (0, [0; 3]);
+    for (slot, part) in ends.iter_mut().zip(parts) {
+        end += part.len();
+        if !text.is_char_boundary(end) {
+            return None;
+        }
+        *slot = u32::try_from(end).expect("invariant: heads are bounded far below 4 GiB");
+    }
+    Some((text.into(), ends))
 }
 
 /// The fields of a `traceparent` header (W3C Trace Context, section 3.2).

@@ -3,7 +3,7 @@
 //! Lenient where it is safe (a bare LF ends a line, empty lines may come first), strict where two readers could
 //! disagree on where a message ends: such a head has a `fault`.
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memchr2};
 
 use crate::diagnostic::DiagnosticKind;
 use crate::exchange::Version;
@@ -125,11 +125,12 @@ impl<'a> StartLine<'a> {
             let status = [a, b, c].iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
             return Some(Self::Status { status, version: version(minor) });
         }
-        let (method, rest) = line.split_at_checked(memchr(b' ', line)?)?;
-        let (target, proto) = rest.split_at_checked(memrchr(b' ', rest)?)?;
-        let target = target.get(1..)?;
-        let &[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] = proto else { return None };
-        let method_fits = (1..=METHOD_BYTES).contains(&method.len()) && method.iter().all(|&byte| is_token(byte));
+        let (rest, &[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor]) = line.split_last_chunk()? else {
+            return None;
+        };
+        let (method, rest) = split_token(rest);
+        let [b' ', target @ ..] = rest else { return None };
+        let method_fits = (1..=METHOD_BYTES).contains(&method.len());
         let target_fits = target.first().is_some_and(|&byte| is_target_start(byte));
         (method_fits && target_fits && minor.is_ascii_digit()).then_some(Self::Request {
             method,
@@ -164,23 +165,19 @@ impl<'a> Fields<'a> {
             }
             return before;
         }
-        let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else {
+        let (name @ [_, ..], [b':', value @ ..]) = split_token(line) else {
             self.blame(DiagnosticKind::MalformedHead);
             return Field::Other;
         };
-        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
-            self.blame(DiagnosticKind::MalformedHead);
-        }
-        let value = value.get(1..).unwrap_or_default();
         let slot = match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => &mut self.host,
-            10 if name.eq_ignore_ascii_case(b"user-agent") => &mut self.user_agent,
-            11 if name.eq_ignore_ascii_case(b"traceparent") => &mut self.traceparent,
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            4 if is(name, b"Host") => &mut self.host,
+            10 if is(name, b"User-Agent") => &mut self.user_agent,
+            11 if is(name, b"traceparent") => &mut self.traceparent,
+            14 if is(name, b"Content-Length") => {
                 self.take_length(trim(value));
                 return Field::Framing;
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            17 if is(name, b"Transfer-Encoding") => {
                 self.take_coding(trim(value));
                 return Field::Framing;
             }
@@ -215,6 +212,19 @@ impl<'a> Fields<'a> {
     fn blame(&mut self, kind: DiagnosticKind) {
         self.fault.get_or_insert(kind);
     }
+}
+
+/// The token that `bytes` begin with, and what follows it. This is one pass both to find a name's end and to check it.
+#[inline]
+fn split_token(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&byte| !is_token(byte)).unwrap_or(bytes.len());
+    bytes.split_at(end)
+}
+
+/// Whether it is this field name, which is nearly always spelled like this; the comparison that ignores case costs more.
+#[inline]
+fn is<const N: usize>(name: &[u8], usual: &[u8; N]) -> bool {
+    name == usual || name.eq_ignore_ascii_case(usual)
 }
 
 /// A transfer coding may have parameters.

@@ -1,9 +1,7 @@
 //! Heads: where messages begin, what they say, and which body follows.
 
-use std::borrow::Cow;
-
 use super::chunked::Chunked;
-use super::head::{Framing, Head, StartLine, find_end};
+use super::head::{Fields, Framing, Head, StartLine, find_end};
 use super::parser::{Begin, Http1, Partial, State};
 use crate::diagnostic::DiagnosticKind;
 use crate::exchange::{Exchange, Outcome, Request, RequestHead, Response, TraceContext};
@@ -105,21 +103,11 @@ impl Http1 {
             self.trouble(DiagnosticKind::PipelineOverflow, begin.pos);
             return self.give_up(Side::Request, call.stamp.exit);
         }
-        // Nearly all text is UTF-8, which is told faster than it is repaired.
-        let text = |value| str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed);
-        let fields = &head.fields;
-        let (host, user_agent) = (fields.host.map(text), fields.user_agent.map(text));
-        let context = fields.traceparent.and_then(TraceContext::parse);
+        let Fields { host, user_agent, traceparent, .. } = head.fields;
+        let context = traceparent.and_then(TraceContext::parse);
         let request = Request {
             message: begin.message(call.stamp),
-            head: RequestHead::new(
-                &text(method),
-                &text(target),
-                host.as_deref(),
-                user_agent.as_deref(),
-                version,
-                context,
-            ),
+            head: RequestHead::from_wire(method, target, host, user_agent, version, context),
         };
         let exchange = Exchange {
             conn: call.conn.clone(),
