@@ -256,7 +256,9 @@ impl<'a> Lines<'a> {
     /// The next line that is complete. A CR that does not end a line is refused: some readers take it for a line's end.
     fn next_line(&mut self) -> Result<Option<&'a [u8]>, DiagnosticKind> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(end) = memchr2(b'\r', b'\n', rest) else { return Ok(None) };
+        // The empty line, which every head has, needs no search.
+        let end = if matches!(rest, [b'\r' | b'\n', ..]) { Some(0) } else { memchr2(b'\r', b'\n', rest) };
+        let Some(end) = end else { return Ok(None) };
         let ending = match rest.get(end..) {
             Some([b'\n', ..]) => 1,
             Some([b'\r', b'\n', ..]) => 2,

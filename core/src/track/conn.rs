@@ -113,11 +113,13 @@ impl Conn {
     }
 
     /// Since when calls wait for earlier bytes.
+    #[inline]
     pub(crate) fn waiting_since(&self) -> Option<MonoNanos> {
         self.waiting.as_ref().map(|waiting| waiting.since)
     }
 
     /// Memory in use beyond its own size, in bytes.
+    #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         let protocol = match &self.protocol {
             Protocol::Http1(parser) => parser.held_bytes(),

@@ -81,7 +81,16 @@ impl Shard {
     }
 
     /// Tape time has reached `watermark`.
+    #[inline]
     pub fn advance(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        if !self.deadlines.is_empty() {
+            self.meet_deadlines(watermark, out);
+        }
+    }
+
+    /// Gives up the bytes that others have waited for until before `watermark`.
+    #[cold]
+    fn meet_deadlines(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
         while let Some(&(deadline, at)) = self.deadlines.first()
             && deadline < watermark
         {
@@ -142,6 +151,7 @@ impl Shard {
     }
 
     /// Lets a connection work, and keeps account of its memory and deadline.
+    #[inline]
     fn with(
         &mut self,
         at: u32,
@@ -180,13 +190,34 @@ impl Shard {
         self.closed.push_back(key);
     }
 
+    /// Whether there are too many connections to take `more`.
+    #[inline]
+    fn is_crowded(&self, more: usize) -> bool {
+        self.conns.len() + more > self.limits.shard_connections.max(1)
+    }
+
+    /// Whether the connections hold too much memory.
+    #[inline]
+    const fn holds_too_much(&self) -> bool {
+        self.held_bytes > self.limits.shard_buffered_bytes
+    }
+
+    /// Makes room for `more` connections, and within the memory they may hold.
+    #[inline]
+    fn make_room(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        if self.is_crowded(more) || self.holds_too_much() {
+            self.evict(more, watermark, out);
+        }
+    }
+
     /// Forgets the connections idle for longest, while there are too many to take `more`, or those of them that hold
     /// memory, while they hold too much.
-    fn make_room(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    #[cold]
+    fn evict(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
         loop {
-            let at = if self.conns.len() + more > self.limits.shard_connections.max(1) {
+            let at = if self.is_crowded(more) {
                 self.oldest()
-            } else if self.held_bytes > self.limits.shard_buffered_bytes {
+            } else if self.holds_too_much() {
                 self.conns.iter().find(|(_, conn)| conn.held_bytes() > 0).map(|(at, _)| at)
             } else {
                 None
