@@ -65,3 +65,21 @@ fn a_wrong_configuration_is_2_and_says_where() {
     check("routes apply --config broken.yml", 2, &["broken.yml"]);
     check("routes apply --config unknown.yml", 2, &["unknown.yml", "patern", "patterns"]);
 }
+
+#[test]
+fn repair_leaves_an_unfinished_recording_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let tape = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape")).unwrap();
+    let unfinished = &tape[..tape.len() / 2];
+    let part = folder.path().join("a.tape.part");
+    fs::write(&part, unfinished).unwrap();
+    let mut command = Command::new(binary("redtape").unwrap());
+    command.args(["repair", "a.tape.part", "-o", "a.tape"]).current_dir(folder.path());
+    let finished = Process::run(&mut command, LIMIT).unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert!(fs::read(&part).is_ok_and(|kept| kept == unfinished), "the recording itself was written to");
+    assert!(fs::read(folder.path().join("a.tape")).is_ok_and(|repaired| repaired.len() > unfinished.len() / 2));
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.tape", "a.tape.part"]);
+}
