@@ -60,11 +60,14 @@ impl Services {
         let host = self.hosts.get(&info.origin).map_or("", |host| host);
         let named = rule.and_then(|rule| self.discovery.rule(rule));
         let service = Arc::new(Service::new(Arc::clone(&info), named, host));
-        self.by_tgid.insert((info.origin, info.tgid), info.key);
         let key = info.key;
-        if self.known.insert(key, Known { info, rule, service }).is_none() {
+        if let Some(before) = self.known.get(&key).map(|known| Arc::clone(&known.info)) {
+            self.forget_tgid(&before);
+        } else {
             self.order.push_back(key);
         }
+        self.by_tgid.insert((info.origin, info.tgid), key);
+        self.known.insert(key, Known { info, rule, service });
         self.evict()
     }
 
@@ -77,12 +80,17 @@ impl Services {
         if self.known.len() <= self.limit {
             return false;
         }
-        let oldest = self.order.pop_front().and_then(|key| Some((key, self.known.remove(&key)?.info)));
-        if let Some((key, info)) = oldest
-            && self.by_tgid.get(&(info.origin, info.tgid)) == Some(&key)
-        {
-            self.by_tgid.remove(&(info.origin, info.tgid));
+        if let Some(oldest) = self.order.pop_front().and_then(|key| self.known.remove(&key)) {
+            self.forget_tgid(&oldest.info);
         }
         true
+    }
+
+    /// The process does not have its process id any more, unless another has got it.
+    fn forget_tgid(&mut self, info: &ProcessInfo) {
+        let id = (info.origin, info.tgid);
+        if self.by_tgid.get(&id) == Some(&info.key) {
+            self.by_tgid.remove(&id);
+        }
     }
 }

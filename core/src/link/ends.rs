@@ -24,10 +24,13 @@ enum Name {
 
 /// Who answers to a name on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    One(ConnKey),
-    /// Several live connections: no longer a name.
-    Several,
+struct Holder {
+    /// The end that was opened last.
+    latest: ConnKey,
+    /// Several were open at once: no longer a name, until all of them are forgotten.
+    several: bool,
+    /// How many ends have the name, open or closed.
+    ends: usize,
 }
 
 /// The answer to a search for the other end.
@@ -79,12 +82,12 @@ impl Ends {
             None => self.order.push_back(info.key),
         }
         for name in names.into_iter().flatten() {
-            let holder = match self.names.get(&(name, server)) {
-                Some(Holder::One(other)) if self.ends.get(other).is_none_or(|end| end.closed) => Holder::One(info.key),
-                Some(_) => Holder::Several,
-                None => Holder::One(info.key),
-            };
-            self.names.insert((name, server), holder);
+            let new = Holder { latest: info.key, several: false, ends: 0 };
+            let holder = self.names.entry((name, server)).or_insert(new);
+            let open = |conn| self.ends.get(&conn).is_some_and(|end| !end.closed);
+            holder.several |= holder.latest != info.key && open(holder.latest);
+            holder.latest = info.key;
+            holder.ends += 1;
         }
         self.ends.insert(info.key, End { server, names, closed: false });
         self.evict();
@@ -96,6 +99,11 @@ impl Ends {
             && !std::mem::replace(&mut end.closed, true)
         {
             self.lingering.push_back((at.plus(LINGER_NANOS), conn));
+        }
+        if self.lingering.len() > self.limit
+            && let Some((_, conn)) = self.lingering.pop_front()
+        {
+            self.forget(conn);
         }
     }
 
@@ -116,8 +124,8 @@ impl Ends {
             // A name that this side does not hold alone does not identify the connection.
             match (self.names.get(&(name, end.server)), self.names.get(&(name, !end.server))) {
                 (_, None) => {}
-                (Some(Holder::One(own)), Some(Holder::One(other))) if *own == conn => {
-                    return if self.agree(conn, *other) { Partner::One(*other) } else { Partner::None };
+                (Some(own), Some(other)) if own.latest == conn && !own.several && !other.several => {
+                    return if self.agree(conn, other.latest) { Partner::One(other.latest) } else { Partner::None };
                 }
                 _ => return Partner::Ambiguous,
             }
@@ -137,8 +145,13 @@ impl Ends {
     fn forget(&mut self, conn: ConnKey) {
         let Some(end) = self.ends.remove(&conn) else { return };
         for name in end.names.into_iter().flatten() {
-            if self.names.get(&(name, end.server)) == Some(&Holder::One(conn)) {
-                self.names.remove(&(name, end.server));
+            let name = (name, end.server);
+            let Some(holder) = self.names.get_mut(&name) else { continue };
+            holder.ends -= 1;
+            // Which of the others the name is now, is not known.
+            holder.several |= holder.latest == conn;
+            if holder.ends == 0 {
+                self.names.remove(&name);
             }
         }
     }
@@ -166,4 +179,63 @@ fn addresses(info: &ConnInfo, server: bool) -> Option<Name> {
     let Endpoint { local, remote } = info.endpoint?;
     let [local, remote] = [local, remote].map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
     Some(if server { Name::Addresses(info.netns, remote, local) } else { Name::Addresses(info.netns, local, remote) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Origin, ProcKey};
+
+    /// End number `id` of a connection with these sequence numbers.
+    fn info(id: u64, role: Role, isn: u32) -> ConnInfo {
+        let origin = Origin::default();
+        let (isn_local, isn_remote) = if role == Role::Server { (2, isn) } else { (isn, 2) };
+        ConnInfo {
+            key: ConnKey::new(origin, id),
+            origin,
+            id,
+            process: ProcKey::default(),
+            role,
+            endpoint: None,
+            netns: 0,
+            isn_local: Some(isn_local),
+            isn_remote: Some(isn_remote),
+            established: None,
+            preexisting: false,
+            first_in: 0,
+            first_out: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_of_several_is_one_again_when_they_are_gone() {
+        let mut ends = Ends::new(10);
+        let [first, second, client, third] =
+            [(1, Role::Server), (2, Role::Server), (3, Role::Client), (4, Role::Server)]
+                .map(|(id, role)| info(id, role, 7));
+        [&first, &second, &client].into_iter().for_each(|end| ends.open(end));
+        assert_eq!(ends.partner(client.key), Partner::Ambiguous);
+        [&first, &second].into_iter().for_each(|end| ends.close(end.key, MonoNanos::ZERO));
+        assert_eq!(ends.partner(client.key), Partner::Ambiguous);
+        ends.advance(MonoNanos::new(LINGER_NANOS));
+        assert_eq!(ends.partner(client.key), Partner::None);
+        ends.open(&third);
+        assert_eq!(ends.partner(client.key), Partner::One(third.key));
+    }
+
+    #[test]
+    fn names_and_closed_ends_do_not_pile_up_while_time_stands_still() {
+        let mut ends = Ends::new(10);
+        for id in 0..1000 {
+            // Two open ends share each name.
+            let end = info(id, Role::Client, u32::try_from(id / 2).unwrap());
+            ends.open(&end);
+            if id % 2 == 1 {
+                ends.close(end.key, MonoNanos::ZERO);
+                ends.close(ConnKey::new(end.origin, id - 1), MonoNanos::ZERO);
+            }
+        }
+        assert!(ends.names.len() <= 20, "{} names", ends.names.len());
+        assert!(ends.lingering.len() <= 10, "{} closed ends", ends.lingering.len());
+    }
 }
