@@ -29,8 +29,6 @@ const BLOCKS_AHEAD: usize = 4;
 #[derive(Clone)]
 struct Delivery {
     block: Arc<Block>,
-    /// How far the tape had come before it.
-    before: MonoNanos,
     bytes_read: u64,
 }
 
@@ -40,6 +38,8 @@ struct Found {
     findings: Vec<Finding>,
     events: u64,
     late: u64,
+    /// Where the tape was with the first of the events.
+    first: Option<MonoNanos>,
 }
 
 /// What the reader's thread ends with: the tape's state, or why it cannot be read on.
@@ -82,15 +82,12 @@ pub(crate) fn run(
 
 /// Reads the tape, block by block.
 fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>]) -> Read {
-    let mut before = MonoNanos::ZERO;
     loop {
         let mut block = Block::default();
         if !tape.reader.read_block(&mut block)? {
             return Ok(*tape.reader.report());
         }
-        let after = before.max(block.last_time());
-        let delivery = Delivery { block: Arc::new(block), before, bytes_read: tape.reader.bytes_read() };
-        before = after;
+        let delivery = Delivery { block: Arc::new(block), bytes_read: tape.reader.bytes_read() };
         if to_all.iter().any(|to| to.send(delivery.clone()).is_err()) {
             return Ok(*tape.reader.report());
         }
@@ -101,18 +98,19 @@ fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>]) -> Read {
 fn work(part: Part, limits: &Limits, blocks: &Receiver<Delivery>, to_stage2: &SyncSender<Found>) {
     let mut stage1 = Stage1::new(part, limits);
     let mut now = MonoNanos::ZERO;
-    for Delivery { block, before, .. } in blocks {
+    for Delivery { block, .. } in blocks {
         let mut found = Found::default();
         let mut events = block.events_where(|conn| part.has(conn));
         while let Some(event) = events.next() {
-            now = before.max(events.latest()).max(event.time);
+            now = now.max(events.latest()).max(event.time);
             if event.body.conn().is_some() && !event.body.is_entry() {
                 found.events += 1;
                 found.late += u64::from(event.late);
+                found.first.get_or_insert(now);
             }
             stage1.push(&event, now, &mut found.findings);
         }
-        now = before.max(events.latest());
+        now = now.max(events.latest()).max(block.last_time());
         if to_stage2.send(found).is_err() {
             return;
         }
@@ -131,46 +129,48 @@ fn take_all(
     mut progress: Progress,
     sink: &mut impl OutputSink,
 ) -> Result {
-    let mut merge = Merge::default();
-    for Delivery { block, before, bytes_read } in deliveries {
-        collect(&mut merge, stage2, results, block.first_time(), before.max(block.last_time()));
-        take_block(stage2, &mut merge, &block, before);
+    let (mut merge, mut now) = (Merge::default(), MonoNanos::ZERO);
+    for Delivery { block, bytes_read } in deliveries {
+        collect(&mut merge, stage2, results);
+        now = take_block(stage2, &mut merge, &block, now);
         drain(stage2, sink)?;
         progress.at(bytes_read, stage2.totals().events);
         if sink.is_closed() {
             return Ok(());
         }
     }
-    let now = stage2.totals().last;
-    collect(&mut merge, stage2, results, now, now);
+    collect(&mut merge, stage2, results);
     merge.all().for_each(|finding| stage2.take(finding));
-    stage2.finish();
+    stage2.finish(now);
     drain(stage2, sink)
 }
 
 /// Waits for what all parts found in a block.
-fn collect(merge: &mut Merge, stage2: &mut Stage2, results: &[Receiver<Found>], first: MonoNanos, now: MonoNanos) {
+fn collect(merge: &mut Merge, stage2: &mut Stage2, results: &[Receiver<Found>]) {
     for result in results {
         let Ok(mut found) = result.recv() else { continue };
         merge.pending().append(&mut found.findings);
-        if found.events > 0 {
-            stage2.count(found.events, found.late, first, now);
+        if let Some(first) = found.first {
+            stage2.count(found.events, found.late, first);
         }
     }
 }
 
-/// Takes a block's facts and findings in their order.
-fn take_block(stage2: &mut Stage2, merge: &mut Merge, block: &Block, before: MonoNanos) {
+/// Takes a block's facts and findings in their order; the tape had come to `now` before it. Returns how far it has come
+/// then.
+fn take_block(stage2: &mut Stage2, merge: &mut Merge, block: &Block, mut now: MonoNanos) -> MonoNanos {
     let mut facts = block.events_where(|_| false);
     while let Some(fact) = facts.next() {
-        let now = before.max(facts.latest()).max(fact.time);
+        now = now.max(facts.latest()).max(fact.time);
         merge.before(now).for_each(|finding| stage2.take(finding));
         if !fact.body.is_entry() {
-            stage2.count(1, fact.late.into(), now, now);
+            stage2.count(1, fact.late.into(), now);
         }
         stage2.fact(&fact, now);
     }
-    merge.before(before.max(facts.latest())).for_each(|finding| stage2.take(finding));
+    now = now.max(facts.latest()).max(block.last_time());
+    merge.before(now).for_each(|finding| stage2.take(finding));
+    now
 }
 
 fn drain(stage2: &mut Stage2, sink: &mut impl OutputSink) -> Result {

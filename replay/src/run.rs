@@ -2,7 +2,7 @@
 
 use redtape_core::metric::Registry;
 use redtape_core::tape::{Block, EventSource, Merge, ReadReport};
-use redtape_core::{Engine, EngineOptions, MonoNanos, Totals};
+use redtape_core::{Engine, EngineOptions, Totals};
 
 use crate::failure::Result;
 use crate::input::{Tape, read_failure};
@@ -26,7 +26,7 @@ impl Ran {
 
     /// From the first event to the last, in nanoseconds.
     pub(crate) fn duration_nanos(&self) -> u64 {
-        self.totals.last.since(self.totals.first.unwrap_or(MonoNanos::ZERO))
+        self.totals.first.map_or(0, |first| self.totals.last.since(first))
     }
 }
 
@@ -54,17 +54,29 @@ fn run_one(mut tape: Tape, options: EngineOptions, mut progress: Progress, sink:
     let mut engine = Engine::new(options);
     engine.host(tape.reader.meta().origin, &tape.reader.meta().host);
     let mut block = Block::default();
-    while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
-        for event in block.events() {
+    let read = loop {
+        match tape.reader.read_block(&mut block) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(read_failure(&tape.name, &error)),
+        }
+        let mut events = block.events();
+        while let Some(event) = events.next() {
+            // Also what a part of stage 1 skips, and what cannot be read, moves the tape on.
+            engine.reach(events.latest());
             engine.push(&event);
         }
+        let last = events.latest().max(block.last_time());
+        engine.reach(last);
         drain(&mut engine, sink)?;
         progress.at(tape.reader.bytes_read(), engine.totals().events);
         if sink.is_closed() {
-            break;
+            break Ok(());
         }
-    }
-    finish(engine, sink, vec![(tape.name, *tape.reader.report())])
+    };
+    // What was read is delivered also where the tape cannot be read on.
+    let ran = finish(engine, sink, vec![(tape.name, *tape.reader.report())])?;
+    read.map(|()| ran)
 }
 
 /// Several tapes are put in one order of time first, which is work for one thread.

@@ -12,9 +12,12 @@ mod tapes {
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use redtape_core::Body;
 use redtape_core::tape::{Block, BlockKind, ContentHasher, EventSource, Merge, Reader};
+use redtape_tests::binary;
+use tempfile::TempDir;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tapes")
@@ -121,6 +124,23 @@ fn a_set_with_a_missing_file_says_so() {
         }
     }
     assert_eq!(losses, [("corrupt", 0)]);
+}
+
+#[test]
+fn threads_agree_on_tapes_that_are_not_as_they_should_be() {
+    let folder = TempDir::new().unwrap();
+    let run = |jobs: &str, format: &[&str]| {
+        let mut command = Command::new(binary("redtape").unwrap());
+        let output =
+            command.args(["replay", "tape", "--jobs", jobs]).args(format).current_dir(&folder).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (what, tape) in make::misleading() {
+        fs::write(folder.path().join("tape"), tape).unwrap();
+        for format in [&[][..], &["--spans", "text"]] {
+            assert_eq!(run("3", format), run("1", format), "{what}");
+        }
+    }
 }
 
 #[test]

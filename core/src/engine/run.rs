@@ -67,18 +67,24 @@ impl Engine {
 
     /// Takes an event in. Never fails: what makes no sense becomes a diagnostic.
     pub fn push(&mut self, event: &Event<'_>) {
-        let before = self.watermark.now();
-        let now = self.watermark.admit(event.time);
-        if now > before {
-            self.merge.before(now).for_each(|finding| self.stage2.take(finding));
-        }
+        let now = self.reach(event.time);
         if !event.body.is_entry() {
-            self.stage2.count(1, event.late.into(), now, now);
+            self.stage2.count(1, event.late.into(), now);
         }
         if event.body.conn().is_none() {
             self.stage2.fact(event, now);
         }
         self.stage1.push(event, now, self.merge.pending());
+    }
+
+    /// The tape has come to `time`, be it by a record that could not be read. Returns where it is then.
+    pub fn reach(&mut self, time: MonoNanos) -> MonoNanos {
+        let before = self.watermark.now();
+        let now = self.watermark.admit(time);
+        if now > before {
+            self.merge.before(now).for_each(|finding| self.stage2.take(finding));
+        }
+        now
     }
 
     /// The next output. Call until `None` after each push, or after some: outputs wait in a queue.
@@ -88,9 +94,10 @@ impl Engine {
 
     /// The tape is over. What is open becomes incomplete, what is held is let go; outputs follow.
     pub fn finish(&mut self) {
-        self.stage1.finish(self.watermark.now(), self.merge.pending());
+        let now = self.watermark.now();
+        self.stage1.finish(now, self.merge.pending());
         self.merge.all().for_each(|finding| self.stage2.take(finding));
-        self.stage2.finish();
+        self.stage2.finish(now);
     }
 
     /// The metrics so far.

@@ -76,7 +76,7 @@ pub struct Totals {
     pub lost: BTreeMap<LossCause, u64>,
     /// The time of the first event.
     pub first: Option<MonoNanos>,
-    /// The latest time of an event.
+    /// Where the tape has ended.
     pub last: MonoNanos,
 }
 
@@ -141,12 +141,11 @@ impl Stage2 {
         }
     }
 
-    /// Counts events that went by, the first at `first`, the tape being at `now` after them.
-    pub fn count(&mut self, events: u64, late: u64, first: MonoNanos, now: MonoNanos) {
+    /// Counts events that went by, the tape being at `first` with the first of them. In any order.
+    pub fn count(&mut self, events: u64, late: u64, first: MonoNanos) {
         self.totals.events += events;
         self.totals.late += late;
-        self.totals.first.get_or_insert(first);
-        self.totals.last = self.totals.last.max(now);
+        self.totals.first = Some(self.totals.first.map_or(first, |before| before.min(first)));
     }
 
     /// Tape time has come to `now`: says so where a step of the metrics is over.
@@ -174,10 +173,11 @@ impl Stage2 {
         self.advance(at);
     }
 
-    /// The tape is over.
-    pub fn finish(&mut self) {
+    /// The tape is over, at `now`.
+    pub fn finish(&mut self, now: MonoNanos) {
+        self.totals.last = now;
         self.linker.finish();
-        self.collect(self.totals.last);
+        self.collect(now);
     }
 
     /// The next output.

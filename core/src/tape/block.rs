@@ -235,14 +235,15 @@ impl Cursor {
                 return Some(self.damage(rest.len() - after.len()));
             };
             if kind::of_connection(record.number) {
-                if block.dictionary.conn_key(record.conn).is_some_and(|key| !wanted(key)) {
-                    self.pass(at, record.time);
-                    continue;
-                }
+                // First, so that an entry comes at the same time whatever else is wanted.
                 if record.conn >= self.next_conn
                     && let Some(conn) = self.next_conn(block, record.conn.saturating_add(1), record.time, wanted)
                 {
                     return Some(conn);
+                }
+                if block.dictionary.conn_key(record.conn).is_some_and(|key| !wanted(key)) {
+                    self.pass(at, record.time);
+                    continue;
                 }
             }
             let decoded = record.decode(&block.dictionary);

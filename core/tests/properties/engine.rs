@@ -84,7 +84,7 @@ fn run_in_parts(events: &[EventBuf], limits: Limits, parts: usize) -> Run {
     }
     stage1.iter_mut().rev().for_each(|stage| stage.finish(watermark.now(), merge.pending()));
     merge.all().for_each(|finding| stage2.take(finding));
-    stage2.finish();
+    stage2.finish(watermark.now());
     let mut run = Run { spans: Vec::new(), metrics: text(stage2.metrics()), red: stage2.metrics().red() };
     while let Some(output) = stage2.poll_output() {
         run.take(output);

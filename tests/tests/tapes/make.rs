@@ -51,6 +51,30 @@ fn flipped(tape: &[u8], at: usize) -> Vec<u8> {
     tape
 }
 
+/// Tapes whose checksums are right and whose contents are not: records of no known kind, times that the header does not
+/// have, a block that must be understood and is not while a request is under way.
+pub(crate) fn misleading() -> Vec<(String, Vec<u8>)> {
+    let whole = whole(WriterOptions::PIPE);
+    let mut tapes = Vec::new();
+    let mut at = PREAMBLE;
+    while at < whole.len() {
+        let len = HEADER + u32::from_le_bytes(whole[at + 8..at + 12].try_into().unwrap()) as usize;
+        tapes.push((format!("a critical block at {at}"), with_block_at(&whole, at, 1)));
+        // The times of the header, 68 s later, and some of what is behind it.
+        for byte in [28, 36].into_iter().chain((HEADER..len).step_by(53)) {
+            let mut tape = flipped(&whole, at + byte);
+            let block = &mut tape[at..at + len];
+            let crc = crc32c::crc32c(&block[HEADER..]);
+            block[40..44].copy_from_slice(&crc.to_le_bytes());
+            let crc = crc32c::crc32c(&block[..44]);
+            block[44..48].copy_from_slice(&crc.to_le_bytes());
+            tapes.push((format!("byte {byte} of the block at {at}"), tape));
+        }
+        at += len;
+    }
+    tapes
+}
+
 fn of_version(tape: &[u8], major: u16, minor: u16) -> Vec<u8> {
     let mut tape = tape.to_vec();
     tape[8..10].copy_from_slice(&major.to_le_bytes());
@@ -62,6 +86,11 @@ fn of_version(tape: &[u8], major: u16, minor: u16) -> Vec<u8> {
 
 /// Puts a block of kind 100 before the first EVENTS block.
 fn with_foreign_block(tape: &[u8], flags: u8) -> Vec<u8> {
+    with_block_at(tape, block_at(tape, EVENTS), flags)
+}
+
+/// Puts a block of kind 100 at a place.
+fn with_block_at(tape: &[u8], at: usize, flags: u8) -> Vec<u8> {
     let content = b"from the future";
     let mut block = tape[PREAMBLE..PREAMBLE + 4].to_vec();
     block.extend_from_slice(&[100, flags, 0, 0]);
@@ -72,7 +101,6 @@ fn with_foreign_block(tape: &[u8], flags: u8) -> Vec<u8> {
     block.extend_from_slice(&crc32c::crc32c(content).to_le_bytes());
     block.extend_from_slice(&crc32c::crc32c(&block).to_le_bytes());
     block.extend_from_slice(content);
-    let at = block_at(tape, EVENTS);
     let mut tape = tape.to_vec();
     tape.splice(at..at, block);
     tape
