@@ -1,11 +1,13 @@
 //! The attributes of spans and resources, by OpenTelemetry's semantic conventions for HTTP (stable since 1.23).
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use crate::exchange::Outcome;
 use crate::ids::SpanId;
 use crate::span::{Service, Span, SpanKind};
 use crate::time::MonoNanos;
+use crate::track::is_usual_method;
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,18 +34,24 @@ pub struct Phase {
     pub end: MonoNanos,
 }
 
-/// The methods that semantic conventions know (RFC 9110, section 9.3, and RFC 5789); all others are `_OTHER`.
-const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
-
 impl Span {
-    /// `http.request.method`
+    /// `http.request.method`: `_OTHER` unless semantic conventions know the method.
     pub fn method(&self) -> &str {
-        if METHODS.contains(&self.http.method()) { self.http.method() } else { "_OTHER" }
+        self.usual_method().unwrap_or("_OTHER")
     }
 
-    /// The span's name: method and route, or the method alone. A method that is none of the known becomes `HTTP`.
+    /// The method as the span's name has it: `HTTP` unless semantic conventions know it.
+    pub(crate) fn method_in_name(&self) -> &str {
+        self.usual_method().unwrap_or("HTTP")
+    }
+
+    fn usual_method(&self) -> Option<&str> {
+        Some(self.http.method()).filter(|method| is_usual_method(method.as_bytes()))
+    }
+
+    /// The span's name: method and route, or the method alone.
     pub fn name(&self) -> Cow<'_, str> {
-        let method = if self.method() == "_OTHER" { "HTTP" } else { self.method() };
+        let method = self.method_in_name();
         if self.route.is_empty() { method.into() } else { format!("{method} {}", self.route).into() }
     }
 
@@ -68,17 +76,23 @@ impl Span {
         }
     }
 
+    /// The address of the server's end of the connection.
+    pub(crate) const fn server_socket(&self) -> Option<SocketAddr> {
+        match self.kind {
+            SpanKind::Server => self.http.local,
+            SpanKind::Client => self.http.remote,
+        }
+    }
+
     /// `server.address`: the host that the request names, else the server's address.
     pub fn server_address(&self) -> Option<Cow<'_, str>> {
-        let named = self.http.host().map(|(name, _)| name);
-        let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
-        named.map(Cow::from).or_else(|| Some(address?.ip().to_canonical().to_string().into()))
+        let named = self.http.host().map(|(name, _)| name.into());
+        named.or_else(|| Some(self.server_socket()?.ip().to_canonical().to_string().into()))
     }
 
     /// `server.port`: the port that the request names, else the server's port.
     pub fn server_port(&self) -> Option<u16> {
-        let address = if self.kind == SpanKind::Server { self.http.local } else { self.http.remote };
-        self.http.host().and_then(|(_, port)| port).or_else(|| Some(address?.port()))
+        self.http.host().and_then(|(_, port)| port).or_else(|| Some(self.server_socket()?.port()))
     }
 
     /// `client.address`: for servers, where the connection comes from.
@@ -102,7 +116,7 @@ impl Span {
         let size = |size: Option<u64>| size.map(|size| AttributeValue::Int(i64::try_from(size).unwrap_or(i64::MAX)));
         let (server, client) = (self.kind == SpanKind::Server, self.kind == SpanKind::Client);
         let peer = http.remote.map(|remote| (remote.ip().to_canonical().to_string(), i64::from(remote.port())));
-        let original = (self.method() == "_OTHER").then(|| text(http.method()));
+        let original = self.usual_method().is_none().then(|| text(http.method()));
         [
             ("client.address", self.client_address().map(text)),
             ("client.port", http.remote.filter(|_| server).map(|remote| AttributeValue::Int(remote.port().into()))),
@@ -147,7 +161,7 @@ impl Service {
     pub fn resource(&self) -> Vec<Attribute<'_>> {
         let process = &self.process;
         let some = |value: &'_ str| !value.is_empty();
-        let executable = process.exe.rsplit('/').next().unwrap_or_default();
+        let executable = process.executable();
         [
             ("process.executable.name", Some(executable).filter(|name| some(name)).map(text)),
             ("process.executable.path", Some(&*process.exe).filter(|path| some(path)).map(text)),
@@ -166,4 +180,32 @@ impl Service {
 
 fn text<'a>(text: impl Into<Cow<'a, str>>) -> AttributeValue<'a> {
     AttributeValue::Text(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::spans::server;
+
+    #[test]
+    fn address_and_port_come_from_the_same_place() {
+        let of = |host: (&str, Option<u16>)| {
+            let mut span = server("/a");
+            span.http.host = Some((host.0.into(), host.1));
+            (span.server_address().map(Cow::into_owned), span.server_port())
+        };
+        assert_eq!(of(("h", Some(81))), (Some("h".into()), Some(81)));
+        assert_eq!(of(("h", None)), (Some("h".into()), Some(8080)));
+        assert_eq!(of(("", Some(81))), (Some("10.0.0.1".into()), Some(8080)));
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_have_no_names() {
+        let mut span = server("/a");
+        span.http.method = "get".into();
+        assert_eq!((span.method(), &*span.name()), ("_OTHER", "HTTP /a"));
+        assert!(span.attributes().contains(&("http.request.method_original", text("get"))));
+        span.http.method = "TRACE".into();
+        assert_eq!((span.method(), &*span.name()), ("TRACE", "TRACE /a"));
+    }
 }

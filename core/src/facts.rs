@@ -97,3 +97,12 @@ pub struct ProcessInfo {
     /// It uses io_uring, whose reads and writes the recorder does not see.
     pub io_uring: bool,
 }
+
+impl ProcessInfo {
+    /// The base name of the executable; empty if it is not known. Of one that was replaced while it ran, without the mark
+    /// that the kernel sets.
+    pub fn executable(&self) -> &str {
+        let exe = self.exe.strip_suffix(" (deleted)").unwrap_or(&self.exe);
+        exe.rsplit('/').next().unwrap_or_default()
+    }
+}

@@ -44,11 +44,9 @@ impl Service {
     }
 }
 
-/// The base name of the executable. Of one that was replaced while it ran, without the mark that the kernel sets.
+/// The executable's name, else what the kernel calls the process.
 fn program(process: &ProcessInfo) -> &str {
-    let exe = process.exe.strip_suffix(" (deleted)").unwrap_or(&process.exe);
-    let base = exe.rsplit('/').next().unwrap_or_default();
-    [base, &process.comm].into_iter().find(|name| !name.is_empty()).unwrap_or("unknown_service")
+    [process.executable(), &process.comm].into_iter().find(|name| !name.is_empty()).unwrap_or("unknown_service")
 }
 
 /// The value of `key` in a list such as `service.namespace=shop,team=a%20b` (OpenTelemetry's resource SDK, "Specifying

@@ -83,7 +83,7 @@ pub enum LinkRule {
 }
 
 impl LinkRule {
-    /// As in the attribute `redtape.link.rule`.
+    /// As in the attribute `redtape.link`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wire => "traceparent",
@@ -104,7 +104,7 @@ pub enum Strength {
 }
 
 impl Strength {
-    /// As in the attribute `redtape.link.strength`.
+    /// As in the attribute `redtape.link_strength`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Certain => "certain",

@@ -1,7 +1,7 @@
 //! The labels of metrics: their names, and what each says of a span.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::exchange::Outcome;
 use crate::span::{Span, SpanKind, Status};
@@ -114,19 +114,19 @@ impl Label {
                 }
             }
             Self::SocketAddress => {
-                if let Some(socket) = server_socket(span) {
+                if let Some(socket) = span.server_socket() {
                     write_ip(socket.ip(), out);
                 }
             }
-            Self::SocketPort => write_number(server_socket(span).map(|socket| socket.port()), out),
-            Self::ServerAddress => match (server_socket(span), named_host(span)) {
+            Self::SocketPort => write_number(span.server_socket().map(|socket| socket.port()), out),
+            Self::ServerAddress => match (span.server_socket(), named_host(span)) {
                 (_, Some((host, _))) => out.push_str(host),
                 (Some(socket), None) => write_ip(socket.ip(), out),
                 (None, None) => {}
             },
             Self::ServerPort => {
                 let named = named_host(span).and_then(|(_, port)| port);
-                write_number(named.or(server_socket(span).map(|socket| socket.port())), out);
+                write_number(named.or(span.server_socket().map(|socket| socket.port())), out);
             }
             Self::ServiceName => out.push_str(&span.service.name),
             Self::ServiceNamespace => out.push_str(&span.service.namespace),
@@ -137,7 +137,7 @@ impl Label {
             }),
             Self::SpanName => {
                 // As Span::name, without allocating.
-                out.push_str(if span.method() == "_OTHER" { "HTTP" } else { span.method() });
+                out.push_str(span.method_in_name());
                 if !span.route.is_empty() {
                     out.push(' ');
                     out.push_str(&span.route);
@@ -153,13 +153,7 @@ impl Label {
     }
 }
 
-fn server_socket(span: &Span) -> Option<SocketAddr> {
-    match span.kind {
-        SpanKind::Server => span.http.local,
-        SpanKind::Client => span.http.remote,
-    }
-}
-
+/// What a client named: a server's clients may name what they like.
 fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
     if span.kind == SpanKind::Client { span.http.host() } else { None }
 }
