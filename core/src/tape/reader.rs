@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::block::Block;
 use super::compress::Decompressor;
 use super::format::{
-    BlockKind, FormatVersion, HEADER_LEN, Header, PREAMBLE_LEN, Preamble, codec_number, parse_preamble,
+    BlockKind, FormatVersion, HEADER_LEN, Header, MAX_RAW, PREAMBLE_LEN, Preamble, codec_number, parse_preamble,
 };
 use super::index::Totals;
 use super::input::Input;
@@ -114,10 +114,15 @@ pub struct Reader<R> {
     last_time: Option<u64>,
     /// What is added to all times.
     shift: i64,
+    /// Bytes whose checksum was computed for nothing.
+    futile_bytes: u64,
     /// Files of the set are missing before this one; the last one before them ended then.
     missing_before: Option<u64>,
     done: bool,
 }
+
+/// How many times the bytes that were read may be read again in search of blocks. Chance damage needs them once.
+const FUTILE_FACTOR: u64 = 4;
 
 /// What is at a place of the tape where a block should begin.
 enum Found {
@@ -161,6 +166,7 @@ impl<R: Read> Reader<R> {
             next_seq: 0,
             last_time: None,
             shift: 0,
+            futile_bytes: 0,
             missing_before: None,
             done: false,
         };
@@ -281,6 +287,10 @@ impl<R: Read> Reader<R> {
             return Ok(Found::End);
         }
         let Some(Ok(header)) = bytes.first_chunk().map(Header::parse) else { return Ok(Found::Damage) };
+        // Headers that lie within what others claim, or claim the same bytes, must not have all of them read each time.
+        if self.futile_bytes / FUTILE_FACTOR > self.input.offset() + MAX_RAW as u64 {
+            return Ok(Found::Damage);
+        }
         let len = HEADER_LEN + header.stored_len();
         let Some(content) = self.input.fill(len)?.get(HEADER_LEN..len) else { return Ok(Found::Damage) };
         if crc32c::crc32c(content) == header.stored_crc {
@@ -289,7 +299,11 @@ impl<R: Read> Reader<R> {
         // If a block follows where this one ends, only its content is damaged; otherwise bytes were lost or added.
         let after = self.input.fill(len + HEADER_LEN)?.get(len..).unwrap_or_default();
         let followed = after.first_chunk().map_or(after.is_empty(), |next| Header::parse(next).is_ok());
-        Ok(if followed { Found::CorruptBlock(header) } else { Found::Damage })
+        if followed {
+            return Ok(Found::CorruptBlock(header));
+        }
+        self.futile_bytes += len as u64;
+        Ok(Found::Damage)
     }
 
     /// Decompresses the block in the window and reads its dictionary. `false` if that fails.
@@ -365,5 +379,26 @@ impl Hole {
     fn add(&mut self, bytes: u64) {
         self.open = true;
         self.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::preamble;
+    use super::*;
+
+    #[test]
+    fn headers_that_claim_the_same_bytes_do_not_have_them_read_each_time() {
+        const CLAIM: u32 = 256 << 10;
+        let mut header = Header::new(BlockKind::Events, 1);
+        (header.stored_len, header.raw_len) = (CLAIM, CLAIM);
+        let mut tape = preamble(FormatVersion::CURRENT).to_vec();
+        (0..2 * MAX_RAW / HEADER_LEN).for_each(|_| tape.extend_from_slice(&header.to_bytes()));
+        let mut reader = Reader::open(&tape[..]).unwrap();
+        while reader.read_block(&mut Block::default()).unwrap() {}
+        let most = FUTILE_FACTOR * (tape.len() + MAX_RAW + 1) as u64 + u64::from(CLAIM);
+        assert!(reader.futile_bytes <= most, "{} of {} bytes", reader.futile_bytes, tape.len());
+        assert!(reader.futile_bytes > tape.len() as u64, "the test tests something");
+        assert_eq!(reader.report().skipped_bytes, (tape.len() - PREAMBLE_LEN) as u64);
     }
 }
