@@ -16,6 +16,9 @@ use crate::snapshot::{Unreadable, snapshot};
 /// How long the loop waits for records at most: it also bounds how late a signal is seen.
 const WAIT: Duration = Duration::from_millis(10);
 
+/// How long the end of a recording waits for the records that are still on their way. What is left then is lost.
+const REST: Duration = Duration::from_secs(2);
+
 /// How often the clocks are written to the tape.
 const CLOCK_PERIOD: Duration = Duration::from_secs(10);
 
@@ -51,11 +54,12 @@ pub trait RecordSource {
     /// Waits for records, at most for `timeout`. A signal ends the wait.
     fn wait(&mut self, timeout: Duration);
 
-    /// Takes in the records that are there, and tells `processes` of forks, execs and exits.
-    fn take_in(&mut self, processes: &mut ProcessTable);
+    /// Takes in records that are there, and tells `processes` of forks, execs and exits. Returns whether that was all of
+    /// them.
+    fn take_in(&mut self, processes: &mut ProcessTable) -> bool;
 
     /// Hands over, in order, the events that are old enough at `now` for nothing older to come; all of them if the
-    /// recording is over, which is what [`MonoNanos::MAX`] says.
+    /// recording is over, which is what [`MonoNanos::MAX`] says: records that were not taken in then are lost.
     ///
     /// # Errors
     /// That of `each`.
@@ -204,12 +208,21 @@ impl<'a> Recording<'a> {
             self.hand_over(now)?;
             progress.show(&self.totals());
             if let Some(reason) = until.ended(Duration::from_nanos(now.since(self.started)), &self.processes) {
-                self.take_in()?;
+                self.take_in_the_rest()?;
                 self.source.clock(read_clocks());
                 self.hand_over(MonoNanos::MAX)?;
                 return Ok(reason);
             }
         }
+    }
+
+    /// Takes in what was recorded until now. More may come meanwhile, for which there is an end to the wait.
+    fn take_in_the_rest(&mut self) -> Result<(), RecordingError> {
+        let deadline = mono_now().plus(nanos(REST));
+        while !self.take_in()? && mono_now() < deadline {
+            self.hand_over(mono_now())?;
+        }
+        Ok(())
     }
 
     /// What has been recorded so far.
@@ -222,9 +235,10 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn take_in(&mut self) -> Result<(), RecordingError> {
-        self.source.take_in(&mut self.processes);
-        self.apply_changes()
+    fn take_in(&mut self) -> Result<bool, RecordingError> {
+        let all = self.source.take_in(&mut self.processes);
+        self.apply_changes()?;
+        Ok(all)
     }
 
     fn rescan(&mut self) -> Result<(), RecordingError> {

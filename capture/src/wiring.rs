@@ -22,13 +22,15 @@ pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn
         ..ProbeOptions::default()
     };
     let probes = Probes::load(&options).map_err(Failure::environment)?;
-    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, mono_now()) }))
+    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, mono_now()), taken: MonoNanos::default() }))
 }
 
 /// The kernel as a source of events.
 struct Kernel {
     probes: Probes,
     transcriber: Transcriber,
+    /// When the last record was made that was taken in.
+    taken: MonoNanos,
 }
 
 impl RecordSource for Kernel {
@@ -61,25 +63,34 @@ impl RecordSource for Kernel {
         self.probes.wait(timeout);
     }
 
-    fn take_in(&mut self, processes: &mut ProcessTable) {
-        let Self { probes, transcriber } = self;
+    fn take_in(&mut self, processes: &mut ProcessTable) -> bool {
+        let Self { probes, transcriber, taken } = self;
         // Read before the ring is emptied: what is missing below these numbers afterwards is lost.
         let (positions, counters, now) = (probes.lane_positions(), probes.counters(), mono_now());
-        probes.drain(&mut |record| take_record(&record, transcriber, processes));
+        probes.drain(&mut |record| {
+            *taken = MonoNanos::new(record.header().time).max(*taken);
+            take_record(&record, transcriber, processes);
+        });
         if probes.is_drained() {
             transcriber.settle(&positions, &counters, now);
         }
+        probes.is_drained()
     }
 
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
+        let Self { probes, transcriber, taken } = self;
         if now == MonoNanos::MAX {
-            // By the positions of the last look at the ring: what came after them was neither taken in nor lost.
-            self.transcriber.settle(&[], &self.probes.counters(), mono_now());
-            self.transcriber.finish();
+            // Of what the last look at the ring did not come to, everything is lost; of what came after it, nothing.
+            if !probes.is_drained() {
+                transcriber.settle(&probes.lane_positions(), &probes.counters(), mono_now());
+            }
+            transcriber.settle(&[], &probes.counters(), mono_now());
+            transcriber.finish();
         } else {
-            self.transcriber.advance(now);
+            // A ring that holds more may hold what is as old as the last record taken.
+            transcriber.advance(if probes.is_drained() { now } else { now.min(*taken) });
         }
-        while let Some(event) = self.transcriber.pop() {
+        while let Some(event) = transcriber.pop() {
             each(&event.as_event())?;
         }
         Ok(())
@@ -90,8 +101,7 @@ impl RecordSource for Kernel {
     }
 
     fn lost(&self) -> u64 {
-        let counters = self.probes.counters();
-        counters.ring_full + counters.map_full + counters.malformed
+        self.transcriber.counts().lost
     }
 }
 

@@ -18,6 +18,8 @@ struct Script {
     calls: Vec<String>,
     /// Events of these times are there from the beginning.
     times: Vec<MonoNanos>,
+    /// How often the ring is not emptied by one look.
+    full: u32,
 }
 
 impl RecordSource for Script {
@@ -48,7 +50,10 @@ impl RecordSource for Script {
 
     fn wait(&mut self, _: Duration) {}
 
-    fn take_in(&mut self, _: &mut ProcessTable) {}
+    fn take_in(&mut self, _: &mut ProcessTable) -> bool {
+        self.full = self.full.saturating_sub(1);
+        self.full == 0
+    }
 
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
         let due = self.times.iter().take_while(|time| **time <= now).count();
@@ -134,6 +139,17 @@ fn follows_then_writes_all_that_came_before_the_end() {
     assert!(matches!(&sink.events[0].body, BodyBuf::Process(info) if info.tgid == Tgid(pid)));
     let times: Vec<_> = sink.events[1..].iter().map(|event| event.time.nanos()).collect();
     assert_eq!(times, [7, u64::MAX - 1], "also what is young when the end comes");
+}
+
+#[test]
+fn the_end_takes_in_all_that_is_there() {
+    let mut source = Script { full: 100, ..Script::default() };
+    let mut sink = Memory::default();
+    let mut recording =
+        Recording::new(Origin([1; 16]), &mut source, &mut sink, processes(u32::MAX), Duration::from_secs(5));
+    recording.start().unwrap();
+    recording.run(&mut Turns(1), &mut Progress::new(true)).unwrap();
+    assert_eq!(source.full, 0);
 }
 
 #[test]
