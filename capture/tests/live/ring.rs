@@ -1,13 +1,53 @@
 //! Losses: a ring that nobody reads.
 
+use std::io::{Read, Write};
+
 use libtest_mimic::Trial;
-use redtape_capture::ProbeOptions;
-use redtape_core::LossCause;
+use redtape_capture::{Counters, ProbeOptions};
+use redtape_core::{BodyBuf, LossCause};
 
 use super::recording::{pair, record_with, send, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("what_the_ring_cannot_hold_is_counted_and_windowed", overflow)]
+    vec![
+        trial("what_the_ring_cannot_hold_is_counted_and_windowed", overflow),
+        trial("produced_is_what_was_called_and_recorded_or_lost", accounts),
+    ]
+}
+
+/// Without arrivals, a record is a call that the workload made and counted, or one of the eight of its connection's life.
+fn accounts() {
+    for ring_bytes in [16 << 10, 64 << 10, 64 << 20] {
+        let quiet = ProbeOptions { every_exec: false, arrival_hooks: Vec::new(), ..ProbeOptions::default() };
+        let options = ProbeOptions { ring_bytes, ..quiet };
+        let mut calls = 0;
+        let recording = record_with(&options, |_| {
+            // accept, connect, and the facts of either end.
+            calls += 4;
+            let (mut client, mut server) = pair();
+            for _ in 0..5000 {
+                assert_eq!(client.write(&[7; 50]).expect("writes"), 50);
+                assert_eq!(server.read(&mut [0; 64]).expect("reads"), 50);
+                calls += 2;
+            }
+            // Each end's descriptor is closed, and its socket goes.
+            calls += 4;
+        });
+        let Counters { produced, delivered, ring_full, map_full, malformed, .. } = recording.counters;
+        assert_eq!((produced, map_full, malformed), (calls, 0, 0), "{ring_bytes} bytes: {:?}", recording.counters);
+        assert_eq!(produced, delivered + ring_full);
+        assert_eq!(ring_full > 0, ring_bytes < 64 << 20);
+        // What the tape tells is the same account.
+        let lost: u64 = recording.losses().iter().map(|loss| loss.count).sum();
+        assert_eq!((lost, recording.counts.lost), (ring_full, ring_full));
+        let recorded = recording.events.iter().filter(|event| match event.body {
+            BodyBuf::Data(..) => true,
+            BodyBuf::Plain(body) => body.conn().is_some(),
+            _ => false,
+        });
+        // Facts are no events; both ends' came when the ring was empty.
+        assert_eq!(recorded.count() as u64 + 2, delivered);
+    }
 }
 
 fn overflow() {
