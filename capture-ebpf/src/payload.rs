@@ -38,6 +38,8 @@ pub(crate) struct Moved {
     pub segments: u64,
     /// How many bytes were moved.
     pub len: u64,
+    /// How many of them lie there, from the first on: all, but of several messages only those of the first.
+    pub within: u64,
     /// `MSG_` flags of the call.
     pub flags: u64,
     pub fd: u32,
@@ -123,6 +125,10 @@ fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
         let to = (&raw mut (*scratch).payload).cast::<u8>().add(at as usize);
         bpf_probe_read_user(to.cast(), len as u32, from as *const _)
     };
+    // What could not be copied was filled with zeros, which are no payload.
+    if copied != 0 {
+        return false;
+    }
     unsafe { (&raw mut (*scratch).at).write_volatile(at + len) };
-    copied == 0
+    true
 }

@@ -207,6 +207,15 @@ pub(crate) fn begin(sk: u64, sock: &mut Sock) {
     sock.known |= POSITIONS | ISN;
 }
 
+/// Positions of a client whose handshake was completed just now. With TCP Fast Open bytes may have been written before,
+/// so what it sends is counted from the SYN on, as `bytes_acked` does.
+#[inline(always)]
+pub(crate) fn begin_client(sk: u64, sock: &mut Sock) {
+    begin(sk, sock);
+    let (una, acked): (u32, u64) = (field(sk, index::TCP_SND_UNA), field(sk, index::TCP_BYTES_ACKED));
+    sock.out_base = una.wrapping_sub(acked as u32).wrapping_add(1);
+}
+
 /// Positions of a socket that was open before: counted back by the bytes that the kernel counted.
 ///
 /// `bytes_received` grows with `rcv_nxt`, from the number behind the SYN on. `bytes_acked` grows with `snd_una`: on the

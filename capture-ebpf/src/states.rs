@@ -8,7 +8,7 @@ use crate::emit::{self, now};
 use crate::kernel::{current, field, is_followed};
 use crate::maps::{LISTENERS, SOCKETS, option};
 use crate::socket::{
-    TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, blank, insert, introduce, is_tcp,
+    TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, begin_client, blank, insert, introduce, is_tcp,
     key_of, known, listener_key, note_listener, own_key,
 };
 
@@ -73,7 +73,7 @@ fn connecting(typed: *const u8, sk: u64) {
 #[inline(always)]
 fn established(sk: u64) {
     let Some(sock) = known(sk) else { return };
-    begin(sk, sock);
+    begin_client(sk, sock);
     sock.established = now();
     sock.introduced = 0;
     introduce(sk, sock, lane::STATE);
@@ -83,6 +83,13 @@ fn established(sk: u64) {
 #[inline(always)]
 fn accepted(typed: *const u8, sk: u64) {
     if option(option::FOLLOW_ALL) == 0 && LISTENERS.get_ptr(listener_key(sk)).is_none() {
+        return;
+    }
+    if let Some(sock) = known(sk) {
+        // With TCP Fast Open it may be accepted, read and answered before the handshake is completed.
+        sock.established = now();
+        sock.introduced = 0;
+        introduce(sk, sock, lane::STATE);
         return;
     }
     let mut sock = blank(key_of(typed), 0);

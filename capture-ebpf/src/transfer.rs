@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use redtape_abi::limits::{MESSAGES_MAX, TLS_HEAD_BYTES};
+use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX, TLS_HEAD_BYTES};
 use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
 
 use crate::calls::Call;
@@ -63,15 +63,14 @@ fn resolve(call: &Call) -> Option<(Moved, Walked)> {
     let walked = socket_of(fd)?;
     let len = call.ret.cast_unsigned();
     let address = call.arg(1);
-    let (flags, buffer) = match call.number {
-        call::READ | call::WRITE => (0, (address, 0, len)),
-        call::RECVFROM | call::SENDTO => (call.arg(3), (address, 0, len)),
-        call::READV | call::WRITEV => (0, (address, call.arg(2), len)),
-        call::RECVMSG | call::SENDMSG => (call.arg(2), message(address, len)),
-        _ => (call.arg(3), messages(address, len)),
+    let (flags, (address, segments), (len, within)) = match call.number {
+        call::READ | call::WRITE => (0, (address, 0), (len, len)),
+        call::RECVFROM | call::SENDTO => (call.arg(3), (address, 0), (len, len)),
+        call::READV | call::WRITEV => (0, (address, call.arg(2)), (len, len)),
+        call::RECVMSG | call::SENDMSG => (call.arg(2), message(address), (len, len)),
+        _ => (call.arg(3), message(address), messages(address, len)),
     };
-    let (address, segments, len) = buffer;
-    Some((Moved { address, segments, len, flags, fd, out, source: call.number, reserved: 0 }, walked))
+    Some((Moved { address, segments, len, within, flags, fd, out, source: call.number, reserved: 0 }, walked))
 }
 
 /// sendfile and splice: the socket may be on either side.
@@ -89,36 +88,46 @@ fn resolve_kernel_copy(call: &Call) -> Option<(Moved, Walked)> {
         None => (from, false, socket_of(from)?),
     };
     let len = call.ret.cast_unsigned();
-    Some((Moved { address: 0, segments: 0, len, flags: 0, fd, out, source: call.number, reserved: 0 }, walked))
+    Some((Moved { address: 0, segments: 0, len, within: 0, flags: 0, fd, out, source: call.number, reserved: 0 }, walked))
 }
 
 /// Address and number of the segments of a `struct msghdr`.
 #[inline(always)]
-fn message(header: u64, len: u64) -> (u64, u64, u64) {
+fn message(header: u64) -> (u64, u64) {
     match user::<[u64; 2]>(header.wrapping_add(MSG_IOV)) {
-        Some([address, segments]) => (address, segments, len),
+        Some([address, segments]) => (address, segments),
         None => {
             count(counter::BAD_ARGUMENT);
-            (0, 0, len)
+            (0, 0)
         }
     }
 }
 
-/// The same of an array of `struct mmsghdr`. Payload is only taken from the first message.
+/// How many bytes an array of `struct mmsghdr` moved, and how many its first message did: payload is only taken from
+/// that one. Where not all lengths can be summed, the position is that of the last bytes, which are not the first
+/// message's.
 #[inline(always)]
-fn messages(headers: u64, moved: u64) -> (u64, u64, u64) {
+fn messages(headers: u64, moved: u64) -> (u64, u64) {
     let mut len = 0_u64;
+    let mut first = 0;
+    let mut whole = moved <= u64::from(MESSAGES_MAX);
     for n in 0..u64::from(MESSAGES_MAX) {
         if n >= moved {
             break;
         }
-        let at = headers.wrapping_add(n * MMSG_BYTES).wrapping_add(MSG_LEN);
-        len += u64::from(user::<u32>(at).unwrap_or(0));
+        match user::<u32>(headers.wrapping_add(n * MMSG_BYTES).wrapping_add(MSG_LEN)) {
+            Some(bytes) => len += u64::from(bytes),
+            None => whole = false,
+        }
+        if n == 0 {
+            first = len;
+        }
     }
-    if moved > u64::from(MESSAGES_MAX) {
+    if !whole {
         count(counter::BAD_ARGUMENT);
+        first = 0;
     }
-    message(headers, len)
+    (len, first)
 }
 
 #[inline(always)]
@@ -171,11 +180,12 @@ fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len
     if len == 0 || forget!((*scratch).moved.address) == 0 || msg_flags & (MSG_PEEK | MSG_TRUNC) != 0 {
         return (0, 0, 0);
     }
-    unsafe { (&raw mut (*scratch).wanted).write_volatile(wanted(sock, out, len)) };
+    let within = forget!((*scratch).moved.within);
+    unsafe { (&raw mut (*scratch).wanted).write_volatile(wanted(sock, out, len, within)) };
     let [prefix, tail] = forget!((*scratch).wanted);
     let prefix_len = copy_prefix(scratch, prefix);
     let mut flags = 0;
-    if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) == 0 {
+    if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) <= u64::from(SEGMENTS_MAX) {
         flags = data_flags::FAULT;
         count(counter::FAULT);
     }
@@ -189,6 +199,10 @@ fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len
 /// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.
 #[inline(always)]
 fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
+    // Before the handshake is completed, only TCP Fast Open moves bytes: the first ones, once.
+    if sock.known & POSITIONS == 0 {
+        return 0;
+    }
     if out {
         let end = sock.out_position(field(sk, index::TCP_WRITE_SEQ));
         sock.out_pos = end;
@@ -199,17 +213,21 @@ fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
     if peek { end } else { end.wrapping_sub(len) }
 }
 
-/// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges.
+/// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges. Only the first
+/// `within` of the call's bytes can be had.
 #[inline(always)]
-fn wanted(sock: &mut Sock, out: bool, len: u64) -> [u64; 2] {
+fn wanted(sock: &mut Sock, out: bool, len: u64, within: u64) -> [u64; 2] {
     if *tls_of(sock, out) != 0 {
-        return [if len < u64::from(TLS_HEAD_BYTES) { len } else { u64::from(TLS_HEAD_BYTES) }, 0];
+        return [if within < u64::from(TLS_HEAD_BYTES) { within } else { u64::from(TLS_HEAD_BYTES) }, 0];
     }
     let run = if sock.last_out == u8::from(out) { sock.run } else { 0 };
     let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
     let edge = u64::from(option(option::PREFIX_BYTES));
     let keep = if head > edge { head } else { edge };
-    let prefix = if len < keep { len } else { keep };
+    let prefix = if within < keep { within } else { keep };
+    if within < len {
+        return [prefix, 0];
+    }
     let rest = len - prefix;
     let tail = u64::from(option(option::TAIL_BYTES));
     [prefix, if rest < tail { rest } else { tail }]

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(target_os = "linux")]
 mod life;
 #[cfg(target_os = "linux")]
+mod rare;
+#[cfg(target_os = "linux")]
 mod recording;
 #[cfg(target_os = "linux")]
 mod ring;
@@ -16,7 +18,7 @@ fn main() {
     let mut arguments = libtest_mimic::Arguments::from_args();
     // Every recording follows this very process, so there can be only one at a time.
     arguments.test_threads = Some(1);
-    let trials = [calls::trials(), life::trials(), ring::trials()].into_iter().flatten().collect();
+    let trials = [calls::trials(), life::trials(), rare::trials(), ring::trials()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

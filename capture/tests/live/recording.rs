@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use redtape_capture::{
     ArrivalHook, Counters, LoadError, ProbeOptions, Probes, Transcriber, TranscriberCounts, mono_now,
 };
@@ -25,14 +25,17 @@ pub(crate) struct Recording {
 
 /// A test that is ignored where programs cannot be loaded.
 pub(crate) fn trial(name: &'static str, test: fn()) -> Trial {
+    Trial::ignorable_test(name, move || run_trial(test))
+}
+
+/// Runs a test where programs can be loaded.
+pub(crate) fn run_trial(test: fn()) -> Result<Completion, Failed> {
     static LACK: OnceLock<Option<String>> = OnceLock::new();
-    Trial::ignorable_test(name, move || {
-        if let Some(reason) = LACK.get_or_init(lack) {
-            return Ok(Completion::ignored_with(reason.clone()));
-        }
-        test();
-        Ok(Completion::Completed)
-    })
+    if let Some(reason) = LACK.get_or_init(lack) {
+        return Ok(Completion::ignored_with(reason.clone()));
+    }
+    test();
+    Ok(Completion::Completed)
 }
 
 /// What this machine lacks for recording. Errors of other kinds are for the tests to show.
