@@ -185,27 +185,28 @@ fn text<'a>(text: impl Into<Cow<'a, str>>) -> AttributeValue<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::{RequestHead, Version};
     use crate::metric::spans::server;
 
     #[test]
     fn address_and_port_come_from_the_same_place() {
-        let of = |host: (&str, Option<u16>)| {
+        let of = |host: &str| {
             let mut span = server("/a");
-            span.http.host = Some((host.0.into(), host.1));
+            span.http.head = RequestHead::new("GET", "/a", Some(host), None, Version::Http11, None);
             (span.server_address().map(Cow::into_owned), span.server_port())
         };
-        assert_eq!(of(("h", Some(81))), (Some("h".into()), Some(81)));
-        assert_eq!(of(("h", None)), (Some("h".into()), Some(8080)));
-        assert_eq!(of(("", Some(81))), (Some("10.0.0.1".into()), Some(8080)));
+        assert_eq!(of("h:81"), (Some("h".into()), Some(81)));
+        assert_eq!(of("h"), (Some("h".into()), Some(8080)));
+        assert_eq!(of(":81"), (Some("10.0.0.1".into()), Some(8080)));
     }
 
     #[test]
     fn methods_that_nobody_knows_have_no_names() {
         let mut span = server("/a");
-        span.http.method = "get".into();
+        span.http.head = RequestHead::new("get", "/a", None, None, Version::Http11, None);
         assert_eq!((span.method(), &*span.name()), ("_OTHER", "HTTP /a"));
         assert!(span.attributes().contains(&("http.request.method_original", text("get"))));
-        span.http.method = "TRACE".into();
+        span.http.head = RequestHead::new("TRACE", "/a", None, None, Version::Http11, None);
         assert_eq!((span.method(), &*span.name()), ("TRACE", "TRACE /a"));
     }
 }

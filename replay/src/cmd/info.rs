@@ -12,7 +12,7 @@ use crate::cli::Info;
 use crate::failure::Result;
 use crate::input::{Tape, read_failure};
 use crate::stdout::Output;
-use crate::write::{nanos, utc};
+use crate::write::{nanos, printable, utc};
 
 pub(super) fn run(args: &Info, out: &mut Output) -> Result {
     for tape in Tape::open_all(&args.input.tapes)? {
@@ -117,7 +117,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("origin", info.origin_uuid.clone()),
     ];
     for (key, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(out, "{key:<14} {value}")?;
+        writeln!(out, "{key:<14} {}", printable(value))?;
     }
     Ok(())
 }

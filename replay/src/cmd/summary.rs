@@ -23,8 +23,8 @@ impl Facts {
             let meta = tape.reader.meta();
             let started = Some(meta.started.unix_nanos()).filter(|&nanos| nanos > 0).map(utc);
             let facts = [
-                (!meta.host.is_empty()).then(|| format!("host {}", meta.host)),
-                (!meta.kernel.is_empty()).then(|| format!("kernel {}", meta.kernel)),
+                (!meta.host.is_empty()).then(|| format!("host {}", printable(&meta.host))),
+                (!meta.kernel.is_empty()).then(|| format!("kernel {}", printable(&meta.kernel))),
                 started.map(|started| format!("recorded {started}")),
             ];
             let facts: Vec<_> = facts.into_iter().flatten().collect();

@@ -10,7 +10,7 @@ pub(crate) fn write_span_text(out: &mut impl Write, span: &Span) -> io::Result<(
     let http = &span.http;
     let code = http.status_code.map_or("---".into(), |code| code.to_string());
     let kind = if span.kind == SpanKind::Server { "server" } else { "client" };
-    write!(out, "{} {kind} {} {code} ", utc(span.start_wall.unix_nanos()), span.service.name)?;
+    write!(out, "{} {kind} {} {code} ", utc(span.start_wall.unix_nanos()), printable(&span.service.name))?;
     write!(out, "{} {}", printable(http.method()), printable(http.path()))?;
     if !span.route.is_empty() {
         write!(out, " ({})", printable(&span.route))?;
@@ -32,7 +32,7 @@ pub(crate) fn write_span_text(out: &mut impl Write, span: &Span) -> io::Result<(
     }
 }
 
-/// What came from the wire, with control characters (terminal escapes among them) replaced.
+/// What came from the wire or a tape, with control characters (terminal escapes among them) replaced.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
