@@ -9,20 +9,20 @@ use redtape_core::{EngineOptions, Evidence};
 use crate::cli::{self, Settings};
 use crate::failure::{Failure, Kind, Result};
 
-/// Reads a configuration file, and says on stderr what of it has no effect.
-pub(crate) fn read_config(path: &Path) -> Result<Config> {
+/// Reads a configuration file, and unless `quiet` says on stderr what of it has no effect.
+pub(crate) fn read_config(path: &Path, quiet: bool) -> Result<Config> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::message(Kind::Usage, format!("{name}: cannot be read: {error}")))?;
     let (config, warnings) = Config::from_yaml(&text, &name).map_err(|error| Failure::new(Kind::Usage, error))?;
-    warnings.iter().for_each(|warning| eprintln!("redtape: warning: {warning}"));
+    warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
     Ok(config)
 }
 
 /// The configuration of a command: the file that was given, else what the recorder of the tape went by.
-pub(crate) fn config(settings: &Settings, on_tape: &str) -> Result<Config> {
+pub(crate) fn config(settings: &Settings, on_tape: &str, quiet: bool) -> Result<Config> {
     match &settings.config {
-        Some(path) => read_config(path),
+        Some(path) => read_config(path, quiet),
         None if on_tape.is_empty() => Ok(Config::default()),
         None => {
             let (config, _) = Config::from_yaml(on_tape, "the tape's configuration")

@@ -43,7 +43,7 @@ pub(super) fn with_evidence(
     quiet: bool,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
-    let config = config(settings, tapes.first().map_or("", |tape| &tape.reader.meta().config))?;
+    let config = config(settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), quiet)?;
     let jobs = settings.jobs.into();
     let mut second = options(&config, settings)?;
     if settings.evidence == Evidence::Online {

@@ -77,7 +77,7 @@ fn write_explanation(out: &mut Output, path: &str, explanation: &Explanation) ->
 }
 
 fn make_decorator(settings: &RoutesSettings, from: cli::Evidence) -> Result<Decorator> {
-    let config = settings.config.as_deref().map_or_else(|| Ok(Config::default()), read_config)?;
+    let config = settings.config.as_deref().map_or_else(|| Ok(Config::default()), |path| read_config(path, false))?;
     config.decorator(evidence(from), &Limits::default()).map_err(unusable)
 }
 
