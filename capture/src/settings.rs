@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use redtape_abi::limits::HEAD_BYTES_MAX;
 use redtape_core::Tgid;
 use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
 use redtape_core::tape::Rotation;
@@ -92,7 +93,7 @@ impl Settings {
             output: output(args)?,
             rotation: rotation(args)?,
             ring: args.ring,
-            payload: u32::try_from(args.payload).map_err(|_| Failure::usage("--payload is too large"))?,
+            payload: payload(args.payload)?,
             ring_size: ring_size(args.ring_size)?,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
             config_text,
@@ -172,8 +173,8 @@ fn output(args: &RecordArgs) -> Result<Output, Failure> {
 }
 
 fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
-    // Of a set, the first file is in the way of another set; one whose first files are gone was a ring, and is left to it.
-    let path = if rotates { numbered(path, 0) } else { path.to_owned() };
+    // Of a set, any file is in the way: the new set comes to its number, and a ring has no first file.
+    let path = if rotates { of_another_set(path).unwrap_or_else(|| numbered(path, 0)) } else { path.to_owned() };
     let (part, shown) = (part_of(&path), path.display());
     if path.exists() {
         return Err(Failure::usage(format!("{shown} exists: choose another name, or overwrite it by --force")));
@@ -185,6 +186,23 @@ fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// The first file that has a name of the set at `path`, complete or not.
+fn of_another_set(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let numbers = fs::read_dir(folder).ok()?.filter_map(|entry| number_of(path, &entry.ok()?.path()));
+    numbers.min().map(|number| numbered(path, number))
+}
+
+/// The number of `file` in the set at `path`, if it is of that set.
+fn number_of(path: &Path, file: &Path) -> Option<u32> {
+    let stem = path.file_stem()?.to_str()?;
+    let digits = file.file_name()?.to_str()?.strip_prefix(stem)?.strip_prefix('.')?;
+    let number = digits.split('.').next()?.parse().ok()?;
+    let name = numbered(path, number);
+    let same = |name: &Path| name.file_name() == file.file_name();
+    (same(&name) || same(&part_of(&name))).then_some(number)
 }
 
 fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
@@ -203,6 +221,11 @@ fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
         return Err(Failure::usage("--rotate-size is at least 1M"));
     }
     Ok(rotation)
+}
+
+fn payload(bytes: u64) -> Result<u32, Failure> {
+    let bytes = u32::try_from(bytes).ok().filter(|bytes| *bytes <= HEAD_BYTES_MAX);
+    bytes.ok_or_else(|| Failure::usage("--payload is 8K at most"))
 }
 
 fn ring_size(bytes: u64) -> Result<u32, Failure> {

@@ -46,6 +46,7 @@ fn usage_errors() {
         ("record --port 80 --duration 0s", "it has to be longer than nothing"),
         ("record --port 80 --ring-size 64X", "\"64X\" is not a size; write bytes or K, M, G, as in 64M"),
         ("record --port 80 --ring-size 1K", "--ring-size is from 64K to 2G"),
+        ("record --port 80 --payload 9K", "--payload is 8K at most"),
         ("record --port 80 --ring 3", "--ring keeps files of a rotation: give --rotate-size or --rotate-age too"),
         ("record --port 80 --rotate-age 1m -o -", "a pipe cannot be rotated"),
         ("record --config none.yml", "cannot read none.yml: No such file or directory"),
@@ -57,6 +58,17 @@ fn usage_errors() {
         let ran = fails(args);
         assert_eq!(ran.status, Some(2), "{args}: {}", ran.stderr);
         assert!(ran.stderr.contains(expected), "{args}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_set_overwrites_no_file_of_another() {
+    for name in ["shop.0000.tape", "shop.0007.tape", "shop.12345.tape", "shop.0003.tape.part"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), "kept").unwrap();
+        let ran = run(folder.path(), &["record", "--port", "80", "--rotate-age", "1m", "-o", "shop.tape"]);
+        assert_eq!(ran.status, Some(2), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(name) && ran.stderr.contains("--force"), "{}", ran.stderr);
     }
 }
 
