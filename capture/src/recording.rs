@@ -196,8 +196,9 @@ impl<'a> Recording<'a> {
         loop {
             self.source.wait(WAIT);
             let now = mono_now();
-            self.take_in()?;
-            if now >= next_scan {
+            let all = self.take_in()?;
+            // Not before: a process that has ended is forgotten by the scan, but its records may still be in the ring.
+            if all && now >= next_scan {
                 self.rescan()?;
                 next_scan = now.plus(nanos(self.poll_interval));
             }
