@@ -42,8 +42,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            shard_connections: 1024,
-            shard_buffered_bytes: 256 << 10,
+            shard_connections: 512,
+            shard_buffered_bytes: 192 << 10,
             head_bytes: 64 << 10,
             head_lines: 256,
             pipelined_requests: 256,
@@ -51,7 +51,7 @@ impl Default for Limits {
             arrivals: 256,
             open_requests: 32 << 10,
             held_spans: 16 << 10,
-            linked_connections: 64 << 10,
+            linked_connections: 32 << 10,
             processes: 16 << 10,
             series_per_metric: 10_000,
             route_paths: 32 << 10,
