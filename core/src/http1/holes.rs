@@ -3,7 +3,8 @@
 //! What is lost takes its own message along and no other, and nothing is taken for a message that may be the middle of
 //! one. Behind lost bytes of the request stream, what reads as a request counts as one if a response has come that
 //! answers what was lost, or if the response stream lacks bytes, too; until then it is doubtful. Behind lost bytes of
-//! the response stream, a response counts if exactly one request can have been answered by what was lost.
+//! the response stream, a response counts if exactly one request can have been answered by what was lost. A client that
+//! pipelines may be owed responses to requests in front of the next one: until as many have come, none is paired.
 
 use super::parser::{Http1, State};
 use crate::exchange::Outcome;
@@ -19,16 +20,20 @@ impl Http1 {
         self.turned |= with_call;
         self.pipelines |= !with_call;
         if matches!(self.response, State::Open { .. }) {
-            self.end_open_response(call);
+            self.end_open_response(!self.pipelines, call);
         }
     }
 
-    /// The response of unknown end is over. It is complete, unless its last bytes may be among lost records, or other
-    /// responses among its bytes. Which of those that wait behind it have their response is not known.
-    pub(super) fn end_open_response(&mut self, call: &Call<'_>) {
-        let alone = self.exchanges.waiting() == 1 && self.exchanges.has_response();
-        let complete = alone && !self.exchanges.last_began_before(call.lossy_until);
+    /// The response of unknown end is followed no longer. If it is known to be `over`, it is complete, unless its last
+    /// bytes may be among lost records, or other responses among its bytes. Which of those that wait behind it have
+    /// their response is not known: if the client pipelines, those may still come.
+    pub(super) fn end_open_response(&mut self, over: bool, call: &Call<'_>) {
+        let (waiting, begun) = (self.exchanges.waiting(), self.exchanges.has_response());
+        let complete = over && begun && waiting == 1 && !self.exchanges.last_began_before(call.lossy_until);
         let outcome = if complete { Outcome::Complete } else { Outcome::Incomplete };
+        if self.pipelines {
+            self.owed = self.owed.saturating_add(waiting - usize::from(begun));
+        }
         self.exchanges.end_all(outcome, call.stamp.exit);
         self.response = State::Seek;
     }
@@ -59,16 +64,21 @@ impl Http1 {
                 self.response = State::Start;
                 self.begin(side, chunk, call, false)
             }
-            Side::Response if self.exchanges.is_doubtful() => {
-                self.exchanges.discard();
+            Side::Response => {
+                self.miss_response();
                 all
             }
-            Side::Response if waiting > 0 => {
-                self.exchanges.mark_incomplete();
-                self.response = State::Open { chunked: false };
-                all
-            }
-            _ => all,
+            Side::Request => all,
+        }
+    }
+
+    /// Bytes of the response stream moved in which a response may have begun unseen.
+    fn miss_response(&mut self) {
+        if self.exchanges.is_doubtful() {
+            self.exchanges.discard();
+        } else if self.exchanges.waiting() > 0 {
+            self.exchanges.mark_incomplete();
+            self.response = State::Open { chunked: false };
         }
     }
 
@@ -80,6 +90,7 @@ impl Http1 {
                 return self.finish_head(side, &partial, call);
             }
             State::Start => return self.lose(side, count, call.stamp.exit, call.lossy_until),
+            State::Seek if side == Side::Response => return self.miss_response(),
             State::Seek | State::Off => return,
             State::Open { .. } => count,
             State::UntilClose(received) => {

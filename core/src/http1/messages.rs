@@ -144,8 +144,14 @@ impl Http1 {
             return;
         }
         let waiting = self.exchanges.waiting();
-        self.pipelines |= waiting > 1;
+        self.pipelines |= waiting > 1 || waiting == 1 && matches!(self.request, State::Head(_));
         self.turned = false;
+        if let Some(owed) = self.owed.checked_sub(1) {
+            self.owed = owed;
+            self.exchanges.mark_incomplete();
+            self.response = State::Open { chunked: false };
+            return;
+        }
         let Some(exchange) = self.exchanges.responding() else {
             self.trouble(DiagnosticKind::ResponseWithoutRequest, begin.pos);
             self.proven = true;

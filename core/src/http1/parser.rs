@@ -35,6 +35,9 @@ pub(crate) struct Http1 {
     pub(super) requested: bool,
     /// The client has sent a request before it had the response to the one before.
     pub(super) pipelines: bool,
+    /// So many responses may still come, at most, that answer requests handed out already: no response can be told to
+    /// be the one of a later request before as many have come.
+    pub(super) owed: usize,
     /// A response without a request has proven that the lost bytes of the request stream end at a boundary.
     pub(super) proven: bool,
     /// A head was read: this is HTTP indeed.
@@ -110,6 +113,7 @@ impl Http1 {
             turned: false,
             requested: false,
             pipelines: false,
+            owed: 0,
             proven: false,
             confirmed: false,
             moved: MonoNanos::ZERO,
@@ -175,7 +179,7 @@ impl Http1 {
                 let chunked = *chunked;
                 if side == Side::Response && self.is_next_response(chunk, call) {
                     if self.requested {
-                        self.end_open_response(call);
+                        self.end_open_response(true, call);
                         return 0;
                     }
                     // If this is one, its request was lost, and with it the proof of where the response before ended.
@@ -183,7 +187,10 @@ impl Http1 {
                 }
                 let over = chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
                 self.moved(side, call);
-                if over {
+                if over && side == Side::Response && self.exchanges.waiting() > 1 {
+                    // This may be the end of a later response, all of which was not captured.
+                    self.end_open_response(false, call);
+                } else if over {
                     self.end_message(side, None);
                 }
                 all
@@ -201,6 +208,8 @@ impl Http1 {
             }
             Side::Response => {
                 self.turned = false;
+                // While a body is followed, what moves is the response to the first of those that wait.
+                self.pipelines |= self.exchanges.waiting() > 1 && !matches!(self.response, State::Open { .. });
                 self.exchanges.response_moved(call.stamp);
             }
         }
@@ -262,7 +271,9 @@ impl Http1 {
             State::UntilClose(count) => (Outcome::Complete, Some(*count)),
             State::Length(left) => (Outcome::CutResponse, announced.map(|len| len.saturating_sub(*left))),
             State::Chunked(chunked) => (Outcome::CutResponse, Some(chunked.received())),
-            State::Open { .. } if self.exchanges.waiting() == 1 => (Outcome::Complete, None),
+            State::Open { .. } if self.exchanges.waiting() == 1 && self.exchanges.has_response() => {
+                (Outcome::Complete, None)
+            }
             State::Open { .. } => (Outcome::Incomplete, None),
             _ => (Outcome::CutResponse, None),
         };
