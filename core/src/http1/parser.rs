@@ -187,9 +187,10 @@ impl Http1 {
                 }
                 let over = chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
                 self.moved(side, call);
-                if over && side == Side::Response && self.exchanges.waiting() > 1 {
-                    // This may be the end of a later response, all of which was not captured.
-                    self.end_open_response(false, call);
+                let later = self.exchanges.waiting() > 1 || self.exchanges.last_began_before(call.lossy_until);
+                if over && side == Side::Response && later {
+                    // This may be the end of a later response, of which nothing was captured or whose request was lost.
+                    self.end_open_response(true, call);
                 } else if over {
                     self.end_message(side, None);
                 }
