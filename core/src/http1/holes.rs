@@ -73,7 +73,7 @@ impl Http1 {
     }
 
     /// Bytes of the response stream moved in which a response may have begun unseen.
-    fn miss_response(&mut self) {
+    pub(super) fn miss_response(&mut self) {
         if self.exchanges.is_doubtful() {
             self.exchanges.discard();
         } else if self.exchanges.waiting() > 0 {

@@ -141,6 +141,11 @@ impl Http1 {
         }
         if (100..200).contains(&status) && status != 101 {
             self.response = State::Start;
+            if head.len.is_none() {
+                // The response itself may have begun behind the part that was captured.
+                self.response = State::Seek;
+                self.miss_response();
+            }
             return;
         }
         let waiting = self.exchanges.waiting();
