@@ -3,7 +3,8 @@
 /// Virtual shards of stage 1. Fixed, so that no result depends on how many threads run them.
 pub const SHARDS: usize = 64;
 
-/// Bounds that a caller may lower (tests do) or raise. The defaults keep a replay within 64 MiB whatever the tape.
+/// Bounds that a caller may lower (tests do) or raise. With the defaults a replay of a million connections that are never
+/// closed peaks below 64 MiB (`docs/performance.md`). What these do not bound is said in `ARCHITECTURE.md`, invariant 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections in one virtual shard; the one idle for longest goes first.
