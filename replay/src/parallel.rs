@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Each part decodes the block's records of its own connections and skips the others. Stage 2 takes a block's findings
-//! when all parts have sent theirs, and puts them in the same total order that one thread would have had.
+//! when all parts have sent theirs, and puts them in the same total order that one thread would have had. Then the block
+//! goes back to the reader, which fills it again: fresh memory costs more than what is read into it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use redtape_core::tape::{Block, ReadError, ReadReport};
@@ -68,10 +69,11 @@ pub(crate) fn run(
             results.push(found);
             scope.spawn(move || work(Part { index, of: jobs }, &limits, &blocks, &to_stage2));
         }
-        let reader = scope.spawn(move || read_blocks(tape, &to_all));
-        let taken = take_all(&mut stage2, &deliveries, &results, progress, sink);
+        let (to_reader, done) = channel();
+        let reader = scope.spawn(move || read_blocks(tape, &to_all, &done));
+        let blocks = Blocks { deliveries, results, done: to_reader };
         // Where this thread stops early, closed channels end the others.
-        drop((deliveries, results));
+        let taken = take_all(&mut stage2, blocks, progress, sink);
         (taken, reader.join())
     });
     taken?;
@@ -80,10 +82,19 @@ pub(crate) fn run(
     Ok(Ran { metrics: stage2.metrics().clone(), totals: stage2.totals().clone(), reports: vec![(name, report)] })
 }
 
+/// What stage 2 gets its work from.
+struct Blocks {
+    deliveries: Receiver<Delivery>,
+    /// What each part found.
+    results: Vec<Receiver<Found>>,
+    /// Where blocks go that nobody needs any more.
+    done: Sender<Block>,
+}
+
 /// Reads the tape, block by block.
-fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>]) -> Read {
+fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>], done: &Receiver<Block>) -> Read {
     loop {
-        let mut block = Block::default();
+        let mut block = done.try_recv().unwrap_or_default();
         if !tape.reader.read_block(&mut block)? {
             return Ok(*tape.reader.report());
         }
@@ -111,6 +122,8 @@ fn work(part: Part, limits: &Limits, blocks: &Receiver<Delivery>, to_stage2: &Sy
             stage1.push(&event, now, &mut found.findings);
         }
         now = now.max(events.latest()).max(block.last_time());
+        // Before the findings: whoever has them all is then the last to hold the block.
+        drop(block);
         if to_stage2.send(found).is_err() {
             return;
         }
@@ -122,24 +135,23 @@ fn work(part: Part, limits: &Limits, blocks: &Receiver<Delivery>, to_stage2: &Sy
 }
 
 /// Runs stage 2.
-fn take_all(
-    stage2: &mut Stage2,
-    deliveries: &Receiver<Delivery>,
-    results: &[Receiver<Found>],
-    mut progress: Progress,
-    sink: &mut impl OutputSink,
-) -> Result {
+fn take_all(stage2: &mut Stage2, blocks: Blocks, mut progress: Progress, sink: &mut impl OutputSink) -> Result {
+    let Blocks { deliveries, results, done } = blocks;
     let (mut merge, mut now) = (Merge::default(), MonoNanos::ZERO);
     for Delivery { block, bytes_read } in deliveries {
-        collect(&mut merge, stage2, results);
+        collect(&mut merge, stage2, &results);
         now = take_block(stage2, &mut merge, &block, now);
+        if let Some(block) = Arc::into_inner(block) {
+            // The reader may have come to the end of the tape.
+            let _ = done.send(block);
+        }
         drain(stage2, sink)?;
         progress.at(bytes_read, stage2.totals().events);
         if sink.is_closed() {
             return Ok(());
         }
     }
-    collect(&mut merge, stage2, results);
+    collect(&mut merge, stage2, &results);
     merge.all().for_each(|finding| stage2.take(finding));
     stage2.finish(now);
     drain(stage2, sink)

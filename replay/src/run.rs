@@ -33,11 +33,12 @@ impl Ran {
 /// Runs tapes through the engine. The result is the same for any number of `jobs`.
 pub(crate) fn run(
     mut tapes: Vec<Tape>,
-    options: EngineOptions,
+    mut options: EngineOptions,
     jobs: usize,
     quiet: bool,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
+    options.spans = sink.wants_spans();
     let size = tapes.iter().map(|tape| tape.size).sum();
     let progress = Progress::new(size, quiet);
     match (tapes.pop(), tapes.is_empty()) {

@@ -9,6 +9,11 @@ pub(crate) trait OutputSink {
     /// Takes a span.
     fn span(&mut self, span: &Span) -> Result;
 
+    /// Whether it wants spans at all.
+    fn wants_spans(&self) -> bool {
+        true
+    }
+
     /// Whether nothing more is wanted: the reader of a pipe has gone.
     fn is_closed(&self) -> bool {
         false
@@ -27,6 +32,10 @@ pub(crate) fn deliver(output: Output, sink: &mut impl OutputSink) -> Result {
 pub(crate) struct NoSpans;
 
 impl OutputSink for NoSpans {
+    fn wants_spans(&self) -> bool {
+        false
+    }
+
     fn span(&mut self, _: &Span) -> Result {
         Ok(())
     }

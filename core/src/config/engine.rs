@@ -36,6 +36,7 @@ impl Config {
             decorator: self.decorator(evidence, &limits)?,
             discovery: self.discovery()?,
             filter: self.filter()?,
+            spans: true,
             metrics_step_nanos: None,
         })
     }

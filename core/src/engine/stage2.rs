@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub discovery: Discovery,
     /// Keeps spans, or leaves them out of spans and metrics.
     pub filter: Filter,
+    /// Whether spans come out at all, as [`Output::Span`]; they count in metrics either way.
+    pub spans: bool,
     /// Nanoseconds of tape time between two [`Output::MetricsDue`]; `None` for never.
     pub metrics_step_nanos: Option<u64>,
 }
@@ -52,6 +54,7 @@ impl Default for EngineOptions {
             decorator: Decorator::with_defaults(&limits),
             discovery: Discovery::default(),
             filter: Filter::default(),
+            spans: true,
             metrics_step_nanos: None,
         }
     }
@@ -88,6 +91,7 @@ pub struct Stage2 {
     clocks: FxHashMap<Origin, ClockMap>,
     decorator: Decorator,
     filter: Filter,
+    spans: bool,
     /// Paths that the decorator left out, as far as they are counted.
     left_out: u64,
     registry: Registry,
@@ -107,6 +111,7 @@ impl Stage2 {
             clocks: FxHashMap::default(),
             decorator: options.decorator,
             filter: options.filter,
+            spans: options.spans,
             left_out: 0,
             registry: Registry::new(&options.metrics, &options.limits),
             phases: options.phases,
@@ -222,7 +227,7 @@ impl Stage2 {
         self.count_left_out(span.end);
         self.count_span(&span);
         self.registry.observe(&span);
-        if !span.ignored.traces {
+        if self.spans && !span.ignored.traces {
             self.outputs.push_back(Output::Span(Box::new(span)));
         }
     }

@@ -125,7 +125,8 @@ impl Ends {
             match (self.names.get(&(name, end.server)), self.names.get(&(name, !end.server))) {
                 (_, None) => {}
                 (Some(own), Some(other)) if own.latest == conn && !own.several && !other.several => {
-                    return if self.agree(conn, other.latest) { Partner::One(other.latest) } else { Partner::None };
+                    let agree = matches!(name, Name::Sequence(..)) || self.agree(conn, other.latest);
+                    return if agree { Partner::One(other.latest) } else { Partner::None };
                 }
                 _ => return Partner::Ambiguous,
             }
