@@ -59,7 +59,7 @@ pub struct Settings {
     /// Configuration in Beyla's YAML; without it, the one on the tape is used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Threads for the work on connections; the result does not depend on it
+    /// Threads to work with; the result does not depend on their number
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
     /// Link as if no request carried a traceparent

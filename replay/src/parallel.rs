@@ -1,4 +1,5 @@
-//! The loop with several threads: one reads blocks, `jobs` run a part of stage 1 each, one runs stage 2.
+//! The loop with several threads: one runs stage 2, the other jobs a part of stage 1 each; one more, which has little
+//! to do, reads blocks.
 //!
 //! ```text
 //!            ┌─▶ stage 1, part 0 ─┐
@@ -46,7 +47,7 @@ struct Found {
 /// What the reader's thread ends with: the tape's state, or why it cannot be read on.
 type Read = std::result::Result<ReadReport, ReadError>;
 
-/// Runs one tape through the engine with `jobs` threads for stage 1.
+/// Runs one tape through the engine with `jobs` threads, at least two.
 pub(crate) fn run(
     tape: Tape,
     options: EngineOptions,
@@ -55,6 +56,7 @@ pub(crate) fn run(
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     let limits = options.limits;
+    let parts = jobs.saturating_sub(1).max(1);
     let mut stage2 = Stage2::new(options);
     stage2.host(tape.reader.meta().origin, &tape.reader.meta().host);
     let name = tape.name.clone();
@@ -62,12 +64,12 @@ pub(crate) fn run(
         let (to_stage2, deliveries) = sync_channel(BLOCKS_AHEAD);
         let mut to_all = vec![to_stage2];
         let mut results = Vec::new();
-        for index in 0..jobs {
+        for index in 0..parts {
             let (to_part, blocks) = sync_channel(BLOCKS_AHEAD);
             let (to_stage2, found) = sync_channel(BLOCKS_AHEAD);
             to_all.push(to_part);
             results.push(found);
-            scope.spawn(move || work(Part { index, of: jobs }, &limits, &blocks, &to_stage2));
+            scope.spawn(move || work(Part { index, of: parts }, &limits, &blocks, &to_stage2));
         }
         let (to_reader, done) = channel();
         let reader = scope.spawn(move || read_blocks(tape, &to_all, &done));
