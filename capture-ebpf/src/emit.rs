@@ -45,6 +45,17 @@ fn wake_flags() -> u64 {
 /// counted.
 #[inline(always)]
 pub(crate) fn send<T: 'static>(lane: u8, header: Header, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
+    publish(lane, header, wake_flags(), fill)
+}
+
+/// As [`send`], and wakes the reader: for what it has to act on.
+#[inline(always)]
+pub(crate) fn send_at_once<T: 'static>(lane: u8, header: Header, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
+    publish(lane, header, BPF_RB_FORCE_WAKEUP, fill)
+}
+
+#[inline(always)]
+fn publish<T: 'static>(lane: u8, header: Header, flags: u64, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
         count(counter::RING_FULL + lane as usize);
         return false;
@@ -52,7 +63,7 @@ pub(crate) fn send<T: 'static>(lane: u8, header: Header, fill: impl FnOnce(&mut 
     fill(&mut entry);
     // Every record begins with its header.
     unsafe { entry.as_mut_ptr().cast::<Header>().write(header) };
-    entry.submit(wake_flags());
+    entry.submit(flags);
     true
 }
 

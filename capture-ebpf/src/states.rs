@@ -2,14 +2,14 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use redtape_abi::{Socket, kind, lane, layout as index, option, role};
+use redtape_abi::{Listen, Socket, kind, lane, layout as index, option, role};
 
 use crate::emit::{self, now};
 use crate::kernel::{current, field, is_followed};
 use crate::maps::{LISTENERS, SOCKETS, option};
 use crate::socket::{
     TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, begin_client, blank, insert, introduce, is_tcp,
-    key_of, known, listener_key, note_listener, own_key,
+    key_of, known, listener_key, netns, note_listener, own_key,
 };
 
 /// `inet_sock_set_state(sk, old, new)`
@@ -105,9 +105,19 @@ fn accepted(typed: *const u8, sk: u64) {
 #[inline(always)]
 fn listening(sk: u64) {
     let (tgid, _) = current();
-    if is_followed(tgid) && field::<u16>(sk, index::SK_LOCAL_PORT) != 0 {
+    let followed = is_followed(tgid);
+    if !followed && option(option::LISTEN_ALL) == 0 {
+        return;
+    }
+    let port: u16 = field(sk, index::SK_LOCAL_PORT);
+    if followed && port != 0 {
         note_listener(listener_key(sk));
     }
+    // The recorder may have to choose the process now: its first connection can come at any moment.
+    let header = emit::header(kind::LISTEN, lane::STATE, now());
+    emit::send_at_once::<Listen>(lane::STATE, header, |entry| {
+        entry.write(Listen { header, tgid, netns: netns(sk), followed: u32::from(followed), port, reserved: 0 });
+    });
 }
 
 /// A listener was closed; others may share its port.

@@ -41,6 +41,8 @@ pub struct Settings {
     pub duration: Option<Duration>,
     /// The command to run.
     pub command: Vec<OsString>,
+    /// Processes may be chosen by the ports that they listen on.
+    pub by_ports: bool,
     /// Neither progress nor summary.
     pub quiet: bool,
     /// What the configuration says without effect, one sentence each.
@@ -89,7 +91,7 @@ impl Settings {
         // The command line wins over the file and the environment.
         targets.open_port = args.port.clone().or(targets.open_port);
         targets.executable = args.exe.clone().map(Pattern::from).or(targets.executable);
-        let settings = Self {
+        let mut settings = Self {
             output: output(args)?,
             rotation: rotation(args)?,
             ring: args.ring,
@@ -99,12 +101,14 @@ impl Settings {
             config_text,
             duration: args.duration,
             command: args.command.clone(),
+            by_ports: false,
             quiet: args.quiet,
             warnings: warnings.iter().map(ToString::to_string).collect(),
             targets,
             config: config.discovery,
         };
         let chosen = settings.discovery(None)?;
+        settings.by_ports = chosen.by_ports();
         if chosen.is_empty() && settings.command.is_empty() {
             return Err(Failure::usage(
                 "nothing to record: choose processes by --port, --exe, --pid, --config, or give a command after --",

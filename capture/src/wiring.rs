@@ -18,6 +18,7 @@ use crate::transcribe::Transcriber;
 pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn RecordSource>, Failure> {
     let options = ProbeOptions {
         ring_bytes: settings.ring_size,
+        every_listen: settings.by_ports,
         payload: PayloadLimits { head: settings.payload, ..PayloadLimits::default() },
         ..ProbeOptions::default()
     };
@@ -112,6 +113,7 @@ fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &m
             processes.on_fork(Tgid(fork.parent), Tgid(fork.tgid), MonoNanos::new(fork.header.time));
         }
         Record::Exec(exec) => processes.on_exec(Tgid(exec.tgid)),
+        Record::Listen(listener) => processes.on_listen(listener),
         Record::IoUring(user) => processes.on_io_uring(Tgid(user.tgid)),
         _ => {}
     }

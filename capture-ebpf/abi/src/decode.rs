@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::record::{Arrival, Conn, Control, Data, Header, Process, Socket, kind};
+use crate::record::{Arrival, Conn, Control, Data, Header, Listen, Process, Socket, kind};
 
 /// A field, or a record made of fields.
 pub(crate) trait Field: Sized {
@@ -64,6 +64,8 @@ pub enum Record<'a> {
     Fork(Process),
     /// A followed process uses io_uring, whose reads and writes are not seen.
     IoUring(Process),
+    /// A process began to listen.
+    Listen(Listen),
     /// shutdown(2) was called.
     Shutdown(Control),
     /// The kernel reported an error on the socket.
@@ -119,6 +121,7 @@ impl<'a> Record<'a> {
             kind::FD_CLOSE => Self::FdClose(Field::take(&mut rest)?),
             kind::FORK => Self::Fork(Field::take(&mut rest)?),
             kind::IO_URING => Self::IoUring(Field::take(&mut rest)?),
+            kind::LISTEN => Self::Listen(Field::take(&mut rest)?),
             kind::SHUTDOWN => Self::Shutdown(Field::take(&mut rest)?),
             kind::SOCKET_ERROR => Self::SocketError(Field::take(&mut rest)?),
             _ => return None,
@@ -136,6 +139,7 @@ impl<'a> Record<'a> {
             Self::Closed(record) | Self::SocketError(record) => &record.header,
             Self::Conn(record) => &record.header,
             Self::Data { call, .. } => &call.header,
+            Self::Listen(record) => &record.header,
             Self::Exec(record) | Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) => &record.header,
         }
     }
@@ -156,7 +160,7 @@ mod tests {
         bytes
     }
 
-    const SIZES: [(u8, usize); 12] = [
+    const SIZES: [(u8, usize); 13] = [
         (kind::CONN, 112),
         (kind::ACCEPT, 64),
         (kind::CONNECT, 64),
@@ -169,6 +173,7 @@ mod tests {
         (kind::EXIT, 40),
         (kind::FORK, 40),
         (kind::IO_URING, 40),
+        (kind::LISTEN, 40),
     ];
 
     #[test]

@@ -15,4 +15,6 @@ pub mod option;
 mod record;
 
 pub use decode::{Malformed, Record};
-pub use record::{Arrival, Conn, Control, Data, Header, Process, Socket, conn_flags, data_flags, kind, lane, role};
+pub use record::{
+    Arrival, Conn, Control, Data, Header, Listen, Process, Socket, conn_flags, data_flags, kind, lane, role,
+};

@@ -16,5 +16,7 @@ pub const PREFIX_BYTES: usize = 5;
 pub const TAIL_BYTES: usize = 6;
 /// Bytes waiting in the ring buffer from which on the reader is woken.
 pub const WAKE_BYTES: usize = 7;
+/// 1: listen records are sent for every process, so that user space can choose among them.
+pub const LISTEN_ALL: usize = 8;
 /// How many options there are.
-pub const COUNT: usize = 8;
+pub const COUNT: usize = 9;

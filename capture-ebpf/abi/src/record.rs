@@ -18,6 +18,7 @@ pub mod kind {
     pub const EXIT: u8 = 11;
     pub const FORK: u8 = 12;
     pub const IO_URING: u8 = 13;
+    pub const LISTEN: u8 = 14;
 }
 
 /// Lanes: records of one CPU are numbered per lane, because an interrupt's program may run in the middle of a system
@@ -241,5 +242,23 @@ record! {
         followed: u32,
         /// 0.
         reserved: u32,
+    }
+}
+
+record! {
+    /// A process began to listen.
+    Listen: 40 bytes {
+        /// [`kind::LISTEN`]
+        header: Header,
+        /// The process.
+        tgid: u32,
+        /// Inode number of the socket's network namespace.
+        netns: u32,
+        /// 1: the process is followed, and so are the connections that arrive there.
+        followed: u32,
+        /// The port; 0 if the socket is not bound, and the kernel has yet to choose one.
+        port: u16,
+        /// 0.
+        reserved: u16,
     }
 }

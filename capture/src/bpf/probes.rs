@@ -46,6 +46,8 @@ pub struct ProbeOptions {
     pub follow_all: bool,
     /// Report every exec, also of processes that are not followed, so that they can be chosen.
     pub every_exec: bool,
+    /// Report every listen, also of processes that are not followed, so that they can be chosen.
+    pub every_listen: bool,
     /// Hooks that tell arrivals, in the order to try them.
     pub arrival_hooks: Vec<ArrivalHook>,
     /// Do without the helpers that Linux 5.10 lacks, where the kernel has them too: for tests.
@@ -59,6 +61,7 @@ impl Default for ProbeOptions {
             payload: PayloadLimits::default(),
             follow_all: false,
             every_exec: true,
+            every_listen: true,
             arrival_hooks: vec![ArrivalHook::DataReady, ArrivalHook::DefReadable, ArrivalHook::TcpProbe],
             plain_helpers: false,
         }
@@ -278,6 +281,7 @@ fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
     let mut switches = [0; option::COUNT];
     switches[option::FOLLOW_ALL] = u32::from(options.follow_all);
     switches[option::EXEC_ALL] = u32::from(options.every_exec);
+    switches[option::LISTEN_ALL] = u32::from(options.every_listen);
     switches[option::HEAD_BYTES] = options.payload.head.min(limits::HEAD_BYTES_MAX);
     switches[option::PREFIX_BYTES] = options.payload.prefix.min(limits::EDGE_BYTES_MAX);
     switches[option::TAIL_BYTES] = options.payload.tail.min(limits::EDGE_BYTES_MAX);

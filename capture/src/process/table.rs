@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redtape_abi::Listen;
 use redtape_core::config::Discovery;
 use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
 
@@ -127,7 +128,7 @@ impl ProcessTable {
                 i32::try_from(tgid.0).is_ok_and(|pid| self.listeners.get(&netns) == Some(ports.listeners(netns, pid)))
             });
             if !unchanged {
-                self.examine(tgid, &mut ports, Keep::Chosen);
+                self.examine(tgid, &mut ports, Keep::Chosen, None);
             }
         }
         self.listeners = ports.into_listeners();
@@ -136,7 +137,7 @@ impl ProcessTable {
 
     /// A process began to run another program.
     pub fn on_exec(&mut self, tgid: Tgid) {
-        self.examine(tgid, &mut PortIndex::default(), Keep::Nothing);
+        self.examine(tgid, &mut PortIndex::default(), Keep::Nothing, None);
     }
 
     /// A process was forked at `time`. Until it calls exec it is what its parent is, so nothing has to be read, and the
@@ -153,6 +154,38 @@ impl ProcessTable {
             None => Change::Unfollow(child),
         });
         self.living.insert(child, entry);
+    }
+
+    /// A process began to listen. The record comes from the middle of listen(2), so `/proc` may not show the port yet.
+    pub fn on_listen(&mut self, &Listen { tgid, netns, followed, port, .. }: &Listen) {
+        let tgid = Tgid(tgid);
+        // A port that the kernel is still to choose is left to the next scan.
+        if port == 0 {
+            return;
+        }
+        if followed != 0 {
+            // The programs have seen to its connections.
+            self.followed_ports.insert((netns, port));
+            if let Some(entry) = self.living.get_mut(&tgid).filter(|entry| !entry.info.listening.contains(&port)) {
+                insert_port(&mut entry.info.listening, port);
+                self.changes.push(Change::Update(Box::new(entry.info.clone())));
+            }
+        } else if self.discovery.names_port(port) && !self.has_refused(tgid, port) {
+            // They have not, even where others listen on this port.
+            let first = self.followed_ports.insert((netns, port));
+            self.examine(tgid, &mut PortIndex::default(), Keep::Chosen, Some(port));
+            if self.rule_of(tgid).is_some() {
+                self.changes.push(Change::Listen { netns, port });
+            } else if first {
+                self.followed_ports.remove(&(netns, port));
+            }
+        }
+    }
+
+    /// Whether the process was looked at with this port open and not chosen: one that listens again and again costs one
+    /// look.
+    fn has_refused(&self, tgid: Tgid, port: u16) -> bool {
+        self.living.get(&tgid).is_some_and(|entry| entry.rule.is_none() && entry.info.listening.contains(&port))
     }
 
     /// A process uses io_uring, whose reads and writes are not seen.
@@ -173,9 +206,12 @@ impl ProcessTable {
         Some(entry.info.key)
     }
 
-    /// Reads a process and decides on it.
-    fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep) {
-        let Some((start, facts)) = self.procfs.read(tgid, ports) else { return };
+    /// Reads a process and decides on it. It listens on `opened` too, if that is given.
+    fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep, opened: Option<u16>) {
+        let Some((start, mut facts)) = self.procfs.read(tgid, ports) else { return };
+        if let Some(port) = opened {
+            insert_port(&mut facts.listening, port);
+        }
         let known = self.living.remove(&tgid).filter(|known| known.start == start || known.start == 0);
         let parent_rule = self.rule_of(facts.parent).or(known.as_ref().and_then(|known| known.parent_rule));
         let rule = match (&known, keep) {
@@ -220,6 +256,13 @@ impl ProcessTable {
     }
 }
 
+/// Puts a port into an ascending list, once.
+fn insert_port(ports: &mut Vec<u16>, port: u16) {
+    if let Err(at) = ports.binary_search(&port) {
+        ports.insert(at, port);
+    }
+}
+
 /// Whether a process that was chosen before stays chosen.
 #[derive(Clone, Copy)]
 enum Keep {
@@ -232,6 +275,7 @@ mod tests {
     use std::net::TcpListener;
     use std::process::{Child, Command, Stdio};
 
+    use redtape_abi::{Header, Listen, kind, lane};
     use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
     use redtape_core::{MonoNanos, Origin, Tgid};
 
@@ -346,6 +390,46 @@ mod tests {
         assert!(followed(&changes).contains(&own));
         let netns = table.info(own).unwrap().netns;
         assert!(changes.contains(&Change::Listen { netns, port: free }));
+    }
+
+    #[test]
+    fn a_listen_is_acted_on_at_once_and_a_refusal_is_remembered() {
+        let sleeper = Sleeper::spawn();
+        let tgid = sleeper.tgid();
+        let pattern = "/cat$|coreutils".parse::<redtape_core::config::RegexPattern>().unwrap();
+        let targets = Targets {
+            open_port: Some("8000-8010".parse().unwrap()),
+            executable: Some(pattern.into()),
+            ..Targets::default()
+        };
+        let mut table = table(targets);
+        table.scan().unwrap();
+        // Until it has called exec, the child is still this test.
+        while table.info(tgid).unwrap().comm != "cat" {
+            table.on_exec(tgid);
+        }
+        assert_eq!(table.take_changes(), []);
+        let netns = table.info(tgid).unwrap().netns;
+        let listen = |port, followed| {
+            let header = Header { kind: kind::LISTEN, lane: lane::STATE, cpu: 0, reserved: 0, seq: 0, time: 0 };
+            Listen { header, tgid: tgid.0, netns, followed, port, reserved: 0 }
+        };
+        table.on_listen(&listen(9000, 0));
+        assert_eq!(table.take_changes(), [], "no rule names the port");
+        table.on_listen(&listen(8005, 0));
+        let changes = table.take_changes();
+        assert_eq!(followed(&changes), [tgid]);
+        assert_eq!(changes[1..], [Change::Listen { netns, port: 8005 }]);
+        assert_eq!(table.info(tgid).unwrap().listening, [8005]);
+        table.on_listen(&listen(8001, 1));
+        assert!(matches!(&table.take_changes()[..], [Change::Update(info)] if info.listening == [8001, 8005]));
+
+        // The test itself is another program: excluded.
+        let own = Tgid(std::process::id());
+        table.recorder = Tgid(0);
+        table.on_listen(&Listen { tgid: own.0, ..listen(8000, 0) });
+        assert_eq!(table.take_changes(), []);
+        assert!(table.has_refused(own, 8000) && !table.has_refused(own, 8001));
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Transcriber {
             }
             Record::Exit(process) => at_exit(Body::Exit { process: process_of(Tgid(process.tgid)) }),
             // The recorder asks its table of processes; their facts are what the tape needs.
-            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) => None,
+            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) => None,
         }
     }
 

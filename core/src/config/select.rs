@@ -95,6 +95,16 @@ impl Discovery {
         self.rules.is_empty()
     }
 
+    /// Whether a process may be chosen by the ports that it listens on.
+    pub fn by_ports(&self) -> bool {
+        self.rules.iter().any(|rule| rule.ports.is_some())
+    }
+
+    /// Whether a process may be chosen because it listens on `port`: if not, that it does changes nothing.
+    pub fn names_port(&self, port: u16) -> bool {
+        self.rules.iter().filter_map(|rule| rule.ports.as_ref()).any(|ports| ports.contains(port))
+    }
+
     /// What the configuration says without effect, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -4,6 +4,7 @@
 mod command;
 mod endings;
 mod greetings;
+mod late;
 mod loss;
 mod networks;
 mod queue;
@@ -20,6 +21,7 @@ fn main() {
         servers::trials(),
         queue::trials(),
         command::trials(),
+        late::trials(),
         networks::trials(),
         loss::trials(),
         endings::trials(),
