@@ -35,6 +35,9 @@ pub(crate) fn moved(call: &Call) {
     }
     unsafe { (&raw mut (*scratch).moved).write_volatile(moved) };
     let len = forget!((*scratch).moved.len);
+    if len == 0 && !asked_for_bytes(scratch) {
+        return;
+    }
     let by = if forget!((*scratch).moved.out) {
         Use::Written(len)
     } else if forget!((*scratch).moved.flags) & MSG_PEEK != 0 {
@@ -54,9 +57,9 @@ fn resolve(call: &Call) -> Option<(Moved, Walked)> {
         return resolve_kernel_copy(call);
     }
     let out = matches!(call.number, call::WRITE | call::WRITEV | call::SENDTO | call::SENDMSG | call::SENDMMSG);
-    // A read of nothing into nothing is not the end of the stream.
     let plain = matches!(call.number, call::READ | call::RECVFROM);
-    if call.ret == 0 && (out || (plain && call.arg(2) == 0)) {
+    // A read of nothing into nothing is not the end of the stream (see `asked_for_bytes`). recvmmsg tells it by a message.
+    if call.ret == 0 && (out || call.number == call::RECVMMSG || (plain && call.arg(2) == 0)) {
         return None;
     }
     let fd = call.arg(0) as u32;
@@ -89,6 +92,27 @@ fn resolve_kernel_copy(call: &Call) -> Option<(Moved, Walked)> {
     };
     let len = call.ret.cast_unsigned();
     Some((Moved { address: 0, segments: 0, len, within: 0, flags: 0, fd, out, source: call.number, reserved: 0 }, walked))
+}
+
+/// Whether a read had room for bytes: only then is one that returned none the end of the stream. Where the segments are too
+/// many to look at, they are taken to have room; where they cannot be read, not: that a stream ended is told in other ways.
+#[inline(always)]
+fn asked_for_bytes(scratch: *const Scratch) -> bool {
+    if matches!(forget!((*scratch).moved.source), call::READ | call::RECVFROM) {
+        return true;
+    }
+    let (address, segments) = (forget!((*scratch).moved.address), forget!((*scratch).moved.segments));
+    for n in 0..u64::from(SEGMENTS_MAX) {
+        if n >= segments {
+            return false;
+        }
+        match user::<u64>(address.wrapping_add(n * 16 + 8)) {
+            Some(0) => {}
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Address and number of the segments of a `struct msghdr`.

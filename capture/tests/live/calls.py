@@ -68,6 +68,30 @@ def sendmmsg():
     assert len(server.recv(100, socket.MSG_WAITALL)) == 100
 
 
+def empty():
+    """Reads of nothing into nothing, in the middle of a stream and at its end, and reads that find the end."""
+    client, server = pair()
+    nothing = bytearray(0)
+    client.sendall(b"A" * 20)
+
+    def read_nothing():
+        assert os.read(server.fileno(), 0) == b""
+        assert os.readv(server.fileno(), [nothing, nothing]) == 0
+        assert server.recvmsg_into([nothing])[0] == 0
+        assert server.recvmsg_into([])[0] == 0
+        assert libc.recvmmsg(server.fileno(), (Mmsghdr * 1)(), 1, 0, None) == 1
+        assert libc.recvmmsg(server.fileno(), (Mmsghdr * 1)(), 0, 0, None) == 0
+
+    read_nothing()
+    assert os.readv(server.fileno(), [nothing, bytearray(20)]) == 20
+    client.shutdown(socket.SHUT_WR)
+    assert os.readv(server.fileno(), [nothing, bytearray(1)]) == 0
+    read_nothing()
+    assert server.recvmsg_into([nothing, bytearray(1)])[0] == 0
+    headers, *_kept = messages([ctypes.create_string_buffer(9)])
+    assert libc.recvmmsg(server.fileno(), headers, 1, 0, None) == 1
+
+
 def fault():
     """The memory is gone when the call returns: it waited for room, and wrote what it had copied before."""
     client, server = pair()

@@ -11,6 +11,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("payload_of_recvmmsg_is_the_first_message's", recvmmsg),
         trial("sendmmsg_of_too_many_messages_has_no_payload", sendmmsg),
+        trial("only_a_read_with_room_finds_the_end", empty),
         trial("payload_that_is_gone_is_no_zeros", fault),
         trial("fast_open_begins_behind_the_syn", fast_open),
     ]
@@ -72,6 +73,17 @@ fn sendmmsg() {
     assert_eq!((data.pos, data.len), (36, 64), "what is known is where it ended");
     assert_eq!(ranges.as_ranges().captured(), 0);
     assert_eq!(recording.counters.bad_argument, 1);
+}
+
+fn empty() {
+    let recording = record_case("empty");
+    let server = recording.conns().find(|conn| conn.role == Role::Server).expect("a server's end").key;
+    let reads: Vec<_> =
+        recording.data(server, Direction::In).iter().map(|(data, _)| (data.source, data.pos, data.len)).collect();
+    let end = |source| (source, 20, 0);
+    let ends = [Source::Readv, Source::Recvmsg, Source::Recvmmsg].map(end);
+    assert_eq!(reads, [&[(Source::Readv, 0, 20)], &ends[..]].concat());
+    assert_eq!(recording.counters.bad_argument, 0);
 }
 
 fn fault() {
