@@ -1,9 +1,12 @@
 //! The life of processes: children inherit being followed, before they can make a call.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_probe_read_kernel_str};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use redtape_abi::{Process, counter, kind, lane, layout as index, option};
+use redtape_abi::{Exec, Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{current, field, is_followed, kernel};
@@ -41,7 +44,10 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     }
     let followed = is_followed(tgid);
     if followed || option(option::EXEC_ALL) != 0 {
-        report(kind::EXEC, lane::PROCESS, tgid, 0, followed);
+        let bprm: *const u8 = ctx.arg(2);
+        let interp: u64 = field(core::hint::black_box(bprm as u64), index::BPRM_INTERP);
+        let header = emit::header(kind::EXEC, lane::PROCESS, now());
+        emit::send::<Exec>(lane::PROCESS, header, |entry| fill(entry, tgid, followed, interp));
     }
     0
 }
@@ -64,6 +70,20 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         report(kind::EXIT, lane::PROCESS, tgid, 0, true);
     }
     0
+}
+
+/// What a process runs now, for the case that it is gone before `/proc` is read. Written in the ring's memory.
+#[inline(always)]
+fn fill(exec: &mut MaybeUninit<Exec>, tgid: u32, followed: bool, interp: u64) {
+    let exec = exec.as_mut_ptr();
+    unsafe {
+        (*exec).tgid = tgid;
+        (*exec).followed = u32::from(followed);
+        let (comm, exe) = (&raw mut (*exec).comm, &raw mut (*exec).exe);
+        // Where they fail, they fill in zeros.
+        let _always_there = bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32);
+        let _length = bpf_probe_read_kernel_str(exe.cast(), size_of_val(&*exe) as u32, interp as *const _);
+    }
 }
 
 /// Sends what happened to a process.

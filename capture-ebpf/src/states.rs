@@ -8,8 +8,8 @@ use crate::emit::{self, now};
 use crate::kernel::{current, field, is_followed};
 use crate::maps::{LISTENERS, SOCKETS, option};
 use crate::socket::{
-    TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, begin_client, blank, insert, introduce, is_tcp,
-    key_of, known, listener_key, netns, note_listener, own_key,
+    TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, begin, begin_client, blank, insert, introduce,
+    is_tcp, key_of, known, listener_key, netns, note_listener, own_key,
 };
 
 /// `inet_sock_set_state(sk, old, new)`

@@ -91,7 +91,10 @@ fn resolve_kernel_copy(call: &Call) -> Option<(Moved, Walked)> {
         None => (from, false, socket_of(from)?),
     };
     let len = call.ret.cast_unsigned();
-    Some((Moved { address: 0, segments: 0, len, within: 0, flags: 0, fd, out, source: call.number, reserved: 0 }, walked))
+    Some((
+        Moved { address: 0, segments: 0, len, within: 0, flags: 0, fd, out, source: call.number, reserved: 0 },
+        walked,
+    ))
 }
 
 /// Whether a read had room for bytes: only then is one that returned none the end of the stream. Where the segments are too

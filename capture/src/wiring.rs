@@ -112,7 +112,7 @@ fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &m
         Record::Fork(fork) => {
             processes.on_fork(Tgid(fork.parent), Tgid(fork.tgid), MonoNanos::new(fork.header.time));
         }
-        Record::Exec(exec) => processes.on_exec(Tgid(exec.tgid)),
+        Record::Exec(exec) => processes.on_exec(exec),
         Record::Listen(listener) => processes.on_listen(listener),
         Record::IoUring(user) => processes.on_io_uring(Tgid(user.tgid)),
         _ => {}

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::record::{Arrival, Conn, Control, Data, Header, Listen, Process, Socket, kind};
+use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, kind};
 
 /// A field, or a record made of fields.
 pub(crate) trait Field: Sized {
@@ -24,7 +24,7 @@ macro_rules! integer_field {
 }
 integer_field!(u8 u16 u32 u64 i32);
 
-impl Field for [u8; 16] {
+impl<const N: usize> Field for [u8; N] {
     fn take(bytes: &mut &[u8]) -> Option<Self> {
         let (field, rest) = bytes.split_first_chunk()?;
         *bytes = rest;
@@ -55,7 +55,7 @@ pub enum Record<'a> {
         tail: &'a [u8],
     },
     /// A process began to run a program.
-    Exec(Process),
+    Exec(Exec),
     /// A process ended.
     Exit(Process),
     /// A descriptor was closed.
@@ -140,7 +140,8 @@ impl<'a> Record<'a> {
             Self::Conn(record) => &record.header,
             Self::Data { call, .. } => &call.header,
             Self::Listen(record) => &record.header,
-            Self::Exec(record) | Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) => &record.header,
+            Self::Exec(record) => &record.header,
+            Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) => &record.header,
         }
     }
 }
@@ -169,7 +170,7 @@ mod tests {
         (kind::ARRIVAL, 48),
         (kind::CLOSED, 40),
         (kind::SOCKET_ERROR, 40),
-        (kind::EXEC, 40),
+        (kind::EXEC, 256),
         (kind::EXIT, 40),
         (kind::FORK, 40),
         (kind::IO_URING, 40),

@@ -28,6 +28,7 @@ layout! {
     TASK_TGID = task_struct.tgid;
     TASK_SIGNAL = task_struct.signal;
     SIGNAL_LIVE = signal_struct.live;
+    BPRM_INTERP = linux_binprm.interp;
     FILES_FDT = files_struct.fdt;
     FDTABLE_MAX = fdtable.max_fds;
     FDTABLE_FD = fdtable.fd;

@@ -16,5 +16,5 @@ mod record;
 
 pub use decode::{Malformed, Record};
 pub use record::{
-    Arrival, Conn, Control, Data, Header, Listen, Process, Socket, conn_flags, data_flags, kind, lane, role,
+    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, conn_flags, data_flags, kind, lane, role,
 };

@@ -232,7 +232,7 @@ record! {
 record! {
     /// What happened to a process.
     Process: 40 bytes {
-        /// [`kind::EXEC`], [`kind::EXIT`], [`kind::FORK`] or [`kind::IO_URING`].
+        /// [`kind::EXIT`], [`kind::FORK`] or [`kind::IO_URING`].
         header: Header,
         /// The process; of a fork, the child.
         tgid: u32,
@@ -260,5 +260,22 @@ record! {
         port: u16,
         /// 0.
         reserved: u16,
+    }
+}
+
+record! {
+    /// A process began to run a program.
+    Exec: 256 bytes {
+        /// [`kind::EXEC`]
+        header: Header,
+        /// The process.
+        tgid: u32,
+        /// 1: it is followed.
+        followed: u32,
+        /// The thread's name: the program's base name, cut to 15 bytes and terminated by a zero.
+        comm: [u8; 16],
+        /// The path of the executable, of a script its interpreter's, as it was called: neither made absolute nor are links
+        /// followed. Terminated by a zero, cut where it is longer.
+        exe: [u8; 208],
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redtape_abi::Listen;
+use redtape_abi::{Exec, Listen};
 use redtape_core::config::Discovery;
 use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
 
@@ -135,9 +135,20 @@ impl ProcessTable {
         Ok(())
     }
 
-    /// A process began to run another program.
-    pub fn on_exec(&mut self, tgid: Tgid) {
-        self.examine(tgid, &mut PortIndex::default(), Keep::Nothing, None);
+    /// A process began to run another program. Of one that has ended meanwhile, the record's word is all there is; what the
+    /// program did not change is as before, and so are the variables that name it, which are mostly passed on.
+    pub fn on_exec(&mut self, exec: &Exec) {
+        let tgid = Tgid(exec.tgid);
+        if self.examine(tgid, &mut PortIndex::default(), Keep::Nothing, None) {
+            return;
+        }
+        if let Some(Entry { start, info, .. }) = self.living.get(&tgid) {
+            let (comm, exe) = (text(&exec.comm), text(&exec.exe));
+            // A path that fills its field was cut at its end, where the name is.
+            let exe = if exe.len() + 1 < exec.exe.len() { exe } else { comm.clone() };
+            let facts = ProcessInfo { comm, exe, cmdline: Vec::new(), ..info.clone() };
+            self.decide(tgid, *start, facts, Keep::Nothing);
+        }
     }
 
     /// A process was forked at `time`. Until it calls exec it is what its parent is, so nothing has to be read, and the
@@ -206,12 +217,17 @@ impl ProcessTable {
         Some(entry.info.key)
     }
 
-    /// Reads a process and decides on it. It listens on `opened` too, if that is given.
-    fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep, opened: Option<u16>) {
-        let Some((start, mut facts)) = self.procfs.read(tgid, ports) else { return };
+    /// Reads a process and decides on it. It listens on `opened` too, if that is given. Returns whether it is there.
+    fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep, opened: Option<u16>) -> bool {
+        let Some((start, mut facts)) = self.procfs.read(tgid, ports) else { return false };
         if let Some(port) = opened {
             insert_port(&mut facts.listening, port);
         }
+        self.decide(tgid, start, facts, keep);
+        true
+    }
+
+    fn decide(&mut self, tgid: Tgid, start: StartKey, facts: ProcessInfo, keep: Keep) {
         let known = self.living.remove(&tgid).filter(|known| known.start == start || known.start == 0);
         let parent_rule = self.rule_of(facts.parent).or(known.as_ref().and_then(|known| known.parent_rule));
         let rule = match (&known, keep) {
@@ -256,6 +272,11 @@ impl ProcessTable {
     }
 }
 
+/// A text of a record: what stands before the zero.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
 /// Puts a port into an ascending list, once.
 fn insert_port(ports: &mut Vec<u16>, port: u16) {
     if let Err(at) = ports.binary_search(&port) {
@@ -271,177 +292,4 @@ enum Keep {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::process::{Child, Command, Stdio};
-
-    use redtape_abi::{Header, Listen, kind, lane};
-    use redtape_core::config::{Discovery, DiscoveryConfig, Targets};
-    use redtape_core::{MonoNanos, Origin, Tgid};
-
-    use super::{Change, ProcFs, ProcessTable};
-
-    /// A child that does nothing until it is dropped.
-    struct Sleeper(Child);
-
-    impl Sleeper {
-        fn spawn() -> Self {
-            Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
-        }
-
-        fn tgid(&self) -> Tgid {
-            Tgid(self.0.id())
-        }
-    }
-
-    impl Drop for Sleeper {
-        fn drop(&mut self) {
-            self.0.kill().unwrap();
-            self.0.wait().unwrap();
-        }
-    }
-
-    fn table(targets: Targets) -> ProcessTable {
-        let discovery = Discovery::new(&DiscoveryConfig::default(), &targets).unwrap();
-        ProcessTable::new(ProcFs::new(), discovery, Origin([7; 16]))
-    }
-
-    fn followed(changes: &[Change]) -> Vec<Tgid> {
-        changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Follow(info) => Some(info.tgid),
-                _ => None,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn scans_follow_once_and_see_the_end() {
-        let sleeper = Sleeper::spawn();
-        let tgid = sleeper.tgid();
-        let mut table = table(Targets { target_pids: vec![tgid.0], ..Targets::default() });
-        table.scan().unwrap();
-        assert_eq!(followed(&table.take_changes()), [tgid]);
-        let id = table.info(tgid).unwrap().id;
-        table.scan().unwrap();
-        assert_eq!(followed(&table.take_changes()), []);
-        assert_eq!(table.info(tgid).unwrap().id, id);
-        assert_eq!(table.followed().map(|info| info.tgid).collect::<Vec<_>>(), [tgid]);
-        drop(sleeper);
-        table.scan().unwrap();
-        assert_eq!(table.take_changes(), [Change::Unfollow(tgid)]);
-        assert!(table.info(tgid).is_none());
-    }
-
-    #[test]
-    fn the_recorder_is_never_chosen() {
-        let mut table = table(Targets { target_pids: vec![std::process::id()], ..Targets::default() });
-        table.scan().unwrap();
-        assert_eq!(followed(&table.take_changes()), []);
-    }
-
-    #[test]
-    fn forks_inherit_and_get_numbers_of_their_own() {
-        let sleeper = Sleeper::spawn();
-        let mut table = table(Targets { target_pids: vec![sleeper.tgid().0], ..Targets::default() });
-        table.scan().unwrap();
-        table.take_changes();
-        // No process has this id: the child has ended before its fork was heard of.
-        let child = Tgid(u32::MAX >> 1);
-        table.on_fork(sleeper.tgid(), child, MonoNanos::new(5));
-        assert_eq!(followed(&table.take_changes()), [child]);
-        let [parent, info] = [sleeper.tgid(), child].map(|tgid| table.info(tgid).unwrap().clone());
-        assert_eq!((info.parent, info.started), (parent.tgid, MonoNanos::new(5)));
-        assert_eq!(info.netns, parent.netns);
-        assert_ne!(info.key, parent.key);
-        assert_eq!(table.on_exit(child), Some(info.key));
-        table.on_fork(sleeper.tgid(), child, MonoNanos::new(6));
-        assert_ne!(table.info(child).unwrap().key, info.key, "the id is used again");
-        table.on_fork(child, Tgid(child.0 - 1), MonoNanos::new(7));
-        assert!(table.info(Tgid(child.0 - 1)).is_some(), "grandchildren too");
-    }
-
-    #[test]
-    fn exec_decides_anew() {
-        let sleeper = Sleeper::spawn();
-        let pattern = "no such program".parse::<redtape_core::config::RegexPattern>().unwrap();
-        let mut table = table(Targets { executable: Some(pattern.into()), ..Targets::default() });
-        table.scan().unwrap();
-        table.living.get_mut(&sleeper.tgid()).unwrap().rule = Some(0);
-        table.scan().unwrap();
-        assert_eq!(table.take_changes(), [], "chosen is chosen");
-        table.on_exec(sleeper.tgid());
-        assert_eq!(table.take_changes(), [Change::Unfollow(sleeper.tgid())]);
-    }
-
-    #[test]
-    fn ports_opened_later_are_found() {
-        // The listener belongs to this process, so a table that thinks it is another one's is needed.
-        let own = Tgid(std::process::id());
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut table = table(Targets { open_port: Some(free.to_string().parse().unwrap()), ..Targets::default() });
-        table.recorder = Tgid(0);
-        table.scan().unwrap();
-        assert!(!followed(&table.take_changes()).contains(&own));
-        let _listener = TcpListener::bind(("127.0.0.1", free)).unwrap();
-        table.scan().unwrap();
-        let changes = table.take_changes();
-        assert!(followed(&changes).contains(&own));
-        let netns = table.info(own).unwrap().netns;
-        assert!(changes.contains(&Change::Listen { netns, port: free }));
-    }
-
-    #[test]
-    fn a_listen_is_acted_on_at_once_and_a_refusal_is_remembered() {
-        let sleeper = Sleeper::spawn();
-        let tgid = sleeper.tgid();
-        let pattern = "/cat$|coreutils".parse::<redtape_core::config::RegexPattern>().unwrap();
-        let targets = Targets {
-            open_port: Some("8000-8010".parse().unwrap()),
-            executable: Some(pattern.into()),
-            ..Targets::default()
-        };
-        let mut table = table(targets);
-        table.scan().unwrap();
-        // Until it has called exec, the child is still this test.
-        while table.info(tgid).unwrap().comm != "cat" {
-            table.on_exec(tgid);
-        }
-        assert_eq!(table.take_changes(), []);
-        let netns = table.info(tgid).unwrap().netns;
-        let listen = |port, followed| {
-            let header = Header { kind: kind::LISTEN, lane: lane::STATE, cpu: 0, reserved: 0, seq: 0, time: 0 };
-            Listen { header, tgid: tgid.0, netns, followed, port, reserved: 0 }
-        };
-        table.on_listen(&listen(9000, 0));
-        assert_eq!(table.take_changes(), [], "no rule names the port");
-        table.on_listen(&listen(8005, 0));
-        let changes = table.take_changes();
-        assert_eq!(followed(&changes), [tgid]);
-        assert_eq!(changes[1..], [Change::Listen { netns, port: 8005 }]);
-        assert_eq!(table.info(tgid).unwrap().listening, [8005]);
-        table.on_listen(&listen(8001, 1));
-        assert!(matches!(&table.take_changes()[..], [Change::Update(info)] if info.listening == [8001, 8005]));
-
-        // The test itself is another program: excluded.
-        let own = Tgid(std::process::id());
-        table.recorder = Tgid(0);
-        table.on_listen(&Listen { tgid: own.0, ..listen(8000, 0) });
-        assert_eq!(table.take_changes(), []);
-        assert!(table.has_refused(own, 8000) && !table.has_refused(own, 8001));
-    }
-
-    #[test]
-    fn strangers_are_resolved() {
-        let sleeper = Sleeper::spawn();
-        let mut table = table(Targets::default());
-        assert_eq!(table.resolve(sleeper.tgid()).parent, Tgid(std::process::id()));
-        let ghost = Tgid(u32::MAX >> 1);
-        let info = table.resolve(ghost).clone();
-        assert_eq!((info.tgid, info.comm.as_str()), (ghost, ""));
-        assert_eq!(table.take_changes().len(), 2);
-        assert_eq!(table.resolve(ghost).key, info.key);
-        assert_eq!(table.take_changes(), []);
-    }
-}
+mod tests;

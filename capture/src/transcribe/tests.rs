@@ -1,6 +1,6 @@
 //! Scripts of records, and the events that come out.
 
-use redtape_abi::{Arrival, Conn, Control, Data, Header, Process, Record, Socket, conn_flags, kind, lane, role};
+use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Record, Socket, conn_flags, kind, lane, role};
 use redtape_core::{
     Body, BodyBuf, ConnInfo, Direction, EventBuf, Loss, LossCause, MonoNanos, Origin, ProcKey, Role, Tgid,
 };
@@ -267,7 +267,7 @@ fn only_followed_programs_exec() {
     let mut script = Script::new();
     for followed in [0, 1] {
         let header = script.header(kind::EXEC, 1);
-        script.push(&Record::Exec(Process { header, tgid: 9, parent: 0, followed, reserved: 0 }));
+        script.push(&Record::Exec(Exec { header, tgid: 9, followed, comm: [0; 16], exe: [0; 208] }));
     }
     let events = script.finish();
     assert_eq!(events.len(), 1);

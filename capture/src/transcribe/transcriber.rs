@@ -216,9 +216,7 @@ impl Transcriber {
                 let errno = u16::try_from(socket.errno).unwrap_or(u16::MAX);
                 at_exit(Body::SocketError { conn: self.conns.seen(socket.cookie), errno })
             }
-            Record::Exec(process) if process.followed != 0 => {
-                at_exit(Body::Exec { process: process_of(Tgid(process.tgid)) })
-            }
+            Record::Exec(exec) if exec.followed != 0 => at_exit(Body::Exec { process: process_of(Tgid(exec.tgid)) }),
             Record::Exit(process) => at_exit(Body::Exit { process: process_of(Tgid(process.tgid)) }),
             // The recorder asks its table of processes; their facts are what the tape needs.
             Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) => None,

@@ -1,9 +1,15 @@
 //! `-- COMMAND`: recorded from its first instruction to its end, with what it starts.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use redtape_tests::{Recorder, Recording, Requirement, Result, Span, binary, trial};
+use redtape_tests::{Recorder, Recording, Requirement, Result, Server, Signal, Span, binary, trial};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 const WAYS: [&str; 8] =
     ["/dup", "/read-write", "/readv-writev", "/recv-send", "/recvmsg-sendmsg", "/sendfile", "/shutdown", "/splice"];
@@ -12,6 +18,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("command::every_way_to_read_and_write", &[Requirement::Bpf], every_way),
         trial("command::children_are_recorded_too", &[Requirement::Bpf], children),
+        trial(
+            "command::a_program_that_ended_unseen_has_its_name",
+            &[Requirement::Bpf, Requirement::Program("python3")],
+            unseen,
+        ),
         trial("command::its_exit_status_is_told", &[Requirement::Bpf], exit_status),
     ]
 }
@@ -24,6 +35,31 @@ fn every_way() -> Result<()> {
 fn children() -> Result<()> {
     let script = format!("{} & wait", binary("exchange")?.display());
     check_exchange(&Recorder::start(["--", "sh", "-c", &script])?.wait()?)
+}
+
+/// The recorder stands still while a program begins, makes a request and ends.
+fn unseen() -> Result<()> {
+    let server = Server::python()?;
+    let folder = TempDir::new()?;
+    let [go, done] = ["go", "done"].map(|name| folder.path().join(name));
+    let client = format!("import urllib.request as r; r.urlopen('{}/').read()", server.url());
+    let script = format!(
+        "until [ -e {} ]; do sleep 0.05; done; python3 -c \"{client}\"; touch {}; exec sleep 0.2",
+        go.display(),
+        done.display()
+    );
+    let mut recorder = Recorder::start(["--", "sh", "-c", &script])?;
+    recorder.process().signal(Signal::STOP)?;
+    File::create(go)?;
+    let end = Instant::now() + LIMIT;
+    while !done.exists() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    recorder.process().signal(Signal::CONT)?;
+    let spans = recorder.wait()?.spans()?;
+    let [span] = spans.as_slice() else { return Err(format!("one request was made: {spans:?}").into()) };
+    assert!(span.is_client() && span.service.starts_with("python3"), "{span:?}");
+    Ok(())
 }
 
 fn exit_status() -> Result<()> {
