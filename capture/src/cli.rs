@@ -49,7 +49,7 @@ pub struct RecordArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Overwrite the output if it exists
+    /// Overwrite the output if it exists; of a rotation, all files of the older one are removed
     #[arg(long)]
     pub force: bool,
 
@@ -66,7 +66,7 @@ pub struct RecordArgs {
     pub pids: Vec<u32>,
 
     /// Choose processes by a configuration file in Beyla's form
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
 
     /// End after this time, as in 30s or 5m

@@ -57,7 +57,7 @@ pub struct Input {
 #[derive(Args, Debug)]
 pub struct Settings {
     /// Configuration in Beyla's YAML; without it, the one on the tape is used
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
     /// Threads to work with; the result does not depend on their number
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -194,7 +194,7 @@ pub enum Routes {
 #[derive(Args, Debug)]
 pub struct RoutesSettings {
     /// Configuration in Beyla's YAML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
     /// Decide as for this service, where a line names none
     #[arg(long, default_value = "")]

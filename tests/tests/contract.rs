@@ -67,6 +67,23 @@ fn a_wrong_configuration_is_2_and_says_where() {
 }
 
 #[test]
+fn the_configuration_is_found_by_the_environment_too() {
+    let folder = TempDir::new().unwrap();
+    write_files(folder.path());
+    let check = |program, arguments: &str, part: &str| {
+        let mut command = Command::new(binary(program).unwrap());
+        command.args(arguments.split_whitespace()).env("BEYLA_CONFIG_PATH", "unknown.yml").current_dir(folder.path());
+        let finished = Process::run(&mut command, LIMIT).unwrap().expect_code(2).unwrap();
+        assert!(finished.stderr.contains(part), "{arguments}: {}", finished.stderr);
+    };
+    check("redtape", "routes apply", "unknown.yml");
+    check("redtape", "routes apply --config broken.yml", "broken.yml");
+    if cfg!(target_os = "linux") {
+        check("redtape-capture", "record --port 80", "unknown.yml");
+    }
+}
+
+#[test]
 fn repair_leaves_an_unfinished_recording_as_it_is() {
     let folder = TempDir::new().unwrap();
     let tape = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape")).unwrap();
