@@ -14,6 +14,7 @@ mod command;
 mod doctor;
 mod exit;
 mod host;
+mod names;
 mod process;
 mod progress;
 mod recording;

@@ -17,14 +17,16 @@ use redtape_core::tape::Rotation;
 use crate::cli::RecordArgs;
 use crate::command::find_program;
 use crate::exit::Failure;
+use crate::names::{files_of_set, numbered, part_of};
 use crate::process::ProcFs;
-use crate::tape::{numbered, part_of};
 
 /// What a recording is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the tape goes.
     pub output: Output,
+    /// Overwrite the output, all files of it.
+    pub force: bool,
     /// When to go on in a new file.
     pub rotation: Rotation,
     /// How many files of a rotation are kept; all if not given.
@@ -93,6 +95,7 @@ impl Settings {
         targets.executable = args.exe.clone().map(Pattern::from).or(targets.executable);
         let mut settings = Self {
             output: output(args)?,
+            force: args.force,
             rotation: rotation(args)?,
             ring: args.ring,
             payload: payload(args.payload)?,
@@ -178,7 +181,8 @@ fn output(args: &RecordArgs) -> Result<Output, Failure> {
 
 fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
     // Of a set, any file is in the way: the new set comes to its number, and a ring has no first file.
-    let path = if rotates { of_another_set(path).unwrap_or_else(|| numbered(path, 0)) } else { path.to_owned() };
+    let first = || files_of_set(path).ok()?.first().map(|(number, _)| *number);
+    let path = if rotates { numbered(path, first().unwrap_or(0)) } else { path.to_owned() };
     let (part, shown) = (part_of(&path), path.display());
     if path.exists() {
         return Err(Failure::usage(format!("{shown} exists: choose another name, or overwrite it by --force")));
@@ -190,23 +194,6 @@ fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// The first file that has a name of the set at `path`, complete or not.
-fn of_another_set(path: &Path) -> Option<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let numbers = fs::read_dir(folder).ok()?.filter_map(|entry| number_of(path, &entry.ok()?.path()));
-    numbers.min().map(|number| numbered(path, number))
-}
-
-/// The number of `file` in the set at `path`, if it is of that set.
-fn number_of(path: &Path, file: &Path) -> Option<u32> {
-    let stem = path.file_stem()?.to_str()?;
-    let digits = file.file_name()?.to_str()?.strip_prefix(stem)?.strip_prefix('.')?;
-    let number = digits.split('.').next()?.parse().ok()?;
-    let name = numbered(path, number);
-    let same = |name: &Path| name.file_name() == file.file_name();
-    (same(&name) || same(&part_of(&name))).then_some(number)
 }
 
 fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {

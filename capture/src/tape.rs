@@ -14,6 +14,7 @@ use redtape_core::{ConnInfo, Event, MonoNanos, Origin};
 use crate::clock::read_clocks;
 use crate::exit::Failure;
 use crate::host::{HostFacts, random_origin};
+use crate::names::{files_of_set, numbered, part_of};
 use crate::recording::{EndReason, EventSink};
 use crate::settings::{Output, Settings};
 
@@ -64,6 +65,12 @@ impl Files {
             }
             Output::File(path) => path.clone(),
         };
+        if settings.force {
+            // All of an older set, or what is left of it would be taken for a part of this one.
+            for (_, file) in files_of_set(&path)? {
+                remove_if_there(&file)?;
+            }
+        }
         let (ring, written) = (settings.ring, Rc::clone(written));
         let open = move |number: u32, before: Option<(Totals, TapeOut)>| {
             if let Some((_, complete)) = before {
@@ -190,24 +197,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// The name of a tape while it is written.
-pub(crate) fn part_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
-}
-
-/// The name of a file of a rotated set: `shop.0007.tape`.
-pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".{number:04}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

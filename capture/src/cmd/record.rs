@@ -13,13 +13,14 @@ use crate::cli::RecordArgs;
 use crate::command::HeldCommand;
 use crate::exit::Failure;
 use crate::host::random_origin;
+use crate::names::part_of;
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
 use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
 use crate::settings::{Output, Settings};
 use crate::snapshot::Unreadable;
 use crate::stop::Stop;
-use crate::tape::{TapeSink, part_of};
+use crate::tape::TapeSink;
 use crate::units::show_size;
 use crate::wiring::open_probes;
 

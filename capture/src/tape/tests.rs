@@ -7,7 +7,7 @@ use clap::Parser;
 use redtape_core::tape::{EventSource, Reader, TapeSource};
 use redtape_core::{Body, Event, Ext, MonoNanos, Origin};
 
-use super::{TapeSink, numbered};
+use super::TapeSink;
 use crate::cli::{Cli, Command};
 use crate::recording::{EndReason, EventSink};
 use crate::settings::Settings;
@@ -76,9 +76,16 @@ fn a_ring_keeps_the_last_files() {
 }
 
 #[test]
-fn numbers_stand_before_the_extension() {
-    let name = |path: &str| numbered(Path::new(path), 7).display().to_string();
-    assert_eq!(name("a/shop.tape"), "a/shop.0007.tape");
-    assert_eq!(name("shop"), "shop.0007");
-    assert_eq!(name("shop.1.tape"), "shop.1.0007.tape");
+fn an_older_set_is_overwritten_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["shop.0000.tape", "shop.0007.tape", "shop.0008.tape.part", "shop.0009.txt", "shopping.0001.tape"] {
+        File::create(folder.path().join(name)).unwrap();
+    }
+    let settings = settings(folder.path(), &["--rotate-age", "10s", "--force"]);
+    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "").unwrap();
+    for second in 0..15 {
+        sink.push(&tick(second)).unwrap();
+    }
+    sink.finish(EndReason::Duration).unwrap();
+    assert_eq!(names(folder.path()), ["shop.0000.tape", "shop.0001.tape", "shop.0009.txt", "shopping.0001.tape"]);
 }
