@@ -16,8 +16,9 @@ const AF_INET6: u16 = 10;
 pub(crate) struct Conns {
     origin: Origin,
     known: FxHashMap<ConnKey, Known>,
-    /// Keys in the order of first sight, with those of connections that have ended.
+    /// Keys in the order in which they were looked at for being forgotten, with those of connections that have ended.
     order: VecDeque<ConnKey>,
+    max: usize,
 }
 
 #[derive(Debug)]
@@ -25,11 +26,13 @@ struct Known {
     info: ConnInfo,
     /// The tape has `info` as it is.
     written: bool,
+    /// Something has happened on it since it was last looked at for being forgotten.
+    active: bool,
 }
 
 impl Conns {
     pub(crate) fn new(origin: Origin) -> Self {
-        Self { origin, known: FxHashMap::default(), order: VecDeque::new() }
+        Self { origin, known: FxHashMap::default(), order: VecDeque::new(), max: CONNS_MAX }
     }
 
     /// The key of a socket, which from now on is known, if only by its key: the tape names no connection without an
@@ -44,7 +47,7 @@ impl Conns {
     pub(crate) fn describe(&mut self, info: ConnInfo) {
         let known = self.entry(info.key, info.id);
         if known.info.endpoint.is_none() {
-            *known = Known { info, written: false };
+            *known = Known { info, written: false, active: true };
         } else if known.info.role == Role::Unknown && info.role != Role::Unknown {
             known.info.role = info.role;
             known.written = false;
@@ -105,19 +108,35 @@ impl Conns {
     }
 
     fn entry(&mut self, key: ConnKey, id: u64) -> &mut Known {
-        if !self.known.contains_key(&key) {
+        let first_sight = !self.known.contains_key(&key);
+        if first_sight {
             self.make_room();
             self.order.push_back(key);
         }
         let origin = self.origin;
-        self.known.entry(key).or_insert_with(|| Known { info: blank(key, origin, id), written: false })
+        let blank = || Known { info: blank(key, origin, id), written: false, active: false };
+        let known = self.known.entry(key).or_insert_with(blank);
+        // At first sight its place is at the end as it is.
+        known.active = !first_sight;
+        known
     }
 
-    /// Forgets the oldest connection where there are too many: its end was lost, or it will be introduced anew.
+    /// Where there are too many connections, forgets one that has been idle for longest, to within one round over all of
+    /// them: whoever was active since the last look gets another round. As the programs follow half as many, it is one
+    /// whose end was lost.
     fn make_room(&mut self) {
-        while self.known.len() >= CONNS_MAX {
+        while self.known.len() >= self.max {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.known.remove(&oldest);
+            match self.known.get_mut(&oldest) {
+                Some(known) if known.active => {
+                    known.active = false;
+                    self.order.push_back(oldest);
+                }
+                Some(_) => {
+                    self.known.remove(&oldest);
+                }
+                None => {}
+            }
         }
         if self.order.len() > 2 * self.known.len() + 1024 {
             let known = &self.known;
@@ -153,5 +172,28 @@ fn endpoint(conn: &Conn) -> Endpoint {
     Endpoint {
         local: SocketAddr::new(address(conn.local), conn.local_port),
         remote: SocketAddr::new(address(conn.remote), conn.remote_port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redtape_core::{ConnKey, Origin};
+
+    use super::Conns;
+
+    #[test]
+    fn the_idle_are_forgotten_and_the_active_never() {
+        let origin = Origin([1; 16]);
+        let mut conns = Conns { max: 8, ..Conns::new(origin) };
+        for cookie in 0..1000 {
+            conns.seen(cookie);
+            // The first one is in use all the time, and its facts are on the tape.
+            let first = conns.seen(0);
+            let written = conns.take_unwritten(first).is_some();
+            assert_eq!(written, cookie == 0, "{cookie}");
+            assert!(conns.known.len() <= 8);
+        }
+        assert!(conns.known.contains_key(&ConnKey::new(origin, 999)));
+        assert!(conns.order.len() < 2000);
     }
 }
