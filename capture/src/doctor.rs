@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
+use crate::bpf::{ArrivalHook, TRACEPOINTS};
 use crate::capabilities::Privileges;
 use crate::process::{PortIndex, ProcFs};
 
@@ -81,32 +82,35 @@ fn btf_check(btf: &io::Result<Vec<u8>>) -> Check {
     }
 }
 
-/// The tracepoints without which nothing is recorded.
-const REQUIRED_TRACEPOINTS: [&str; 6] =
-    ["sys_enter", "sys_exit", "inet_sock_set_state", "sched_process_exec", "sched_process_exit", "sched_process_fork"];
-
 /// The hooks are looked up by name among the kernel's types: no program has to be loaded for it.
 fn hooks(btf: &[u8]) -> Vec<Check> {
-    let absent: Vec<&str> = REQUIRED_TRACEPOINTS
-        .into_iter()
-        .filter(|tracepoint| !btf_names(btf, &format!("btf_trace_{tracepoint}")))
-        .collect();
+    let has_tracepoint = |name: &str| btf_names(btf, &format!("btf_trace_{name}"));
+    let absent: Vec<&str> = TRACEPOINTS.into_iter().filter(|name| !has_tracepoint(name)).collect();
     let tracepoints = if absent.is_empty() {
-        Check::new("tracepoints", State::Ok, REQUIRED_TRACEPOINTS.join(", "), "")
+        Check::new("tracepoints", State::Ok, TRACEPOINTS.join(", "), "")
     } else {
         let detail = format!("missing: {}", absent.join(", "));
         Check::new("tracepoints", State::Missing, detail, "run a kernel with BTF that has these tracepoints")
     };
-    let arrival = if btf_names(btf, "btf_trace_sk_data_ready") {
-        Check::new("arrival hook", State::Ok, "tracepoint sk_data_ready", "")
-    } else if btf_names(btf, "sock_def_readable") {
-        let remedy = "nothing has to be done; a kernel from 6.5 on has the tracepoint sk_data_ready";
-        Check::new("arrival hook", State::Ok, "fentry sock_def_readable (or tracepoint tcp_probe)", remedy)
-    } else {
-        let remedy = "queue times need Linux 6.5 or newer, or a kernel with a function tracer";
-        Check::new("arrival hook", State::Limited, "none: spans have no queue time", remedy)
+    let is_there = |hook: &ArrivalHook| match hook {
+        ArrivalHook::DataReady | ArrivalHook::TcpProbe => has_tracepoint(hook.name()),
+        ArrivalHook::DefReadable => btf_names(btf, hook.name()),
+        ArrivalHook::None => false,
     };
-    vec![tracepoints, arrival]
+    vec![tracepoints, arrival(&ArrivalHook::PREFERENCE.into_iter().filter(is_there).collect::<Vec<_>>())]
+}
+
+/// The hooks are tried in this order. Whether a function can be traced is not known before.
+fn arrival(there: &[ArrivalHook]) -> Check {
+    let remedy = "Linux 6.3 and newer have the tracepoint sk_data_ready";
+    let (state, detail) = match there {
+        [] => (State::Limited, "none: spans have no queue time".to_owned()),
+        [ArrivalHook::TcpProbe, ..] => {
+            (State::Limited, "tcp_probe: no queue time on half-closed connections".to_owned())
+        }
+        _ => (State::Ok, there.iter().map(|hook| hook.name()).collect::<Vec<_>>().join(", else ")),
+    };
+    Check::new("arrival hook", state, detail, remedy)
 }
 
 /// Whether a BTF blob names this type or function: its strings stand zero-terminated behind each other.
@@ -222,7 +226,10 @@ mod tests {
         assert!(!btf_names(btf, "sock_def_readable"));
         let [tracepoints, arrival] = hooks(btf).try_into().unwrap();
         assert_eq!((tracepoints.state, arrival.state), (State::Missing, State::Limited));
-        assert!(tracepoints.detail.contains("inet_sock_set_state") && !tracepoints.detail.contains("sys_exit"));
+        assert!(tracepoints.detail.contains("tcp_destroy_sock") && !tracepoints.detail.contains("sys_exit"));
+        let detail = |btf: &[u8]| hooks(btf).pop().unwrap().detail;
+        assert_eq!(detail(b"\0sock_def_readable\0btf_trace_tcp_probe\0"), "sock_def_readable, else tcp_probe");
+        assert_eq!(hooks(b"\0btf_trace_tcp_probe\0").pop().unwrap().state, State::Limited);
     }
 
     #[test]

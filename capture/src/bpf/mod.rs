@@ -8,4 +8,5 @@ mod syscalls;
 
 pub use btf::BtfError;
 pub use error::LoadError;
+pub(crate) use probes::TRACEPOINTS;
 pub use probes::{ArrivalHook, Counters, LanePosition, PayloadLimits, ProbeOptions, Probes};

@@ -15,6 +15,17 @@ use super::syscalls::call_table;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/redtape.bpf.o");
+/// The tracepoints without which nothing is recorded, in the order to attach to them.
+pub(crate) const TRACEPOINTS: [&str; 7] = [
+    "sched_process_fork",
+    "sched_process_exec",
+    "sched_process_exit",
+    "inet_sock_set_state",
+    "tcp_destroy_sock",
+    "sys_enter",
+    "sys_exit",
+];
+
 /// Records taken from the ring at a time, so that a busy host cannot keep the recorder from its other duties.
 const DRAIN_MAX: usize = 64 << 10;
 
@@ -62,7 +73,7 @@ impl Default for ProbeOptions {
             follow_all: false,
             every_exec: true,
             every_listen: true,
-            arrival_hooks: vec![ArrivalHook::DataReady, ArrivalHook::DefReadable, ArrivalHook::TcpProbe],
+            arrival_hooks: ArrivalHook::PREFERENCE.to_vec(),
             plain_helpers: false,
         }
     }
@@ -82,6 +93,9 @@ pub enum ArrivalHook {
 }
 
 impl ArrivalHook {
+    /// Those that tell something, the best first.
+    pub const PREFERENCE: [Self; 3] = [Self::DataReady, Self::DefReadable, Self::TcpProbe];
+
     /// Its name, as the tape notes it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -324,15 +338,7 @@ fn attach_all(
     hooks: &[ArrivalHook],
 ) -> Result<ArrivalHook, LoadError> {
     let arrival = hooks.iter().copied().find(|&hook| attach_arrival(programs, hook, btf, kernel));
-    for name in [
-        "sched_process_fork",
-        "sched_process_exec",
-        "sched_process_exit",
-        "inet_sock_set_state",
-        "tcp_destroy_sock",
-        "sys_enter",
-        "sys_exit",
-    ] {
+    for name in TRACEPOINTS {
         attach_tracepoint(programs, name, kernel).map_err(|source| program_error(name, source))?;
     }
     Ok(arrival.unwrap_or(ArrivalHook::None))
