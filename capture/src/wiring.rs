@@ -23,8 +23,12 @@ pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn
         ..ProbeOptions::default()
     };
     let probes = Probes::load(&options).map_err(Failure::environment)?;
-    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, mono_now()), taken: MonoNanos::default() }))
+    let (now, never) = (mono_now(), MonoNanos::default());
+    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, now), taken: never, asked: now }))
 }
+
+/// How often the kernel is asked what it skipped, in nanoseconds.
+const ASK_NANOS: u64 = 1_000_000_000;
 
 /// The kernel as a source of events.
 struct Kernel {
@@ -32,6 +36,8 @@ struct Kernel {
     transcriber: Transcriber,
     /// When the last record was made that was taken in.
     taken: MonoNanos,
+    /// When the kernel was last asked what it skipped.
+    asked: MonoNanos,
 }
 
 impl RecordSource for Kernel {
@@ -65,7 +71,7 @@ impl RecordSource for Kernel {
     }
 
     fn take_in(&mut self, processes: &mut ProcessTable) -> bool {
-        let Self { probes, transcriber, taken } = self;
+        let Self { probes, transcriber, taken, asked } = self;
         // Read before the ring is emptied: what is missing below these numbers afterwards is lost.
         let (positions, counters, now) = (probes.lane_positions(), probes.counters(), mono_now());
         probes.drain(&mut |record| {
@@ -75,17 +81,22 @@ impl RecordSource for Kernel {
         if probes.is_drained() {
             transcriber.settle(&positions, &counters, now);
         }
+        if now.since(*asked) >= ASK_NANOS {
+            *asked = now;
+            tell_skipped(probes, transcriber, now);
+        }
         probes.is_drained()
     }
 
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
-        let Self { probes, transcriber, taken } = self;
+        let Self { probes, transcriber, taken, .. } = self;
         if now == MonoNanos::MAX {
             // Of what the last look at the ring did not come to, everything is lost; of what came after it, nothing.
             if !probes.is_drained() {
                 transcriber.settle(&probes.lane_positions(), &probes.counters(), mono_now());
             }
             transcriber.settle(&[], &probes.counters(), mono_now());
+            tell_skipped(probes, transcriber, mono_now());
             transcriber.finish();
         } else {
             // A ring that holds more may hold what is as old as the last record taken.
@@ -103,6 +114,12 @@ impl RecordSource for Kernel {
 
     fn lost(&self) -> u64 {
         self.transcriber.counts().lost
+    }
+}
+
+fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) {
+    if let Some(total) = probes.skipped_runs() {
+        transcriber.skipped(total, now);
     }
 }
 

@@ -333,6 +333,9 @@ pub enum LossCause {
     Corrupt = 4,
     /// The tape ends in the middle of a block; the count is in bytes.
     Truncated = 5,
+    /// BPF programs were not run, because the CPU was in the middle of the same program: records that they would have made,
+    /// at most.
+    ProgramSkipped = 6,
 }
 
 impl LossCause {
@@ -344,6 +347,7 @@ impl LossCause {
             3 => Self::WriterFull,
             4 => Self::Corrupt,
             5 => Self::Truncated,
+            6 => Self::ProgramSkipped,
             _ => Self::Unknown,
         }
     }
@@ -362,6 +366,7 @@ impl LossCause {
             Self::WriterFull => "writer_full",
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
+            Self::ProgramSkipped => "program_skipped",
         }
     }
 }

@@ -4,6 +4,7 @@ mod btf;
 mod error;
 mod offsets;
 mod probes;
+mod skipped;
 mod syscalls;
 
 pub use btf::BtfError;

@@ -11,6 +11,7 @@ use redtape_abi::{Record, counter, lane, limits, option};
 use super::btf::Btf;
 use super::error::{LoadError, locked_down, missing_capabilities};
 use super::offsets::{kernel_layout, kernel_options};
+use super::skipped::skipped_runs;
 use super::syscalls::call_table;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -53,6 +54,8 @@ pub struct ProbeOptions {
     pub ring_bytes: u32,
     /// How much payload is kept.
     pub payload: PayloadLimits,
+    /// How many sockets can be followed at a time, at most [`limits::SOCKETS_MAX`].
+    pub sockets: u32,
     /// Follow every process.
     pub follow_all: bool,
     /// Report every exec, also of processes that are not followed, so that they can be chosen.
@@ -70,6 +73,7 @@ impl Default for ProbeOptions {
         Self {
             ring_bytes: limits::RING_BYTES,
             payload: PayloadLimits::default(),
+            sockets: limits::SOCKETS_MAX,
             follow_all: false,
             every_exec: true,
             every_listen: true,
@@ -149,7 +153,7 @@ pub struct Probes {
     delivered: u64,
     malformed: u64,
     drained: bool,
-    _programs: Ebpf,
+    programs: Ebpf,
 }
 
 impl Probes {
@@ -171,6 +175,7 @@ impl Probes {
             .override_global("OPTIONS", &switches, true)
             .override_global("CALLS", &calls, true)
             .map_max_entries("RECORDS", options.ring_bytes)
+            .map_max_entries("SOCKETS", options.sockets.clamp(1, limits::SOCKETS_MAX))
             .load(OBJECT)
             .map_err(object_error)?;
         let ring = take(&mut programs, "RECORDS")?;
@@ -178,17 +183,7 @@ impl Probes {
         let listeners = take(&mut programs, "LISTENERS")?;
         let counters = take(&mut programs, "COUNTERS")?;
         let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
-        Ok(Self {
-            ring,
-            followed,
-            listeners,
-            counters,
-            arrival,
-            delivered: 0,
-            malformed: 0,
-            drained: false,
-            _programs: programs,
-        })
+        Ok(Self { ring, followed, listeners, counters, arrival, delivered: 0, malformed: 0, drained: false, programs })
     }
 
     /// Follows a process: its calls and the sockets it uses from now on, and its children.
@@ -278,6 +273,12 @@ impl Probes {
             }
         }
         positions
+    }
+
+    /// How often the kernel did not run a program, because it would have interrupted itself; None if the kernel does not
+    /// tell. This reads a file for each program: ask once a second, not once a millisecond.
+    pub fn skipped_runs(&self) -> Option<u64> {
+        skipped_runs(&self.programs)
     }
 
     /// What tells arrivals on this kernel.

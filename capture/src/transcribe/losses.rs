@@ -16,6 +16,8 @@ pub(crate) struct Losses {
     positions: Vec<LanePosition>,
     map_full: u64,
     settled: MonoNanos,
+    skipped: u64,
+    skipped_told: MonoNanos,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,7 @@ pub(crate) struct Hole {
 impl Losses {
     /// Nothing that happened before `start` can be missing.
     pub(crate) fn new(start: MonoNanos) -> Self {
-        Self { settled: start, ..Self::default() }
+        Self { settled: start, skipped_told: start, ..Self::default() }
     }
 
     /// Numbers a record, and tells what is missing before it.
@@ -69,6 +71,14 @@ impl Losses {
         self.map_full = counters.map_full;
         self.settled = now;
         holes
+    }
+
+    /// Accounts for runs of programs that were skipped: `total` since loading, as the kernel says at `now`.
+    pub(crate) fn skip(&mut self, total: u64, now: MonoNanos) -> Option<Hole> {
+        let count = total.saturating_sub(self.skipped);
+        let loss = Loss { cause: LossCause::ProgramSkipped, count, from: self.skipped_told, to: now };
+        (self.skipped, self.skipped_told) = (total, now);
+        (count > 0).then(|| Hole { cpu: u16::MAX, seq: self.take_numbers(u16::MAX, 1), loss })
     }
 
     /// The number of an event that the recorder itself makes.

@@ -263,6 +263,18 @@ fn losses_at_the_end_are_found_by_the_counters() {
 }
 
 #[test]
+fn skipped_runs_are_losses_since_the_last_look() {
+    let mut script = Script::new();
+    for (total, ms) in [(0, 10), (3, 20), (3, 30), (4, 40)] {
+        script.transcriber.skipped(total, MonoNanos::new(START + ms * MS));
+    }
+    let at = |ms| MonoNanos::new(START + ms * MS);
+    let loss = |count, from, to| Loss { cause: LossCause::ProgramSkipped, count, from: at(from), to: at(to) };
+    assert_eq!(losses(&script.finish()), [loss(3, 10, 20), loss(1, 30, 40)]);
+    assert_eq!(script.transcriber.counts().lost, 4);
+}
+
+#[test]
 fn only_followed_programs_exec() {
     let mut script = Script::new();
     for followed in [0, 1] {

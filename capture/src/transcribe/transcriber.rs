@@ -97,6 +97,13 @@ impl Transcriber {
         }
     }
 
+    /// Accounts for runs of programs that the kernel skipped: `total` since loading, as it says at `now`.
+    pub fn skipped(&mut self, total: u64, now: MonoNanos) {
+        if let Some(hole) = self.losses.skip(total, now) {
+            self.lose(hole);
+        }
+    }
+
     /// Lets out what happened more than 50 ms before `now`, the monotonic time. Everything that the ring held at `now`
     /// must have been taken in.
     pub fn advance(&mut self, now: MonoNanos) {

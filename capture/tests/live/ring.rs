@@ -11,6 +11,8 @@ use super::recording::{pair, record_with, send, trial};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("what_the_ring_cannot_hold_is_counted_and_windowed", overflow),
+        trial("what_a_full_table_cannot_hold_is_counted", full_table),
+        trial("skipped_runs_are_told", skipped),
         trial("produced_is_what_was_called_and_recorded_or_lost", accounts),
     ]
 }
@@ -70,4 +72,32 @@ fn overflow() {
     let losses = recording.losses();
     assert!(losses.iter().all(|loss| loss.cause == LossCause::RingFull && loss.from <= loss.to));
     assert_eq!(losses.iter().map(|loss| loss.count).sum::<u64>(), recording.counts.lost);
+}
+
+/// Of ten connections at a time the table holds two, both ends of each.
+fn full_table() {
+    let options = ProbeOptions { sockets: 4, ..ProbeOptions::default() };
+    let mut pairs = Vec::new();
+    let recording = record_with(&options, |_| {
+        for _ in 0..10 {
+            let (mut client, mut server) = pair();
+            send(&mut client, &mut server, 0, 10);
+            pairs.push((client, server));
+        }
+    });
+    let Counters { map_full, ring_full, .. } = recording.counters;
+    // Each of the other sixteen ends was refused at least once.
+    assert!(map_full >= 16 && ring_full == 0, "{:?}", recording.counters);
+    let losses = recording.losses();
+    assert!(losses.iter().all(|loss| loss.cause == LossCause::MapFull && loss.from <= loss.to));
+    assert_eq!(losses.iter().map(|loss| loss.count).sum::<u64>(), map_full);
+    let mut seen: Vec<_> = recording.conns().map(|conn| conn.key).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 4);
+}
+
+/// From Linux 5.12 on.
+fn skipped() {
+    record_with(&ProbeOptions::default(), |probes| assert!(probes.skipped_runs().is_some()));
 }
