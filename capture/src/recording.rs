@@ -3,6 +3,7 @@
 //! It owns the order of things and nothing else. The probes stand behind [`RecordSource`], the tape behind [`EventSink`],
 //! so that the loop is tested without a kernel and without a disk.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ const WAIT: Duration = Duration::from_millis(10);
 
 /// How long the end of a recording waits for the records that are still on their way. What is left then is lost.
 const REST: Duration = Duration::from_secs(2);
+
+/// How many programs are named at the end of a recording, at most.
+const NAMED_MAX: usize = 16;
 
 /// How often the clocks are written to the tape.
 const CLOCK_PERIOD: Duration = Duration::from_secs(10);
@@ -143,6 +147,7 @@ pub struct Recording<'a> {
     poll_interval: Duration,
     totals: Totals,
     started: MonoNanos,
+    io_uring: BTreeSet<String>,
 }
 
 impl<'a> Recording<'a> {
@@ -154,7 +159,8 @@ impl<'a> Recording<'a> {
         processes: ProcessTable,
         poll_interval: Duration,
     ) -> Self {
-        Self { origin, source, sink, processes, poll_interval, totals: Totals::default(), started: mono_now() }
+        let (totals, started, io_uring) = (Totals::default(), mono_now(), BTreeSet::new());
+        Self { origin, source, sink, processes, poll_interval, totals, started, io_uring }
     }
 
     /// Finds the processes, has them followed, and notes the connections that they have open. After this, nothing that
@@ -236,6 +242,11 @@ impl<'a> Recording<'a> {
         }
     }
 
+    /// Names of recorded programs that use io_uring, whose reads and writes are not seen.
+    pub fn io_uring_users(&self) -> impl Iterator<Item = &str> {
+        self.io_uring.iter().map(String::as_str)
+    }
+
     fn take_in(&mut self) -> Result<bool, RecordingError> {
         let all = self.source.take_in(&mut self.processes);
         self.apply_changes()?;
@@ -250,6 +261,12 @@ impl<'a> Recording<'a> {
     /// Tells the probes what is new of processes, and the tape by way of them.
     fn apply_changes(&mut self) -> Result<(), RecordingError> {
         for change in self.processes.take_changes() {
+            if let Change::Follow(info) | Change::Update(info) = &change
+                && info.io_uring
+                && self.io_uring.len() < NAMED_MAX
+            {
+                self.io_uring.insert(info.comm.clone());
+            }
             let done = match change {
                 Change::Follow(info) => {
                     let tgid = info.tgid;

@@ -37,9 +37,19 @@ impl Process {
     /// Starts `command` with no input. Its output goes to files, so that it can neither block nor be lost.
     pub fn start(command: &mut Command) -> Result<Self> {
         let output = TempDir::new()?;
+        let stdout = File::create(output.path().join("stdout"))?;
+        Self::spawn(command, stdout.into(), output)
+    }
+
+    /// The same with a standard output of its own, which [`Process::stdout`] does not see.
+    pub fn start_with_stdout(command: &mut Command, stdout: impl Into<Stdio>) -> Result<Self> {
+        Self::spawn(command, stdout.into(), TempDir::new()?)
+    }
+
+    fn spawn(command: &mut Command, stdout: Stdio, output: TempDir) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
-            .stdout(File::create(output.path().join("stdout"))?)
+            .stdout(stdout)
             .stderr(File::create(output.path().join("stderr"))?)
             .spawn()
             .map_err(|error| format!("failed to start {}: {error}", command.get_program().display()))?;

@@ -73,6 +73,9 @@ fn record_until(
     let mut progress = Progress::new(settings.quiet);
     let result = begin(&mut recording, settings, end).and_then(|()| recording.run(end, &mut progress));
     progress.clear();
+    for name in recording.io_uring_users().filter(|_| !settings.quiet) {
+        eprintln!("redtape-capture: warning: {name} uses io_uring: what it reads and writes by it is not recorded");
+    }
     match result {
         Ok(reason) => Ok((reason, recording.totals())),
         // A reader that has seen enough is no error.

@@ -1,6 +1,8 @@
 //! How recordings end: on request, by force, on a full disk, and with few rights.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Write, pipe};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use redtape_tests::{Load, Process, Recorder, Requirement, Result, Server, Signal, binary, info, served, spans, trial};
+use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,9 +19,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) fn trials() -> Vec<Trial> {
     const BPF: &[Requirement] = &[Requirement::Bpf];
     const SETPRIV: &[Requirement] = &[Requirement::Bpf, Requirement::Program("setpriv")];
+    const PYTHON: &[Requirement] = &[Requirement::Bpf, Requirement::Program("python3")];
     vec![
         trial("endings::an_interrupt_completes_the_tape", BPF, || signalled(Signal::INT)),
         trial("endings::a_termination_completes_the_tape", BPF, || signalled(Signal::TERM)),
+        trial("endings::a_second_interrupt_aborts", BPF, interrupted_twice),
+        trial("endings::users_of_io_uring_are_named", PYTHON, io_uring),
         trial("endings::after_a_duration", BPF, after_a_duration),
         trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
         trial("endings::a_full_disk_leaves_a_readable_tape", BPF, full_disk),
@@ -46,6 +52,40 @@ fn signalled(signal: Signal) -> Result<()> {
     let info = recording.info()?;
     assert_eq!((info.lost, info.truncated), (0, false));
     assert_eq!(served(&recording.spans()?), truth.counts());
+    Ok(())
+}
+
+/// The first interrupt has to complete a tape that nobody reads any longer; the second gives up on it.
+fn interrupted_twice() -> Result<()> {
+    let (_reader, writer) = pipe()?;
+    let mut command = Command::new(binary("redtape-capture")?);
+    command.args(["record", "--pid", &std::process::id().to_string(), "-o", "-"]);
+    let mut recorder = Process::start_with_stdout(&mut command, writer.try_clone()?)?;
+    recorder.wait_for("the recorder", LIMIT, |_, stderr| stderr.contains("recording").then_some(()))?;
+    // Opened anew, so that only this end of the pipe does not wait.
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut filler = File::from(rustix::fs::open(path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty())?);
+    while filler.write(&[0]).is_ok() {}
+    recorder.signal(Signal::INT)?;
+    let status = format!("/proc/{}/status", recorder.id());
+    wait_until("the first interrupt has been seen", || {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("ShdPnd:") && line.ends_with("0000"))
+    })?;
+    recorder.signal(Signal::INT)?;
+    recorder.finish(LIMIT)?.expect_code(130)?;
+    Ok(())
+}
+
+fn io_uring() -> Result<()> {
+    // io_uring_setup has the same number everywhere. Whether it succeeds does not matter: the program wants it.
+    let script = "import ctypes; ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120))";
+    let recording = Recorder::start(["--", "python3", "-c", script])?.wait()?;
+    let said = &recording.recorder.stderr;
+    assert!(said.contains("python3") && said.contains("uses io_uring"), "{said}");
+    let mut command = Command::new(binary("redtape")?);
+    let events = Process::run(command.arg("events").arg(recording.tape()), LIMIT)?.expect_code(0)?.stdout;
+    assert!(events.lines().any(|line| line.contains("python3") && line.ends_with(" io_uring")), "{events}");
     Ok(())
 }
 
