@@ -184,7 +184,7 @@ impl ProcessTable {
         } else if self.discovery.names_port(port) && !self.has_refused(tgid, port) {
             // They have not, even where others listen on this port.
             let first = self.followed_ports.insert((netns, port));
-            self.examine(tgid, &mut PortIndex::default(), Keep::Chosen, Some(port));
+            self.examine(tgid, &mut PortIndex::blank(netns), Keep::Chosen, Some(port));
             if self.rule_of(tgid).is_some() {
                 self.changes.push(Change::Listen { netns, port });
             } else if first {
@@ -217,10 +217,13 @@ impl ProcessTable {
         Some(entry.info.key)
     }
 
-    /// Reads a process and decides on it. It listens on `opened` too, if that is given. Returns whether it is there.
+    /// Reads a process and decides on it. If `opened` is given, it listens there and where it was known to; the listeners
+    /// of a namespace take a millisecond and more to read. Returns whether it is there.
     fn examine(&mut self, tgid: Tgid, ports: &mut PortIndex, keep: Keep, opened: Option<u16>) -> bool {
         let Some((start, mut facts)) = self.procfs.read(tgid, ports) else { return false };
         if let Some(port) = opened {
+            let known = self.living.get(&tgid).filter(|known| known.start == start);
+            facts.listening = known.map(|known| known.info.listening.clone()).unwrap_or_default();
             insert_port(&mut facts.listening, port);
         }
         self.decide(tgid, start, facts, keep);
