@@ -34,6 +34,8 @@ pub enum DiagnosticKind {
     ReorderOverflow,
     /// Arrival times were dropped, because too many waited on one connection.
     ArrivalOverflow,
+    /// What was found on connections was dropped, because too much was found while tape time stood still.
+    StandstillOverflow,
     /// A span was let go before its links were decided, because too many waited.
     SpanHeldTooLong,
     /// A span was let go before its links were decided, because the horizon had passed.
@@ -44,6 +46,8 @@ pub enum DiagnosticKind {
     SeriesOverflow,
     /// A route was not learned, because there were too many.
     RouteOverflow,
+    /// A reading of the clocks was left out, because there were too many recordings: wall times of that one are unknown.
+    ClockOverflow,
     /// A process was forgotten, because there were too many.
     ProcessEvicted,
 }
@@ -67,11 +71,13 @@ impl DiagnosticKind {
             Self::PipelineOverflow => "pipeline_overflow",
             Self::ReorderOverflow => "reorder_overflow",
             Self::ArrivalOverflow => "arrival_overflow",
+            Self::StandstillOverflow => "standstill_overflow",
             Self::SpanHeldTooLong => "span_held_too_long",
             Self::LinkHorizon => "link_horizon",
             Self::LinkTableFull => "link_table_full",
             Self::SeriesOverflow => "series_overflow",
             Self::RouteOverflow => "route_overflow",
+            Self::ClockOverflow => "clock_overflow",
             Self::ProcessEvicted => "process_evicted",
         }
     }

@@ -21,6 +21,19 @@ pub struct Finding {
     pub what: What,
 }
 
+impl Finding {
+    /// Memory in use, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let what = match &self.what {
+            What::Started(_) => size_of::<Started>(),
+            What::Ended(exchange) => exchange.held_bytes(),
+            What::Opened(_) => size_of::<ConnInfo>(),
+            What::Diagnostic(..) | What::Closed => 0,
+        };
+        size_of::<Self>() + what
+    }
+}
+
 /// What stage 1 found. The variants stand in the order in which results of the same time and place are taken.
 #[derive(Clone, Debug)]
 pub enum What {
@@ -30,7 +43,7 @@ pub enum What {
     Started(Box<Started>),
     /// An exchange is over.
     Ended(Box<Exchange>),
-    /// Something was wrong; how often, and the last byte position it was seen at.
+    /// Something was wrong, and how often.
     Diagnostic(DiagnosticKind, u64),
     /// No more of this connection follows.
     Closed,

@@ -4,7 +4,7 @@
 pub const SHARDS: usize = 64;
 
 /// Bounds that a caller may lower (tests do) or raise. With the defaults a replay of a million connections that are never
-/// closed peaks below 64 MiB (`docs/performance.md`). What these do not bound is said in `ARCHITECTURE.md`, invariant 5.
+/// closed peaks below 64 MiB (`docs/performance.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections in one virtual shard; the one idle for longest goes first.
@@ -12,6 +12,8 @@ pub struct Limits {
     /// Bytes that the connections of one virtual shard hold beyond their fixed state: exchanges under way, partial heads,
     /// out-of-order pieces, arrivals. Of the connections that hold any, the one idle for longest goes first.
     pub shard_buffered_bytes: usize,
+    /// Bytes of what one virtual shard finds at one moment of tape time; more is dropped until time goes on.
+    pub shard_moment_bytes: usize,
     /// Bytes of one request or response head.
     pub head_bytes: usize,
     /// Header lines of one head.
@@ -28,6 +30,8 @@ pub struct Limits {
     pub held_spans: usize,
     /// Connections that stage 2 remembers in order to join their ends.
     pub linked_connections: usize,
+    /// Recordings whose clocks stage 2 knows.
+    pub origins: usize,
     /// Processes that stage 2 knows.
     pub processes: usize,
     /// Series of one metric; what comes after goes to the overflow series.
@@ -45,6 +49,7 @@ impl Default for Limits {
         Self {
             shard_connections: 512,
             shard_buffered_bytes: 192 << 10,
+            shard_moment_bytes: 512 << 10,
             head_bytes: 64 << 10,
             head_lines: 256,
             pipelined_requests: 256,
@@ -53,6 +58,7 @@ impl Default for Limits {
             open_requests: 32 << 10,
             held_spans: 16 << 10,
             linked_connections: 32 << 10,
+            origins: 1 << 10,
             processes: 16 << 10,
             series_per_metric: 10_000,
             route_paths: 32 << 10,

@@ -124,6 +124,8 @@ limits! {
     shard_connections,
     /// Bytes buffered in one virtual shard.
     shard_buffered_bytes,
+    /// Bytes of what one virtual shard finds at one moment.
+    shard_moment_bytes,
     /// Bytes of one head.
     head_bytes,
     /// Lines of one head.
@@ -140,6 +142,8 @@ limits! {
     held_spans,
     /// Connections whose ends are to be joined.
     linked_connections,
+    /// Recordings whose clocks are known.
+    origins,
     /// Processes.
     processes,
     /// Series of one metric.

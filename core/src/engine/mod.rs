@@ -15,3 +15,6 @@ pub use order::{Merge, Watermark};
 pub use run::{Engine, Output};
 pub use stage1::{Part, Stage1};
 pub use stage2::{EngineOptions, Stage2, Totals};
+
+#[cfg(test)]
+mod tests;

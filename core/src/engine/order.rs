@@ -24,7 +24,8 @@ impl Watermark {
 }
 
 /// Findings that wait for their turn. Those of the latest moment wait until time has gone on: other shards may have
-/// more of the same moment.
+/// more of the same moment. Each shard bounds what it finds at one moment
+/// ([`Limits::shard_moment_bytes`](crate::Limits::shard_moment_bytes)), and so these are bounded.
 #[derive(Debug, Default)]
 pub struct Merge {
     pending: Vec<Finding>,

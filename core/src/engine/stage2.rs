@@ -18,7 +18,7 @@ use crate::link::{LinkOptions, Linked, Linker};
 use crate::metric::{MetricsConfig, Registry};
 use crate::route::Decorator;
 use crate::span::Span;
-use crate::time::{ClockMap, MonoNanos};
+use crate::time::{ClockAnchor, ClockMap, MonoNanos};
 
 /// What the engine goes by.
 #[derive(Debug)]
@@ -89,6 +89,7 @@ pub struct Stage2 {
     linker: Linker,
     services: Services,
     clocks: FxHashMap<Origin, ClockMap>,
+    clock_limit: usize,
     decorator: Decorator,
     filter: Filter,
     spans: bool,
@@ -109,6 +110,7 @@ impl Stage2 {
             linker: Linker::new(options.links, &options.limits),
             services: Services::new(options.discovery, options.limits.processes),
             clocks: FxHashMap::default(),
+            clock_limit: options.limits.origins,
             decorator: options.decorator,
             filter: options.filter,
             spans: options.spans,
@@ -132,9 +134,9 @@ impl Stage2 {
     pub fn fact(&mut self, event: &Event<'_>, now: MonoNanos) {
         self.pass(now);
         match event.body {
-            Body::Clock { origin, anchor } => self.clocks.entry(origin).or_default().add(&anchor),
+            Body::Clock { origin, anchor } => self.clock(origin, &anchor, now),
             Body::Process(info) if self.services.process(info) => {
-                self.diagnostic(DiagnosticKind::ProcessEvicted, None, now);
+                self.diagnostic(DiagnosticKind::ProcessEvicted, 1, None, now);
             }
             Body::Loss(loss) => {
                 *self.totals.lost.entry(loss.cause).or_default() += loss.count;
@@ -143,6 +145,15 @@ impl Stage2 {
             }
             Body::Tick => self.advance(now),
             _ => {}
+        }
+    }
+
+    /// Takes a reading of the clocks in. The recordings that come first are kept: a later reading would bend their times.
+    fn clock(&mut self, origin: Origin, anchor: &ClockAnchor, now: MonoNanos) {
+        if self.clocks.len() < self.clock_limit || self.clocks.contains_key(&origin) {
+            self.clocks.entry(origin).or_default().add(anchor);
+        } else {
+            self.diagnostic(DiagnosticKind::ClockOverflow, 1, None, now);
         }
     }
 
@@ -172,7 +183,12 @@ impl Stage2 {
             What::Opened(info) => self.linker.opened(&info),
             What::Started(started) => self.linker.started(&started),
             What::Ended(exchange) => self.linker.ended(exchange, at),
-            What::Diagnostic(kind, _) => self.diagnostic(kind, Some(conn), at),
+            What::Diagnostic(kind, count) => {
+                if kind == DiagnosticKind::StandstillOverflow {
+                    self.linker.lost();
+                }
+                self.diagnostic(kind, count, Some(conn), at);
+            }
             What::Closed => self.linker.closed(conn, at),
         }
         self.advance(at);
@@ -210,7 +226,7 @@ impl Stage2 {
             self.emit(linked);
         }
         while let Some(kind) = self.linker.poll_diagnostic() {
-            self.diagnostic(kind, None, at);
+            self.diagnostic(kind, 1, None, at);
         }
     }
 
@@ -237,10 +253,7 @@ impl Stage2 {
         let new = self.decorator.left_out() - self.left_out;
         if new > 0 {
             self.left_out += new;
-            let kind = DiagnosticKind::RouteOverflow;
-            *self.totals.diagnostics.entry(kind).or_default() += new;
-            self.registry.diagnostic(kind, new);
-            self.outputs.push_back(Output::Diagnostic { kind, conn: None, at });
+            self.diagnostic(DiagnosticKind::RouteOverflow, new, None, at);
         }
     }
 
@@ -253,9 +266,9 @@ impl Stage2 {
         self.totals.errors += u64::from(span.status == crate::span::Status::Error);
     }
 
-    fn diagnostic(&mut self, kind: DiagnosticKind, conn: Option<ConnKey>, at: MonoNanos) {
-        *self.totals.diagnostics.entry(kind).or_default() += 1;
-        self.registry.diagnostic(kind, 1);
+    fn diagnostic(&mut self, kind: DiagnosticKind, count: u64, conn: Option<ConnKey>, at: MonoNanos) {
+        *self.totals.diagnostics.entry(kind).or_default() += count;
+        self.registry.diagnostic(kind, count);
         self.outputs.push_back(Output::Diagnostic { kind, conn, at });
     }
 }

@@ -7,6 +7,7 @@ mod lru;
 mod parser;
 mod reorder;
 mod shard;
+mod standstill;
 
 pub(crate) use detect::{METHOD_BYTES, is_target_start, is_token, is_usual_method};
 pub(crate) use parser::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::conn::{Conn, Context};
 use super::lru::Lru;
 use super::parser::EndKind;
+use super::standstill::Standstill;
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, Loss};
 use crate::exchange::{Finding, What};
@@ -36,6 +37,7 @@ pub struct Shard {
     lossy_until: MonoNanos,
     /// Memory that connections use beyond their own size.
     held_bytes: usize,
+    standstill: Standstill,
 }
 
 /// How long bytes wait for earlier ones, in nanoseconds of tape time: the recorder's reorder window.
@@ -54,12 +56,21 @@ impl Shard {
             closed: VecDeque::new(),
             lossy_until: MonoNanos::ZERO,
             held_bytes: 0,
+            standstill: Standstill::default(),
         }
     }
 
     /// Takes an event about one of the shard's connections; other events are ignored. `watermark` is the tape time
     /// reached with this event, and what is found goes to `out`.
     pub fn push(&mut self, event: &Event<'_>, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        let before = out.len();
+        self.take(event, watermark, out);
+        if out.len() > before {
+            self.standstill.admit(before, self.limits.shard_moment_bytes, watermark, out);
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>, watermark: MonoNanos, out: &mut Vec<Finding>) {
         self.advance(watermark, out);
         let Some(key) = event.body.conn() else { return };
         if let Body::Connection(info) = event.body {
@@ -110,6 +121,7 @@ impl Shard {
             self.with(at, watermark, out, |conn, cx| conn.end_both(EndKind::Unknown, watermark, cx));
             self.remove(at, watermark, out);
         }
+        self.standstill.finish(watermark, out);
     }
 
     /// Memory that connections use beyond their own size, in bytes.

@@ -55,7 +55,7 @@ impl Found {
                     let id = ExchangeId { conn: exchange.conn.key, pos: exchange.request.message.pos };
                     assert!(self.exchanges.insert(id, *exchange).is_none(), "{id:?} was found twice");
                 }
-                What::Diagnostic(kind, _) => *self.diagnostics.entry(kind).or_default() += 1,
+                What::Diagnostic(kind, count) => *self.diagnostics.entry(kind).or_default() += count,
                 What::Opened(_) | What::Started(_) | What::Closed => {}
             }
         }

@@ -72,7 +72,33 @@ pub(crate) fn misleading() -> Vec<(String, Vec<u8>)> {
         }
         at += len;
     }
+    tapes.push(("a time in the far future".to_owned(), in_the_future()));
     tapes
+}
+
+/// After its first exchange a time in the far future, and everything else of long ago.
+fn in_the_future() -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &meta(), WriterOptions::PIPE).unwrap();
+    for n in 0..600 {
+        let mut write = |event: EventBuf| writer.push(&event.as_event()).unwrap();
+        write(event(n, connection(n, false)));
+        for body in exchange(n) {
+            let time = if n == 1 { MonoNanos::new(1 << 63) } else { MonoNanos::new(1_000_000_000 + n) };
+            write(EventBuf { time, ..event(n, body) });
+        }
+    }
+    writer.finish(CloseReason::Done).unwrap().1
+}
+
+fn exchange(conn: u64) -> [BodyBuf; 3] {
+    let conn = ConnKey::new(ORIGIN, conn);
+    let request = RangesBuf::prefix(*b"GET /cart HTTP/1.1\r\n\r\n");
+    let response = RangesBuf::prefix(*b"HTTP/1.1 204 No Content\r\n\r\n");
+    [
+        data(conn, Direction::In, 22, request, Stamp::default()),
+        data(conn, Direction::Out, 27, response, Stamp::default()),
+        BodyBuf::Plain(Body::Close { conn }),
+    ]
 }
 
 fn of_version(tape: &[u8], major: u16, minor: u16) -> Vec<u8> {

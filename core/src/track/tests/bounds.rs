@@ -22,8 +22,8 @@ fn connections(count: u64, calls: &[(&str, &[u8])]) -> Vec<EventBuf> {
 /// The most memory in use, and what was found.
 fn peak(events: &[EventBuf], limits: &Limits) -> (usize, Vec<Finding>) {
     let (mut shard, mut out, mut peak) = (Shard::new(limits), Vec::new(), 0);
-    for event in events {
-        shard.push(&event.as_event(), event.time, &mut out);
+    for (now, event) in (0..).zip(events) {
+        shard.push(&event.as_event(), MonoNanos::new(now), &mut out);
         peak = peak.max(shard.cost_bytes());
     }
     shard.finish(MonoNanos::MAX, &mut out);
@@ -62,6 +62,27 @@ fn requests_without_responses() {
     assert!(peak < limits.shard_buffered_bytes + (700 << 10), "{peak}");
     let incomplete = out.iter().filter(|finding| matches!(&finding.what, What::Ended(_))).count();
     assert_eq!(incomplete, 5000);
+}
+
+/// A far-future time stops tape time: what is found from then on waits for the end of the moment, within bounds.
+#[test]
+fn time_that_stands_still() {
+    let exchange: &[(&str, &[u8])] = &[(">", b"GET / HTTP/1.1\r\n\r\n"), ("<", b"HTTP/1.1 204 No Content\r\n\r\n")];
+    let events = connections(20_000, exchange);
+    let (limits, future) = (Limits::default(), MonoNanos::new(1 << 63));
+    let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
+    events.iter().for_each(|event| shard.push(&event.as_event(), future, &mut out));
+    let held: usize = out.iter().map(Finding::held_bytes).sum();
+    assert!((limits.shard_moment_bytes / 2..=limits.shard_moment_bytes).contains(&held), "{held}");
+    // Opened, Started, Ended of each; Closed and a diagnostic of each that had to go.
+    let found = 3 * 20_000 + 2 * (20_000 - limits.shard_connections);
+    let kept = out.len();
+    shard.push(&connections(1, exchange)[0].as_event(), future.plus(1), &mut out);
+    let dropped = out.iter().find_map(|finding| match finding.what {
+        What::Diagnostic(DiagnosticKind::StandstillOverflow, count) => Some(count),
+        _ => None,
+    });
+    assert_eq!(dropped, Some((found - kept) as u64), "time goes on, and all that was dropped is counted");
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! Tapes that mislead keep stage 2 within its bounds.
+
+use super::{Engine, EngineOptions, Output};
+use crate::diagnostic::DiagnosticKind;
+use crate::event::{Body, BodyBuf, EventBuf};
+use crate::ids::Origin;
+use crate::limits::Limits;
+use crate::time::{ClockAnchor, MonoNanos, WallNanos};
+
+fn clock(number: u64) -> EventBuf {
+    let mut origin = [0; 16];
+    origin[..8].copy_from_slice(&number.to_le_bytes());
+    let mono = MonoNanos::new(number);
+    let anchor = ClockAnchor { mono, boot_nanos: 0, wall: WallNanos::new(number), uncertainty_nanos: 0 };
+    EventBuf::new(mono, BodyBuf::Plain(Body::Clock { origin: Origin(origin), anchor }))
+}
+
+#[test]
+fn clocks_of_more_recordings_than_can_be_kept() {
+    let mut engine = Engine::new(EngineOptions::default());
+    let (limit, count) = (Limits::default().origins as u64, 5000);
+    (0..count).for_each(|number| engine.push(&clock(number).as_event()));
+    // One that is known is no overflow, however often it comes.
+    engine.push(&clock(0).as_event());
+    engine.finish();
+    assert_eq!(engine.totals().diagnostics.get(&DiagnosticKind::ClockOverflow), Some(&(count - limit)));
+    let said = std::iter::from_fn(|| engine.poll_output())
+        .filter(|output| matches!(output, Output::Diagnostic { kind: DiagnosticKind::ClockOverflow, .. }));
+    assert_eq!(said.count() as u64, count - limit);
+}
