@@ -315,6 +315,9 @@ pub struct Loss {
     pub from: MonoNanos,
     /// The latest.
     pub to: MonoNanos,
+    /// The recording that they are of; `None` for any on the tape. No tape says it: a reader of several tapes does, as what
+    /// one lacks makes nothing unknown of another.
+    pub origin: Option<Origin>,
 }
 
 /// Why records are missing. The numbers are the tape format's and are never reused.

@@ -65,7 +65,7 @@ impl Losses {
         self.positions.extend_from_slice(positions);
         let count = counters.map_full.saturating_sub(self.map_full);
         if count > 0 {
-            let loss = Loss { cause: LossCause::MapFull, count, from: self.settled, to: now };
+            let loss = Loss { cause: LossCause::MapFull, count, from: self.settled, to: now, origin: None };
             holes.push(Hole { cpu: u16::MAX, seq: self.take_numbers(u16::MAX, 1), loss });
         }
         self.map_full = counters.map_full;
@@ -76,7 +76,7 @@ impl Losses {
     /// Accounts for runs of programs that were skipped: `total` since loading, as the kernel says at `now`.
     pub(crate) fn skip(&mut self, total: u64, now: MonoNanos) -> Option<Hole> {
         let count = total.saturating_sub(self.skipped);
-        let loss = Loss { cause: LossCause::ProgramSkipped, count, from: self.skipped_told, to: now };
+        let loss = Loss { cause: LossCause::ProgramSkipped, count, from: self.skipped_told, to: now, origin: None };
         (self.skipped, self.skipped_told) = (total, now);
         (count > 0).then(|| Hole { cpu: u16::MAX, seq: self.take_numbers(u16::MAX, 1), loss })
     }
@@ -90,7 +90,7 @@ impl Losses {
         let Lane { next: expected, last } = *self.lane(cpu, lane);
         let count = next.checked_sub(expected).filter(|&count| count > 0)?;
         let seq = self.take_numbers(cpu, count);
-        Some(Hole { cpu, seq, loss: Loss { cause: LossCause::RingFull, count, from: last.min(to), to } })
+        Some(Hole { cpu, seq, loss: Loss { cause: LossCause::RingFull, count, from: last.min(to), to, origin: None } })
     }
 
     fn lane(&mut self, cpu: u16, lane: u8) -> &mut Lane {

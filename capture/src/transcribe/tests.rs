@@ -242,7 +242,7 @@ fn holes_in_the_numbers_are_losses_with_a_window() {
     let events = script.finish();
     assert_eq!(shape(&events), [("connection", 1), ("arrival", 1), ("loss", 9), ("arrival", 9)]);
     let [from, to] = [1, 9].map(|ms| MonoNanos::new(START + ms * MS));
-    assert_eq!(losses(&events), [Loss { cause: LossCause::RingFull, count: 5, from, to }]);
+    assert_eq!(losses(&events), [Loss { cause: LossCause::RingFull, count: 5, from, to, origin: None }]);
     // The lost records have used up their numbers.
     assert_eq!((events[1].seq, events[2].seq, events[3].seq), (0, 1, 6));
 }
@@ -269,7 +269,8 @@ fn skipped_runs_are_losses_since_the_last_look() {
         script.transcriber.skipped(total, MonoNanos::new(START + ms * MS));
     }
     let at = |ms| MonoNanos::new(START + ms * MS);
-    let loss = |count, from, to| Loss { cause: LossCause::ProgramSkipped, count, from: at(from), to: at(to) };
+    let loss =
+        |count, from, to| Loss { cause: LossCause::ProgramSkipped, count, from: at(from), to: at(to), origin: None };
     assert_eq!(losses(&script.finish()), [loss(3, 10, 20), loss(1, 30, 40)]);
     assert_eq!(script.transcriber.counts().lost, 4);
 }

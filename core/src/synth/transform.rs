@@ -149,7 +149,7 @@ fn lose(events: &[EventBuf], mut lost: impl FnMut(&EventBuf) -> bool) -> Vec<Eve
         if !lost(event) {
             return event.clone();
         }
-        let loss = Loss { cause: LossCause::RingFull, count: 1, from: event.time, to: event.time };
+        let loss = Loss { cause: LossCause::RingFull, count: 1, from: event.time, to: event.time, origin: None };
         EventBuf { cpu: event.cpu, ..EventBuf::new(event.time, BodyBuf::Plain(Body::Loss(loss))) }
     };
     events.iter().map(one).collect()

@@ -85,9 +85,9 @@ impl Block {
 
     /// Adds `shift` to all times of a block that was read without.
     pub(super) fn shift_times(&mut self, shift: i64) {
-        let loss = self.loss.map(|Loss { from, to, cause, count }| {
-            let [from, to] = [from, to].map(|time| MonoNanos::new(time.nanos().saturating_add_signed(shift)));
-            Loss { from, to, cause, count }
+        let loss = self.loss.map(|loss| {
+            let [from, to] = [loss.from, loss.to].map(|time| MonoNanos::new(time.nanos().saturating_add_signed(shift)));
+            Loss { from, to, ..loss }
         });
         match self.header {
             Some(header) => self.load(self.kind, &header, shift).expect("invariant: the dictionary was read before"),
@@ -296,7 +296,10 @@ impl Cursor {
     fn damage(&mut self, bytes: usize) -> Event<'static> {
         self.malformed += 1;
         let time = MonoNanos::new(self.time);
-        plain(time, Body::Loss(Loss { cause: LossCause::Corrupt, count: bytes as u64, from: time, to: time }))
+        plain(
+            time,
+            Body::Loss(Loss { cause: LossCause::Corrupt, count: bytes as u64, from: time, to: time, origin: None }),
+        )
     }
 }
 

@@ -5,7 +5,8 @@ use std::io::Read;
 
 use super::reader::{ReadError, ReadReport, Reader};
 use super::source::{EventSource, TapeSource};
-use crate::event::Event;
+use crate::event::{Body, Event, Loss, LossCause};
+use crate::ids::Origin;
 use crate::time::{ClockAnchor, MonoNanos};
 
 /// Files that are missing in the middle of a rotated set.
@@ -37,11 +38,18 @@ struct Chain<R> {
     current: TapeSource<R>,
     /// Its place in what was given.
     place: usize,
-    /// The other files of the set and their places; whether files are missing before each.
-    later: VecDeque<(usize, Reader<R>, bool)>,
+    later: Later<R>,
     /// The time of the next event; `None` at the end.
     next_time: Option<MonoNanos>,
     last_time: MonoNanos,
+}
+
+/// The other files of a set.
+struct Later<R> {
+    /// With their places; whether files are missing before each.
+    files: VecDeque<(usize, Reader<R>, bool)>,
+    /// The next one and its place, where it was looked into.
+    next: Option<(usize, TapeSource<R>)>,
     shift: i64,
 }
 
@@ -72,7 +80,8 @@ impl<R: Read> Merge<R> {
             let shift = clock.get_or_insert(Clock { boot_id: boot_id.clone(), anchor }).shift(&boot_id, anchor);
             current.shift_times(shift);
             let next_time = current.peek_time()?;
-            merge.chains.push(Chain { current, place, later: files, next_time, last_time: MonoNanos::ZERO, shift });
+            let later = Later { files, next: None, shift };
+            merge.chains.push(Chain { current, place, later, next_time, last_time: MonoNanos::ZERO });
         }
         Ok(merge)
     }
@@ -131,16 +140,10 @@ impl<R: Read> Chain<R> {
         }
         self.next_time = self.current.peek_time()?;
         while self.next_time.is_none()
-            && let Some((place, mut next, gap)) = self.later.pop_front()
+            && let Some((place, next)) = self.later.take(self.last_time)
         {
             reports.insert(self.place, *self.current.reader().report());
-            self.place = place;
-            if gap {
-                let last_time = self.last_time.nanos().saturating_add_signed(self.shift.saturating_neg());
-                next.after_missing_file(MonoNanos::new(last_time));
-            }
-            next.shift_times(self.shift);
-            self.current = TapeSource::new(next);
+            (self.place, self.current) = (place, next);
             self.next_time = self.current.peek_time()?;
         }
         Ok(())
@@ -148,7 +151,40 @@ impl<R: Read> Chain<R> {
 
     fn take(&mut self) -> Result<Option<Event<'_>>, ReadError> {
         self.last_time = self.last_time.max(self.next_time.take().unwrap_or_default());
-        self.current.next_event()
+        let origin = Some(self.current.reader().meta().origin).filter(|&origin| origin != Origin::default());
+        let Some(event) = self.current.next_event()? else { return Ok(None) };
+        let Body::Loss(loss) = event.body else { return Ok(Some(event)) };
+        // The end of a tape that was not closed is missing up to where the next file of the set begins.
+        let to = match loss.cause {
+            LossCause::Truncated => self.later.begin(self.last_time)?.map_or(loss.to, |begin| begin.max(loss.from)),
+            _ => loss.to,
+        };
+        Ok(Some(Event { body: Body::Loss(Loss { to, origin, ..loss }), ..event }))
+    }
+}
+
+impl<R: Read> Later<R> {
+    /// The next file, where the one before it ended at `last_time`.
+    fn take(&mut self, last_time: MonoNanos) -> Option<(usize, TapeSource<R>)> {
+        if let Some(next) = self.next.take() {
+            return Some(next);
+        }
+        let (place, mut file, gap) = self.files.pop_front()?;
+        if gap {
+            let last_time = last_time.nanos().saturating_add_signed(self.shift.saturating_neg());
+            file.after_missing_file(MonoNanos::new(last_time));
+        }
+        file.shift_times(self.shift);
+        Some((place, TapeSource::new(file)))
+    }
+
+    /// When the next file begins.
+    fn begin(&mut self, last_time: MonoNanos) -> Result<Option<MonoNanos>, ReadError> {
+        self.next = self.take(last_time);
+        match &mut self.next {
+            Some((_, next)) => next.peek_time(),
+            None => Ok(None),
+        }
     }
 }
 

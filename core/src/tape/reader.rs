@@ -271,8 +271,8 @@ impl<R: Read> Reader<R> {
                 self.report.skipped_bytes += hole.bytes;
                 let from =
                     MonoNanos::new(self.last_time.unwrap_or(header.first_time).saturating_add_signed(self.shift));
-                let loss =
-                    Loss { cause: LossCause::Corrupt, count: hole.bytes, from, to: block.first_time().max(from) };
+                let to = block.first_time().max(from);
+                let loss = Loss { cause: LossCause::Corrupt, count: hole.bytes, from, to, origin: None };
                 block.set_loss(loss);
             }
             self.last_time = self.last_time.max(Some(header.last_time));
@@ -357,7 +357,7 @@ impl<R: Read> Reader<R> {
         let cause = if self.report.truncated { LossCause::Truncated } else { LossCause::Corrupt };
         let from = MonoNanos::new(self.last_time.unwrap_or_default().saturating_add_signed(self.shift));
         if self.report.truncated || hole.open {
-            block.become_loss(Loss { cause, count: hole.bytes, from, to: MonoNanos::MAX });
+            block.become_loss(Loss { cause, count: hole.bytes, from, to: MonoNanos::MAX, origin: None });
             return true;
         }
         false

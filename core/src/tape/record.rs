@@ -294,7 +294,7 @@ impl<'a> RawRecord<'a> {
             kind::LOSS => {
                 let v1::Loss { cause, count, from, to } = take_head(bytes)?;
                 let (from, to) = (dictionary.shifted(from), dictionary.shifted(to));
-                Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to })
+                Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to, origin: None })
             }
             kind::SHUTDOWN => {
                 let v1::Shutdown { stamp, how } = take_head(bytes)?;

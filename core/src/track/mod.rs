@@ -3,6 +3,7 @@
 mod arrivals;
 mod conn;
 mod detect;
+mod losses;
 mod lru;
 mod parser;
 mod reorder;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rustc_hash::FxHashMap;
 
 use super::conn::{Conn, Context};
+use super::losses::Losses;
 use super::lru::Lru;
 use super::parser::EndKind;
 use super::standstill::Standstill;
@@ -33,8 +34,7 @@ pub struct Shard {
     deadlines: BTreeSet<(MonoNanos, u32)>,
     /// Connections closed last, whose late events must not begin a new one.
     closed: VecDeque<ConnKey>,
-    /// Records from up to this moment may be missing.
-    lossy_until: MonoNanos,
+    losses: Losses,
     /// Memory that connections use beyond their own size.
     held_bytes: usize,
     standstill: Standstill,
@@ -54,7 +54,7 @@ impl Shard {
             conns: Lru::new(),
             deadlines: BTreeSet::new(),
             closed: VecDeque::new(),
-            lossy_until: MonoNanos::ZERO,
+            losses: Losses::default(),
             held_bytes: 0,
             standstill: Standstill::default(),
         }
@@ -110,9 +110,10 @@ impl Shard {
         }
     }
 
-    /// Records are missing, of any connection: what would else be an end without a response may be a lost response.
+    /// Records are missing, of any connection of a recording: what would else be an end without a response may be a
+    /// lost response.
     pub fn lose(&mut self, loss: &Loss) {
-        self.lossy_until = self.lossy_until.max(loss.to);
+        self.losses.add(loss, self.limits.origins);
     }
 
     /// The tape ends: what is under way is [`Incomplete`](crate::Outcome::Incomplete).
@@ -173,7 +174,8 @@ impl Shard {
     ) {
         let Some(conn) = self.conns.get_mut(at) else { return };
         let (held, since) = (conn.held_bytes(), conn.waiting_since());
-        work(conn, &mut Context { limits: &self.limits, watermark, lossy_until: self.lossy_until, out });
+        let lossy_until = self.losses.until(conn.info().origin);
+        work(conn, &mut Context { limits: &self.limits, watermark, lossy_until, out });
         self.held_bytes = self.held_bytes - held + conn.held_bytes();
         let now = conn.waiting_since();
         if now != since {

@@ -252,7 +252,7 @@ fn whole(options: WriterOptions) -> Vec<u8> {
         push(EventBuf { late, ext, ..event(n, body) });
     }
     let [from, to] = [1_000_010_000, 1_000_015_000].map(MonoNanos::new);
-    push(event(20, BodyBuf::Plain(Body::Loss(Loss { cause: LossCause::RingFull, count: 12, from, to }))));
+    push(event(20, BodyBuf::Plain(Body::Loss(Loss { cause: LossCause::RingFull, count: 12, from, to, origin: None }))));
     writer.enrich(to, &[("k8s.pod.name".to_owned(), "shop-1".to_owned())]).unwrap();
     writer.note(to, "the disk was changed").unwrap();
     writer.push(&clock(30).as_event()).unwrap();

@@ -174,7 +174,7 @@ fn of_no_connection() -> impl Strategy<Value = Body<'static>> {
             Body::Clock { origin: Origin([0x22; 16]), anchor }
         }),
         (0..6u8, any::<u64>(), mono(), mono()).prop_map(|(cause, count, from, to)| {
-            Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to })
+            Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to, origin: None })
         }),
     ]
 }

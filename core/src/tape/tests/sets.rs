@@ -93,8 +93,8 @@ proptest! {
     #[test]
     fn a_rotated_set_is_one_stream(script in script(40)) {
         let mut script = script;
-        // Readings of the clocks are repeated in each file.
-        script.events.retain(|event| !matches!(event.body, BodyBuf::Plain(Body::Clock { .. })));
+        // Readings of the clocks are repeated in each file, and losses are told whose they are.
+        script.events.retain(|event| !matches!(event.body, BodyBuf::Plain(Body::Clock { .. } | Body::Loss(_))));
         let files = write_set(&script.events, Rotation { bytes: Some(700), nanos: None });
         // Neither the order in which files are given nor the way their names sort matters.
         let (read, gaps) = merge(files.iter().rev().map(Vec::as_slice));
@@ -134,6 +134,24 @@ fn a_missing_file_is_told() {
         })
         .collect();
     assert_eq!(losses, [(LossCause::Corrupt, 140, 250)]);
+}
+
+#[test]
+fn what_a_cut_file_lacks_ends_where_the_next_begins() {
+    let files = write_set(&two_connections(), Rotation { bytes: None, nanos: Some(150) });
+    let cut = |file: usize| &files[file][..files[file].len() - 40];
+    let losses = |files: &[&[u8]]| -> Vec<_> {
+        let loss = |event: EventBuf| match event.body {
+            BodyBuf::Plain(Body::Loss(loss)) => Some((loss.cause, loss.from.nanos(), loss.to.nanos(), loss.origin)),
+            _ => None,
+        };
+        merge(files.iter().copied()).0.into_iter().filter_map(loss).collect()
+    };
+    let loss = |from, to| (LossCause::Truncated, from, to, Some(ORIGIN));
+    assert_eq!(losses(&[cut(0), &files[1], &files[2]]), [loss(140, 150)]);
+    assert_eq!(losses(&[&files[0], &files[1], cut(2)]), [loss(390, u64::MAX)]);
+    let missing = (LossCause::Corrupt, 140, 300, Some(ORIGIN));
+    assert_eq!(losses(&[cut(0), &files[2]]), [loss(140, 140), missing], "the missing file is a loss of its own");
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn wrong_pairs(turns: &[Turn], lost: &[prop::sample::Index]) -> Vec<Summary> {
         // The recorder tells that records are missing, not which.
         if matches!(script.events[at].body, BodyBuf::Data(..)) {
             let at = &mut script.events[at];
-            let loss = Loss { cause: LossCause::RingFull, count: 1, from: at.time, to: at.time };
+            let loss = Loss { cause: LossCause::RingFull, count: 1, from: at.time, to: at.time, origin: None };
             *at = EventBuf::new(at.time, BodyBuf::Plain(Body::Loss(loss)));
         }
     }

@@ -104,7 +104,7 @@ impl Script {
             }
             "loss" => {
                 let now = MonoNanos::new(self.now);
-                self.plain(Body::Loss(Loss { cause: LossCause::RingFull, count: 1, from: now, to: now }));
+                self.plain(Body::Loss(Loss { cause: LossCause::RingFull, count: 1, from: now, to: now, origin: None }));
             }
             _ => panic!("unknown line {line:?}"),
         }
