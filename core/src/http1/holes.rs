@@ -4,7 +4,8 @@
 //! one. Behind lost bytes of the request stream, what reads as a request counts as one if a response has come that
 //! answers what was lost, or if the response stream lacks bytes, too; until then it is doubtful. Behind lost bytes of
 //! the response stream, a response counts if exactly one request can have been answered by what was lost. A client that
-//! pipelines may be owed responses to requests in front of the next one: until as many have come, none is paired.
+//! pipelines may be owed responses to requests in front of the next one: until as many have come, none is paired. Where
+//! requests may be hidden in bytes that were not captured, a response whose own bytes do not show its end has none.
 
 use super::parser::{Http1, State};
 use crate::exchange::Outcome;
@@ -22,6 +23,8 @@ impl Http1 {
         if matches!(self.response, State::Open { .. }) {
             self.end_open_response(!self.pipelines, call);
         }
+        // Had there been more requests, their responses would have come: a client that does not pipeline waits for them.
+        self.hidden &= self.pipelines || self.exchanges.waiting() > 0;
     }
 
     /// The response of unknown end is followed no longer. If it is known to be `over`, it is complete, unless its last
@@ -29,7 +32,8 @@ impl Http1 {
     /// their response is not known: if the client pipelines, those may still come.
     pub(super) fn end_open_response(&mut self, over: bool, call: &Call<'_>) {
         let (waiting, begun) = (self.exchanges.waiting(), self.exchanges.has_response());
-        let complete = over && begun && waiting == 1 && !self.exchanges.last_began_before(call.lossy_until);
+        let complete =
+            over && begun && waiting == 1 && !self.hidden && !self.exchanges.last_began_before(call.lossy_until);
         let outcome = if complete { Outcome::Complete } else { Outcome::Incomplete };
         if self.pipelines {
             self.owed = self.owed.saturating_add(waiting - usize::from(begun));
@@ -84,6 +88,8 @@ impl Http1 {
 
     /// A call moved bytes that were not captured.
     pub(super) fn skip(&mut self, side: Side, count: u64, call: &Call<'_>) {
+        let body = matches!(self.state(side), State::Length(_) | State::Chunked(_) | State::UntilClose(_) | State::Off);
+        self.hidden |= side == Side::Request && !body;
         let here = match self.state(side) {
             State::Head(_) => {
                 let State::Head(partial) = std::mem::replace(self.state(side), State::Start) else { return };
@@ -105,6 +111,7 @@ impl Http1 {
             State::Chunked(chunked) => {
                 if !chunked.skip(count) {
                     *self.state(side) = State::Open { chunked: true };
+                    self.hidden |= side == Side::Request;
                 }
                 count
             }

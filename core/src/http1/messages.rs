@@ -167,6 +167,10 @@ impl Http1 {
         let tunnel = status == 101 || method == "CONNECT" && (200..300).contains(&status);
         let framing = head.framing(tunnel || method == "HEAD" || matches!(status, 204 | 304));
         exchange.response = Some(Response { message: begin.message(call.stamp), status });
+        if tunnel && head.len.is_none() {
+            // Where the head ends and the tunnel begins is not known.
+            exchange.outcome = Outcome::Incomplete;
+        }
         if waiting == 1 && matches!(self.request, State::Open { .. } | State::Seek) {
             // An unreadable request is complete when its response begins.
             self.exchanges.end_request(None);

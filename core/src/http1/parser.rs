@@ -35,6 +35,8 @@ pub(crate) struct Http1 {
     pub(super) requested: bool,
     /// The client has sent a request before it had the response to the one before.
     pub(super) pipelines: bool,
+    /// Requests may stand unread behind the last one that was read: in bytes that were not captured, or not followed.
+    pub(super) hidden: bool,
     /// So many responses may still come, at most, that answer requests handed out already: no response can be told to
     /// be the one of a later request before as many have come.
     pub(super) owed: usize,
@@ -113,6 +115,7 @@ impl Http1 {
             turned: false,
             requested: false,
             pipelines: false,
+            hidden: false,
             owed: 0,
             proven: false,
             confirmed: false,
@@ -187,9 +190,10 @@ impl Http1 {
                 }
                 let over = chunked && chunk.end() == call.end && ends_body(chunk.bytes, chunk.pos == call.start);
                 self.moved(side, call);
-                let later = self.exchanges.waiting() > 1 || self.exchanges.last_began_before(call.lossy_until);
+                let later =
+                    self.hidden || self.exchanges.waiting() > 1 || self.exchanges.last_began_before(call.lossy_until);
                 if over && side == Side::Response && later {
-                    // This may be the end of a later response, of which nothing was captured or whose request was lost.
+                    // This may be the end of a later response, of which nothing was captured or whose request was not seen.
                     self.end_open_response(true, call);
                 } else if over {
                     self.end_message(side, None);
@@ -257,6 +261,7 @@ impl Http1 {
         }
         self.exchanges.end_request(None);
         self.request = State::Off;
+        self.hidden = true;
         self.stop_if_done();
     }
 }
@@ -272,9 +277,7 @@ impl Http1 {
             State::UntilClose(count) => (Outcome::Complete, Some(*count)),
             State::Length(left) => (Outcome::CutResponse, announced.map(|len| len.saturating_sub(*left))),
             State::Chunked(chunked) => (Outcome::CutResponse, Some(chunked.received())),
-            State::Open { .. } if self.exchanges.waiting() == 1 && self.exchanges.has_response() => {
-                (Outcome::Complete, None)
-            }
+            // Whether it was whole, what was not captured would have told.
             State::Open { .. } => (Outcome::Incomplete, None),
             _ => (Outcome::CutResponse, None),
         };

@@ -165,11 +165,11 @@ proptest! {
         }
     }
 
-    /// Lost records make no link wrong.
+    /// Lost records make no link wrong. Without pipelining: where a pipelined request is lost, the thread that works for it seems
+    /// to work for the next one, which it has read as well.
     #[test]
     fn losses_make_no_link_wrong(scenario in scenarios(EVERYTHING), per_mille in 1_u32..200, seed: u64) {
-        let scenario = crate::generate::one_by_one(scenario);
-        let (events, truth) = record(&scenario);
+        let (events, truth) = record(&crate::generate::one_by_one(scenario));
         let run = run(&transform::drop_data(&events, per_mille, seed).0, Limits::default());
         let ids = span_ids(&events, &truth);
         let truths: BTreeMap<SpanId, &Truth> = truth.iter().map(|truth| (ids[&truth.id], truth)).collect();

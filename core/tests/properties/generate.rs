@@ -37,8 +37,7 @@ pub(crate) fn with_lures(scenario: Scenario) -> Scenario {
     Scenario { mix: Mix { lures: 500, ..scenario.mix }, ..scenario }
 }
 
-/// The same without pipelining. Where a request is lost in front of one that was sent together with it, nothing tells
-/// whose the next response is.
+/// The same without pipelining.
 pub(crate) fn one_by_one(scenario: Scenario) -> Scenario {
     Scenario { mix: Mix { pipelined: 0, ..scenario.mix }, ..scenario }
 }

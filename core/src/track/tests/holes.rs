@@ -109,7 +109,8 @@ fn what_was_not_captured_ends_when_the_other_side_goes_on() {
         GET /2 4..4 0 | 200 5..5 0 | Complete 5
         ",
     );
-    // In heads.
+    // In heads. Behind the part of the first request's that was captured there may be another request, so the first
+    // response may end anywhere.
     check(
         r"
         > GET /1 HTTP/1.1\r\nHost: a\r\nCookie: {10000}
@@ -122,7 +123,7 @@ fn what_was_not_captured_ends_when_the_other_side_goes_on() {
         "
         start @0 1
         start @10034 4
-        GET /1 1..1 ? | 200 2..3 ? | Complete 3 truncated
+        GET /1 1..1 ? | 200 2..3 ? | Incomplete 3 truncated
         GET /2 4..4 ? | 200 5..5 0 | Complete 5 truncated
         ",
     );

@@ -213,10 +213,29 @@ proptest! {
         prop_assert_eq!(exchanges(&run(&script.events, &Limits::default())), expected(&turns));
     }
 
-    // With more losses, pipelining or bodies that look like messages, nothing may be left that tells what is what.
     #[test]
     fn lost_calls_make_no_wrong_pairs(
         turns in turns(false, false),
+        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        prop_assert_eq!(wrong_pairs(&turns, &lost), vec![]);
+    }
+
+    /// From three losses on the bytes no longer tell: where the head of a request is lost, and one that was sent behind it,
+    /// before any response, begins with a call of its own, the response to the lost one reads like its own.
+    #[test]
+    fn two_lost_calls_make_no_wrong_pairs_of_pipelined_requests(
+        turns in turns(true, false),
+        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+    ) {
+        prop_assert_eq!(wrong_pairs(&turns, &lost), vec![]);
+    }
+
+    /// From three losses on the bytes no longer tell: a call in the middle of a body whose bytes are a whole request, followed
+    /// by a response, reads like that exchange where the calls around it are lost.
+    #[test]
+    fn two_lost_calls_make_no_phantoms_of_bodies(
+        turns in turns(false, true),
         lost in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
     ) {
         prop_assert_eq!(wrong_pairs(&turns, &lost), vec![]);
@@ -267,10 +286,19 @@ proptest! {
                 data.len = bytes.len() as u64;
             }
         }
-        let names = |found: Vec<Summary>| -> Vec<_> {
-            found.into_iter().map(|(target, status, _, _, outcome)| (target, status, outcome)).collect()
+        let names = |found: &[Summary]| -> Vec<_> {
+            found.iter().map(|(target, status, ..)| (target.clone(), *status)).collect()
         };
-        prop_assert_eq!(names(exchanges(&run(&script.events, &Limits::default()))), names(expected(&turns)));
+        let (found, expected) = (exchanges(&run(&script.events, &Limits::default())), expected(&turns));
+        prop_assert_eq!(names(&found), names(&expected));
+        // Where what was captured does not show where the last response ends, it may have been cut, and where it does not show
+        // where the request ends either, the response to another may follow.
+        let chunked = |form: &Form| matches!(form, Form::Chunked(_));
+        for (number, (turn, (.., outcome))) in turns.iter().zip(&found).enumerate() {
+            let unknown = chunked(&turn.response) && (chunked(&turn.request) || number + 1 == turns.len());
+            let right = *outcome == Outcome::Complete || unknown && *outcome == Outcome::Incomplete;
+            prop_assert!(right, "{:?}", found);
+        }
     }
 
     #[test]
