@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::moment::Moment;
+
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -147,6 +149,12 @@ pub struct Events {
     /// Show the captured payload, too: printable text, everything else escaped
     #[arg(long)]
     pub payload: bool,
+    /// Only events from this moment on: RFC 3339, or an offset from the first event such as `+1.5s`
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Moment>,
+    /// Only events up to this moment, in the same forms
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Moment>,
 }
 
 /// `repair`

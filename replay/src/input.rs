@@ -1,10 +1,11 @@
 //! Tapes as given on the command line: files, `-` for standard input, several at once.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use redtape_core::tape::{OpenError, ReadError, ReadReport, Reader};
+use redtape_core::MonoNanos;
+use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader};
 
 use crate::failure::{Failure, Kind, Result};
 
@@ -18,6 +19,8 @@ pub(crate) struct Tape {
     /// The file's size, if it is a file.
     pub(crate) size: Option<u64>,
     pub(crate) reader: Reader<Bytes>,
+    /// It was tried to pass over something.
+    sought: bool,
 }
 
 impl Tape {
@@ -38,7 +41,24 @@ impl Tape {
             (Box::new(file), size)
         };
         let reader = Reader::open(bytes).map_err(|error| open_failure(&name, &error))?;
-        Ok(Self { name, size, reader })
+        Ok(Self { name, size, reader, sought: false })
+    }
+
+    /// Passes over what is before `from`, where the tape's INDEX allows it.
+    pub(crate) fn seek(&mut self, from: MonoNanos) -> Result {
+        if std::mem::replace(&mut self.sought, true) || self.size.is_none() {
+            return Ok(());
+        }
+        let unreadable =
+            |error: io::Error| Failure::message(Kind::Input, format!("{}: cannot be read: {error}", self.name));
+        // Whatever is in the way of seeking, the tape can be read on as it is.
+        let Ok(mut file) = File::open(&self.name) else { return Ok(()) };
+        let place = Place::find(&mut file, from).map_err(unreadable)?;
+        if let Some(place) = place.filter(|place| place.offset > self.reader.bytes_read()) {
+            file.seek(SeekFrom::Start(place.offset)).map_err(unreadable)?;
+            self.reader.read_on(Box::new(file), &place);
+        }
+        Ok(())
     }
 
     /// Opens them all; standard input at most once.

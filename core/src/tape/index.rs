@@ -1,6 +1,5 @@
 //! The footer: INDEX, where the blocks of a tape are, and END, what was written in all.
 
-use super::format::BlockKind;
 use super::hash::ContentHash;
 
 /// Blocks that an index lists at most. A longer tape lists every second, fourth, ... block: places to seek to.
@@ -8,7 +7,7 @@ const MAX_ENTRIES: usize = 1 << 14;
 
 /// Collects an INDEX while the tape is written.
 pub(super) struct IndexBuilder {
-    bytes: Vec<u8>,
+    entries: Vec<IndexEntry>,
     /// Of how many blocks one is listed.
     stride: u64,
     blocks: u64,
@@ -19,28 +18,77 @@ const ENTRY_LEN: usize = 32;
 
 impl IndexBuilder {
     pub(super) const fn new() -> Self {
-        Self { bytes: Vec::new(), stride: 1, blocks: 0 }
+        Self { entries: Vec::new(), stride: 1, blocks: 0 }
     }
 
-    pub(super) fn push(&mut self, kind: BlockKind, offset: u64, records: u32, first_time: u64, last_time: u64) {
+    pub(super) fn push(&mut self, entry: &IndexEntry) {
         if self.blocks.is_multiple_of(self.stride) {
-            for value in [offset, first_time, last_time] {
-                self.bytes.extend_from_slice(&value.to_le_bytes());
-            }
-            self.bytes.extend_from_slice(&records.to_le_bytes());
-            self.bytes.extend_from_slice(&[kind as u8, 0, 0, 0]);
+            self.entries.push(*entry);
+        } else if let Some(last) = self.entries.last_mut() {
+            last.join(entry);
         }
         self.blocks += 1;
-        if self.bytes.len() > MAX_ENTRIES * ENTRY_LEN {
-            let entries = self.bytes.as_chunks::<ENTRY_LEN>().0.iter().step_by(2);
-            self.bytes = entries.flatten().copied().collect();
+        if self.entries.len() > MAX_ENTRIES {
+            let joined = self.entries.chunks(2).filter_map(|pair| match *pair {
+                [mut first, second] => {
+                    first.join(&second);
+                    Some(first)
+                }
+                [first] => Some(first),
+                _ => None,
+            });
+            self.entries = joined.collect();
             self.stride *= 2;
         }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.entries.iter().copied().flat_map(IndexEntry::to_bytes).collect()
     }
+}
+
+/// A block, and those behind it up to the next entry's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IndexEntry {
+    /// Where the block begins in the file.
+    pub(super) offset: u64,
+    pub(super) first_time: u64,
+    pub(super) last_time: u64,
+    pub(super) records: u32,
+    /// The number of the first block's kind.
+    pub(super) kind: u8,
+}
+
+impl IndexEntry {
+    fn join(&mut self, next: &Self) {
+        self.last_time = self.last_time.max(next.last_time);
+        self.records = self.records.saturating_add(next.records);
+    }
+
+    fn to_bytes(self) -> [u8; ENTRY_LEN] {
+        let mut bytes = [0; ENTRY_LEN];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.first_time.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.last_time.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.records.to_le_bytes());
+        bytes[28] = self.kind;
+        bytes
+    }
+}
+
+/// The entries of an INDEX.
+pub(super) fn entries(index: &[u8]) -> impl Iterator<Item = IndexEntry> + '_ {
+    index.as_chunks::<ENTRY_LEN>().0.iter().map(|bytes| {
+        let number =
+            |at: usize, len: usize| bytes[at..at + len].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte));
+        IndexEntry {
+            offset: number(0, 8),
+            first_time: number(8, 8),
+            last_time: number(16, 8),
+            records: u32::try_from(number(24, 4)).unwrap_or(u32::MAX),
+            kind: bytes[28],
+        }
+    })
 }
 
 /// Why a tape was closed. The numbers are the format's and are never reused.
@@ -106,7 +154,7 @@ pub struct Totals {
 }
 
 /// Bytes of an END block's content.
-const END_LEN: usize = 56;
+pub(super) const END_LEN: usize = 56;
 
 impl Totals {
     pub(super) fn to_bytes(self) -> [u8; END_LEN] {

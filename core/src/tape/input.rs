@@ -24,6 +24,11 @@ impl<R: Read> Input<R> {
         Self { read, buffer: Vec::new(), start: 0, end: 0, ended: false, offset: 0 }
     }
 
+    /// An input that begins in the middle of a file.
+    pub(super) fn at(read: R, offset: u64) -> Self {
+        Self { offset, ..Self::new(read) }
+    }
+
     /// Where the window begins in the file.
     pub(super) const fn offset(&self) -> u64 {
         self.offset

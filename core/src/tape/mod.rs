@@ -16,6 +16,7 @@ mod record;
 mod repair;
 mod roster;
 mod rotate;
+mod seek;
 mod source;
 mod v1;
 mod writer;
@@ -29,6 +30,7 @@ pub use meta::{Meta, SetMember};
 pub use reader::{OpenError, ReadError, ReadReport, Reader};
 pub use repair::{RepairError, Repaired, repair};
 pub use rotate::{RotatingWriter, Rotation};
+pub use seek::Place;
 pub use source::{EventSource, TapeSource};
 pub use writer::{Writer, WriterOptions};
 

@@ -12,6 +12,7 @@ use super::format::{
 use super::index::Totals;
 use super::input::Input;
 use super::meta::Meta;
+use super::seek::Place;
 use crate::event::{Loss, LossCause};
 use crate::time::MonoNanos;
 
@@ -200,6 +201,14 @@ impl<R: Read> Reader<R> {
     /// How many bytes of the tape have been read.
     pub const fn bytes_read(&self) -> u64 {
         self.input.offset()
+    }
+
+    /// Reads on with `read`, which is the same tape from `place` on; what is passed over counts as read.
+    pub fn read_on(&mut self, read: R, place: &Place) {
+        self.input = Input::at(read, place.offset);
+        (self.report.blocks, self.report.events) = (place.blocks, place.records);
+        self.next_seq = place.seq;
+        self.last_time = Some(place.last_time);
     }
 
     /// Adds `nanos` to all times from here on, so that tapes of several hosts can be put on one clock.

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod damage;
 mod example;
+mod seek;
 mod sets;
 
 use std::collections::BTreeMap;

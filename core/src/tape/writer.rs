@@ -8,7 +8,7 @@ use super::format::{
     BlockKind, FormatVersion, HEADER_LEN, Header, MAX_EXPANSION, MAX_RAW, MAX_RECORD, codec_number, preamble,
 };
 use super::hash::ContentHasher;
-use super::index::{CloseReason, IndexBuilder, Totals};
+use super::index::{CloseReason, IndexBuilder, IndexEntry, Totals};
 use super::meta::{Meta, put_pairs};
 use super::record::{self, Refs};
 use super::roster::{DictionaryBuilder, Roster};
@@ -287,7 +287,7 @@ impl<W: Write> Writer<W> {
         self.totals.reason = reason;
         self.totals.content_hash = self.hasher.finish();
         self.totals.index_offset = self.offset;
-        self.raw.extend_from_slice(self.index.as_bytes());
+        self.raw.extend_from_slice(&self.index.to_bytes());
         self.write_block(BlockKind::Index, MonoNanos::ZERO, MonoNanos::ZERO, 0)?;
         self.raw.extend_from_slice(&self.totals.to_bytes());
         self.write_block(BlockKind::End, MonoNanos::ZERO, MonoNanos::ZERO, 0)?;
@@ -350,7 +350,8 @@ impl<W: Write> Writer<W> {
         self.failed = written.is_err();
         written?;
         if !matches!(kind, BlockKind::Index | BlockKind::End) {
-            self.index.push(kind, self.offset, records, header.first_time, header.last_time);
+            let Header { first_time, last_time, .. } = header;
+            self.index.push(&IndexEntry { offset: self.offset, first_time, last_time, records, kind: kind as u8 });
             self.totals.blocks += 1;
         }
         self.offset += self.stored.len() as u64;

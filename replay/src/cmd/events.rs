@@ -9,24 +9,60 @@ use redtape_core::{
 
 use super::unwritable;
 use crate::cli::Events;
-use crate::failure::Result;
+use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
+use crate::moment::Moment;
 use crate::stdout::Output;
 use crate::write::nanos;
 
 pub(super) fn run(args: &Events, out: &mut Output) -> Result {
     for mut tape in Tape::open_all(&args.input.tapes)? {
         let mut block = Block::default();
-        let mut start = None;
+        let mut window: Option<Window> = None;
         while !out.closed() && tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
-            for event in block.events() {
-                let start = *start.get_or_insert(event.time);
-                write_event(out, &event, start, args.payload).map_err(unwritable)?;
+            let window = match &window {
+                Some(window) => window,
+                None => window.insert(Window::of(args, &tape, &block)?),
+            };
+            let wanted = |event: &Event<'_>| window.from <= event.time && event.time <= window.to;
+            for event in block.events().filter(wanted) {
+                write_event(out, &event, window.start, args.payload).map_err(unwritable)?;
+            }
+            if window.from > block.last_time() {
+                tape.seek(window.from)?;
             }
         }
         Tape::check(&tape.name, tape.reader.report(), args.input.strict, false)?;
     }
     Ok(())
+}
+
+/// Which events are wanted.
+struct Window {
+    /// The time of the first event of the tape.
+    start: MonoNanos,
+    from: MonoNanos,
+    to: MonoNanos,
+}
+
+impl Window {
+    /// The window on a tape that begins with `block`.
+    fn of(args: &Events, tape: &Tape, block: &Block) -> Result<Self> {
+        let start = block.events().next().map_or(block.first_time(), |event| event.time);
+        let anchor = block.events().find_map(|event| match event.body {
+            Body::Clock { anchor, .. } => Some(anchor),
+            _ => None,
+        });
+        let on_tape = |moment: Option<Moment>, unset| {
+            let Some(moment) = moment else { return Ok(unset) };
+            moment.on(start, anchor).ok_or_else(|| {
+                let message =
+                    format!("{}: does not begin with the time of day; give an offset such as +1.5s", tape.name);
+                Failure::message(Kind::Usage, message)
+            })
+        };
+        Ok(Self { start, from: on_tape(args.from, MonoNanos::ZERO)?, to: on_tape(args.to, MonoNanos::MAX)? })
+    }
 }
 
 /// One line: seconds since the first event, CPU and number, what happened.
