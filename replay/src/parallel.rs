@@ -81,7 +81,12 @@ pub(crate) fn run(
     taken?;
     let read = read.map_err(|_| Failure::message(Kind::Input, format!("{name}: the reading thread failed")))?;
     let report = read.map_err(|error| read_failure(&name, &error))?;
-    Ok(Ran { metrics: stage2.metrics().clone(), totals: stage2.totals().clone(), reports: vec![(name, report)] })
+    Ok(Ran {
+        metrics: stage2.metrics().clone(),
+        totals: stage2.totals().clone(),
+        reports: vec![(name, report)],
+        gaps: Vec::new(),
+    })
 }
 
 /// What stage 2 gets its work from.

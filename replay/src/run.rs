@@ -1,7 +1,7 @@
 //! The loop: events from tapes into the engine, outputs to a sink.
 
 use redtape_core::metric::Registry;
-use redtape_core::tape::{Block, EventSource, Merge, ReadReport};
+use redtape_core::tape::{Block, EventSource, Merge, ReadReport, SetGap};
 use redtape_core::{Engine, EngineOptions, Totals};
 
 use crate::failure::Result;
@@ -16,11 +16,16 @@ pub(crate) struct Ran {
     pub(crate) totals: Totals,
     /// How each tape was, by name.
     pub(crate) reports: Vec<(String, ReadReport)>,
+    /// Files that are missing in rotated sets.
+    pub(crate) gaps: Vec<SetGap>,
 }
 
 impl Ran {
     /// Warns of tapes that were not whole, or fails because of them.
     pub(crate) fn check(&self, strict: bool, quiet: bool) -> Result {
+        for gap in self.gaps.iter().filter(|_| !quiet) {
+            eprintln!("redtape: warning: files {} to {} of a rotated set are missing", gap.from, gap.to);
+        }
         self.reports.iter().try_for_each(|(name, report)| Tape::check(name, report, strict, quiet))
     }
 
@@ -46,7 +51,7 @@ pub(crate) fn run(
         (Some(tape), true) => run_one(tape, options, progress, sink),
         (last, _) => {
             tapes.extend(last);
-            run_merged(tapes, options, progress, quiet, sink)
+            run_merged(tapes, options, progress, sink)
         }
     }
 }
@@ -85,7 +90,6 @@ fn run_merged(
     tapes: Vec<Tape>,
     options: EngineOptions,
     mut progress: Progress,
-    quiet: bool,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     let mut engine = Engine::new(options);
@@ -110,11 +114,8 @@ fn run_merged(
             }
         }
     }
-    for gap in merge.gaps().iter().filter(|_| !quiet) {
-        eprintln!("redtape: warning: files {} to {} of a rotated set are missing", gap.from, gap.to);
-    }
     let reports = names.into_iter().zip(merge.reports().into_values()).collect();
-    finish(engine, sink, reports)
+    Ok(Ran { gaps: merge.gaps().to_vec(), ..finish(engine, sink, reports)? })
 }
 
 fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
@@ -127,5 +128,5 @@ fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
 fn finish(mut engine: Engine, sink: &mut impl OutputSink, reports: Vec<(String, ReadReport)>) -> Result<Ran> {
     engine.finish();
     drain(&mut engine, sink)?;
-    Ok(Ran { metrics: engine.metrics().clone(), totals: engine.totals().clone(), reports })
+    Ok(Ran { metrics: engine.metrics().clone(), totals: engine.totals().clone(), reports, gaps: Vec::new() })
 }

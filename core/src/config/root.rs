@@ -202,6 +202,9 @@ impl Config {
             keys.into_iter().map(|key| (format!("{section}{key}"), INERT.to_owned())).collect::<Vec<_>>()
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
+        if self.attributes.select.contains_key("traces") {
+            warnings.push(("attributes.select.traces".into(), INERT.into()));
+        }
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {

@@ -267,8 +267,13 @@ impl Stage2 {
     }
 
     fn diagnostic(&mut self, kind: DiagnosticKind, count: u64, conn: Option<ConnKey>, at: MonoNanos) {
-        *self.totals.diagnostics.entry(kind).or_default() += count;
+        let total = self.totals.diagnostics.entry(kind).or_default();
+        // A table that is full stays so for long: that is said once, and counted each time.
+        let said = kind == DiagnosticKind::LinkTableFull && *total > 0;
+        *total += count;
         self.registry.diagnostic(kind, count);
-        self.outputs.push_back(Output::Diagnostic { kind, conn, at });
+        if !said {
+            self.outputs.push_back(Output::Diagnostic { kind, conn, at });
+        }
     }
 }

@@ -5,6 +5,7 @@ use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::ids::Origin;
 use crate::limits::Limits;
+use crate::synth::Scenario;
 use crate::time::{ClockAnchor, MonoNanos, WallNanos};
 
 fn clock(number: u64) -> EventBuf {
@@ -27,4 +28,16 @@ fn clocks_of_more_recordings_than_can_be_kept() {
     let said = std::iter::from_fn(|| engine.poll_output())
         .filter(|output| matches!(output, Output::Diagnostic { kind: DiagnosticKind::ClockOverflow, .. }));
     assert_eq!(said.count() as u64, count - limit);
+}
+
+#[test]
+fn a_full_table_of_requests_is_said_once_and_counted_each_time() {
+    let limits = Limits { open_requests: 1, ..Limits::default() };
+    let mut engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() });
+    let scenario = Scenario { connections: 8, requests_per_connection: 8, ..Scenario::default() };
+    scenario.events().for_each(|event| engine.push(&event.as_event()));
+    engine.finish();
+    let full = |output: &Output| matches!(output, Output::Diagnostic { kind: DiagnosticKind::LinkTableFull, .. });
+    assert!(engine.totals().diagnostics[&DiagnosticKind::LinkTableFull] > 1);
+    assert_eq!(std::iter::from_fn(|| engine.poll_output()).filter(full).count(), 1);
 }

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use redtape_core::tape::Block;
 use redtape_core::{
-    Body, ConnInfo, ConnKey, Data, DataFlags, Direction, Event, MonoNanos, ProcKey, ProcessInfo, Role, Stamp,
+    Body, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Event, MonoNanos, ProcKey, ProcessInfo, Role,
+    Stamp,
 };
 
 use super::unwritable;
@@ -17,24 +18,48 @@ use crate::write::nanos;
 
 pub(super) fn run(args: &Events, out: &mut Output) -> Result {
     for mut tape in Tape::open_all(&args.input.tapes)? {
+        let opening = opening(&mut tape)?;
+        let window = Window::of(args, &tape, &opening)?;
+        opening.iter().try_for_each(|block| write_block(out, block, &window, args.payload))?;
+        if opening.last().is_some_and(|block| window.from > block.last_time()) {
+            tape.seek(window.from)?;
+        }
         let mut block = Block::default();
-        let mut window: Option<Window> = None;
         while !out.closed() && tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
-            let window = match &window {
-                Some(window) => window,
-                None => window.insert(Window::of(args, &tape, &block)?),
-            };
-            let wanted = |event: &Event<'_>| window.from <= event.time && event.time <= window.to;
-            for event in block.events().filter(wanted) {
-                write_event(out, &event, window.start, args.payload).map_err(unwritable)?;
-            }
-            if window.from > block.last_time() {
-                tape.seek(window.from)?;
-            }
+            write_block(out, &block, &window, args.payload)?;
         }
         Tape::check(&tape.name, tape.reader.report(), args.input.strict, false)?;
     }
     Ok(())
+}
+
+/// So many blocks at most stand before the first reading of the clocks.
+const OPENING_BLOCKS: usize = 4;
+
+/// The first blocks of a tape, up to the first reading of the clocks.
+fn opening(tape: &mut Tape) -> Result<Vec<Block>> {
+    let mut opening: Vec<Block> = Vec::new();
+    while opening.len() < OPENING_BLOCKS && opening.iter().all(|block| anchor(block).is_none()) {
+        let mut block = Block::default();
+        if !tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
+            break;
+        }
+        opening.push(block);
+    }
+    Ok(opening)
+}
+
+fn anchor(block: &Block) -> Option<ClockAnchor> {
+    block.events().find_map(|event| match event.body {
+        Body::Clock { anchor, .. } => Some(anchor),
+        _ => None,
+    })
+}
+
+fn write_block(out: &mut Output, block: &Block, window: &Window, payload: bool) -> Result {
+    let wanted = |event: &Event<'_>| window.from <= event.time && event.time <= window.to;
+    let mut events = block.events().filter(wanted);
+    events.try_for_each(|event| write_event(out, &event, window.start, payload)).map_err(unwritable)
 }
 
 /// Which events are wanted.
@@ -46,13 +71,10 @@ struct Window {
 }
 
 impl Window {
-    /// The window on a tape that begins with `block`.
-    fn of(args: &Events, tape: &Tape, block: &Block) -> Result<Self> {
-        let start = block.events().next().map_or(block.first_time(), |event| event.time);
-        let anchor = block.events().find_map(|event| match event.body {
-            Body::Clock { anchor, .. } => Some(anchor),
-            _ => None,
-        });
+    /// The window on a tape that begins with these blocks.
+    fn of(args: &Events, tape: &Tape, opening: &[Block]) -> Result<Self> {
+        let start = opening.iter().find_map(|block| block.events().next()).map_or(MonoNanos::ZERO, |event| event.time);
+        let anchor = opening.iter().find_map(anchor);
         let on_tape = |moment: Option<Moment>, unset| {
             let Some(moment) = moment else { return Ok(unset) };
             moment.on(start, anchor).ok_or_else(|| {

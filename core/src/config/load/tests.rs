@@ -112,7 +112,7 @@ attributes:
       include: [\"*\"]
 ",
     );
-    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(warnings, ["c.yml: attributes.select.traces: has no effect in redtape"]);
     assert_eq!(config.redtape.links.mode, LinksMode::All);
     assert_eq!(config.redtape.metrics.names, Names::Beyla10);
     assert_eq!(config.redtape.limits.limits().held_spans, 7);
