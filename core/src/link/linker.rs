@@ -133,9 +133,12 @@ impl Linker {
     }
 
     /// Records are missing: the ends of requests may be among them, and the beginnings of others. What threads work for
-    /// is known again when they read their next requests.
+    /// is known again when they read their next requests; calls under way may be made for a request that was lost.
     pub fn lost(&mut self) {
         self.threads.forget();
+        for id in self.nodes.tentative() {
+            self.set_parent(id, Parent::None);
+        }
     }
 
     /// A request's head is complete.
@@ -180,7 +183,10 @@ impl Linker {
 
     fn start_client(&mut self, id: NodeId, started: &Started) {
         let requests = self.threads.requests(started.process, started.first.tid);
+        // Behind lost bytes a request is taken for one only when the next ones confirm it: then its thread may have gone on.
+        let later = |request| self.nodes.get(request).is_none_or(|node| node.read > started.first.entry);
         let parent = match (blocking(&started.first), requests) {
+            (true, &[request]) if later(request) => Parent::None,
             (true, &[request]) => Parent::Tentative(request, THREAD),
             (true, &[_, _, ..]) => {
                 self.diagnostics.push_back(DiagnosticKind::AmbiguousLink);

@@ -12,6 +12,7 @@ use crate::exchange::{Exchange, Started, TraceContext};
 use crate::facts::{ConnInfo, Role};
 use crate::ids::{ConnKey, IdHasher, ProcKey, SpanId, Tid, TraceId};
 use crate::span::Link;
+use crate::time::MonoNanos;
 
 /// A node's place in the arena, and its number, by which a place that was used again is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(super) struct Node {
     pub(super) process: ProcKey,
     /// The thread whose open request this is, for servers that block.
     pub(super) thread: Option<Tid>,
+    /// When its head was complete.
+    pub(super) read: MonoNanos,
     pub(super) ids: IdHasher,
     pub(super) context: Option<TraceContext>,
     pub(super) parent: Parent,
@@ -70,6 +73,7 @@ impl Node {
             role: started.role,
             process: started.process,
             thread,
+            read: started.head.exit,
             ids: request_ids(&started.conn, started.role, started.pos),
             context: started.context,
             parent: Parent::Waiting,
@@ -120,6 +124,15 @@ impl Arena {
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
         let (number, node) = self.places.get_mut(id.index as usize)?.as_mut()?;
         (*number == id.number).then_some(node)
+    }
+
+    /// The nodes whose link is not confirmed, in the order of their places.
+    pub(super) fn tentative(&self) -> Vec<NodeId> {
+        let places = self.places.iter().zip(0..).filter_map(|(place, index)| Some((place.as_ref()?, index)));
+        places
+            .filter(|((_, node), _)| matches!(node.parent, Parent::Tentative(..)))
+            .map(|(&(number, _), index)| NodeId { index, number })
+            .collect()
     }
 
     pub(super) fn remove(&mut self, id: NodeId) {
