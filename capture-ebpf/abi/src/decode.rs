@@ -152,8 +152,8 @@ mod tests {
     use crate::record::lane;
 
     /// A record of `kind` whose every byte behind the kind is its own offset.
-    fn counted(kind: u8, size: usize) -> [u8; 256] {
-        let mut bytes = [0; 256];
+    fn counted(kind: u8, size: usize) -> [u8; 257] {
+        let mut bytes = [0; 257];
         for (at, byte) in bytes[..size].iter_mut().enumerate() {
             *byte = u8::try_from(at).expect("small");
         }
