@@ -20,7 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// Without arrivals, a record is a call that the workload made and counted, or one of the nine of its connection's life.
 fn accounts() {
     for ring_bytes in [16 << 10, 64 << 10, 64 << 20] {
-        let quiet = ProbeOptions { every_exec: false, arrival_hooks: Vec::new(), ..ProbeOptions::default() };
+        let own = ProbeOptions { every_exec: false, every_listen: false, ..ProbeOptions::default() };
+        let quiet = ProbeOptions { arrival_hooks: Vec::new(), ..own };
         let options = ProbeOptions { ring_bytes, ..quiet };
         let mut calls = 0;
         let recording = record_with(&options, |_| {
