@@ -14,6 +14,8 @@ mod arrivals;
 mod calls;
 mod control;
 mod emit;
+mod frames;
+mod keep;
 mod kernel;
 mod maps;
 mod payload;

@@ -1,14 +1,16 @@
-//! Copying payload: a call's first bytes and its last ones, gathered from up to eight segments.
+//! Copying payload: a call's first bytes and its last ones, gathered from up to eight segments, and whatever the walk over
+//! frames points at.
 //!
 //! What the loops work with lies in the per-CPU map, not in registers: the verifier forgets what it knew of a value that
 //! went through a map, so all the ways that lead to a loop look the same to it, and it follows only one of them.
 
 use core::hint::black_box;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use redtape_abi::Data;
-use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, SEGMENTS_MAX};
+use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, PIECES_MAX, SEGMENTS_MAX};
 
+use crate::frames::Walk;
 use crate::kernel::user;
 
 pub(crate) const CAPTURED_MAX: u32 = HEAD_BYTES_MAX + EDGE_BYTES_MAX;
@@ -20,9 +22,10 @@ pub(crate) struct Scratch {
     pub payload: [u8; CAPTURED_MAX as usize],
     margin: [u8; HEAD_BYTES_MAX as usize],
     pub moved: Moved,
-    /// How many bytes of the call's start and of its end are wanted.
-    pub wanted: [u64; 2],
-    /// Bytes copied so far, over the prefix and the tail.
+    pub walk: Walk,
+    /// How many bytes of the call's start are wanted.
+    pub wanted: u64,
+    /// Bytes copied so far.
     at: u64,
     /// Bytes passed so far on the way to the tail.
     passed: u64,
@@ -59,7 +62,7 @@ pub(crate) use forget;
 
 /// Address and length of segment `n`, the length cut to `left`.
 #[inline(always)]
-fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64, u64)> {
+pub(crate) fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64, u64)> {
     let (address, segments) = (forget!((*scratch).moved.address), forget!((*scratch).moved.segments));
     if segments == 0 {
         return (n == 0).then_some((address, left));
@@ -71,10 +74,21 @@ fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64, u64)> {
     Some((base, if len < left { len } else { left }))
 }
 
+/// Nothing is copied so far.
+#[inline(always)]
+pub(crate) fn restart(scratch: *mut Scratch) {
+    unsafe { (&raw mut (*scratch).at).write_volatile(0) };
+}
+
+/// How many bytes were copied so far.
+#[inline(always)]
+pub(crate) fn copied(scratch: *const Scratch) -> u64 {
+    forget!((*scratch).at)
+}
+
 /// Copies the call's first `want` bytes (at most [`HEAD_BYTES_MAX`]). Returns how many it got.
 #[inline(always)]
 pub(crate) fn copy_prefix(scratch: *mut Scratch, want: u64) -> u32 {
-    unsafe { (&raw mut (*scratch).at).write_volatile(0) };
     for n in 0..u64::from(SEGMENTS_MAX) {
         let at = forget!((*scratch).at);
         if at >= want {
@@ -88,10 +102,10 @@ pub(crate) fn copy_prefix(scratch: *mut Scratch, want: u64) -> u32 {
     forget!((*scratch).at) as u32
 }
 
-/// Copies the call's last `want` bytes (at most [`EDGE_BYTES_MAX`]) behind the prefix. All or nothing.
+/// Copies the call's last `want` bytes (at most [`EDGE_BYTES_MAX`]) behind what was copied before. All or nothing.
 #[inline(always)]
 pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
-    let prefix = forget!((*scratch).at);
+    let before = forget!((*scratch).at);
     let len = forget!((*scratch).moved.len);
     let skip = len.wrapping_sub(want);
     unsafe { (&raw mut (*scratch).passed).write_volatile(0) };
@@ -110,12 +124,12 @@ pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
         }
         unsafe { (&raw mut (*scratch).passed).write_volatile(end) };
     }
-    forget!((*scratch).passed) == len && forget!((*scratch).at) == prefix + want
+    forget!((*scratch).passed) == len && forget!((*scratch).at) == before + want
 }
 
 /// Copies `len` bytes of user memory behind what was copied before.
 #[inline(always)]
-fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
+pub(crate) fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
     let at = black_box(forget!((*scratch).at));
     let len = black_box(len);
     if at > u64::from(CAPTURED_MAX) || len > u64::from(HEAD_BYTES_MAX) {
@@ -131,4 +145,18 @@ fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
     }
     unsafe { (&raw mut (*scratch).at).write_volatile(at + len) };
     true
+}
+
+/// Puts the table of the walk's pieces behind `at` bytes of payload.
+#[inline(always)]
+pub(crate) fn append_table(scratch: *mut Scratch, at: u32, pieces: u32) -> bool {
+    let (at, pieces) = (black_box(u64::from(at)), black_box(u64::from(pieces)));
+    if at > u64::from(CAPTURED_MAX) || pieces > u64::from(PIECES_MAX) {
+        return false;
+    }
+    let appended = unsafe {
+        let to = (&raw mut (*scratch).payload).cast::<u8>().add(at as usize);
+        bpf_probe_read_kernel(to.cast(), (pieces * 8) as u32, (&raw const (*scratch).walk.table).cast())
+    };
+    appended == 0
 }

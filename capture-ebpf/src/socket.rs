@@ -7,6 +7,7 @@ use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_get_socket_cookie};
 use redtape_abi::{Conn, conn_flags, counter, kind, layout as index, option, role};
 
 use crate::emit::{self, count, now};
+use crate::keep::Talk;
 use crate::kernel::{field, kernel};
 use crate::maps::{LISTENERS, SOCKETS, layout, option};
 
@@ -42,8 +43,8 @@ pub(crate) struct Sock {
     /// Positions last seen: what sequence numbers are widened from.
     pub in_pos: u64,
     pub out_pos: u64,
-    /// Bytes moved since the direction last turned.
-    pub run: u64,
+    /// What its calls' payload is chosen by.
+    pub talk: Talk,
     /// Sequence numbers of position 0.
     pub in_base: u32,
     pub out_base: u32,
@@ -55,11 +56,7 @@ pub(crate) struct Sock {
     pub known: u8,
     /// 1: its facts were sent.
     pub introduced: u8,
-    /// 1: bytes were last moved out.
-    pub last_out: u8,
-    /// 1: what is received is TLS; what is sent is.
-    pub tls: [u8; 2],
-    pub reserved: [u8; 6],
+    pub reserved: u8,
 }
 
 impl Sock {
@@ -176,16 +173,14 @@ pub(crate) fn blank(key: u64, tgid: u32) -> Sock {
         established: 0,
         in_pos: 0,
         out_pos: 0,
-        run: 0,
+        talk: Talk::NEW,
         in_base: 0,
         out_base: 0,
         tgid,
         role: role::UNKNOWN,
         known: 0,
         introduced: 0,
-        last_out: 0,
-        tls: [0; 2],
-        reserved: [0; 6],
+        reserved: 0,
     }
 }
 

@@ -1,16 +1,15 @@
-//! Calls that moved bytes: which socket, which way, at which position, and what of the payload is kept.
+//! Calls that moved bytes: which socket, which way, and at which position.
 
-use core::hint::black_box;
-
-use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX, TLS_HEAD_BYTES};
-use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
+use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX};
+use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index};
 
 use crate::calls::Call;
 use crate::control::O_NONBLOCK;
 use crate::emit::{self, count};
+use crate::keep::{Kept, keep, send};
 use crate::kernel::{field, user};
-use crate::maps::{SCRATCH, option};
-use crate::payload::{CAPTURED_MAX, Moved, Scratch, copy_prefix, copy_tail, forget};
+use crate::maps::SCRATCH;
+use crate::payload::{Moved, Scratch, forget};
 use crate::socket::{POSITIONS, Sock, Use, introduce, known_or_adopted, read_to};
 use crate::walk::{Walked, socket_of};
 
@@ -29,9 +28,13 @@ const MMSG_BYTES: u64 = 64;
 #[inline(always)]
 pub(crate) fn moved(call: &Call) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    let Some((moved, walked)) = resolve(call) else { return };
+    let Some((mut moved, walked)) = resolve(call) else { return };
     if moved.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
         return;
+    }
+    // It discards the bytes instead of copying them (tcp(7)).
+    if moved.flags & MSG_TRUNC != 0 {
+        moved.within = 0;
     }
     unsafe { (&raw mut (*scratch).moved).write_volatile(moved) };
     let len = forget!((*scratch).moved.len);
@@ -163,10 +166,12 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
     let msg_flags = forget!((*scratch).moved.flags);
     let peek = msg_flags & MSG_PEEK != 0;
     let pos = position(sock, walked.sk, out, len, peek);
-    let (prefix_len, tail_len, mut flags) = copy_payload(scratch, sock, out, pos, len);
+    // Bytes that were peeked at come again.
+    let kept = if peek || len == 0 { Kept::NOTHING } else { keep(scratch, &mut sock.talk, pos) };
     if !peek {
-        turn(sock, out, len);
+        sock.talk.turn(out, len);
     }
+    let mut flags = kept.flags;
     if msg_flags & MSG_DONTWAIT != 0 || walked.file_flags & O_NONBLOCK != 0 {
         flags |= data_flags::NONBLOCKING;
     }
@@ -188,39 +193,15 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
             tid: call.tid,
             loop_turn: call.loop_turn,
             fd: fd.cast_signed(),
-            prefix_len,
-            tail_len,
+            prefix_len: kept.prefix_len,
+            tail_len: kept.tail_len,
             source,
             out: u8::from(out),
             flags,
-            reserved: 0,
+            pieces: kept.pieces,
         };
     }
-    send(scratch, prefix_len, tail_len);
-}
-
-/// Copies what is kept of the payload. Returns the bytes of its start and of its end, and flags.
-#[inline(always)]
-fn copy_payload(scratch: *mut Scratch, sock: &mut Sock, out: bool, pos: u64, len: u64) -> (u32, u32, u16) {
-    // MSG_TRUNC discards the bytes instead of copying them (tcp(7)); bytes that were peeked at come again.
-    let msg_flags = forget!((*scratch).moved.flags);
-    if len == 0 || forget!((*scratch).moved.address) == 0 || msg_flags & (MSG_PEEK | MSG_TRUNC) != 0 {
-        return (0, 0, 0);
-    }
-    let within = forget!((*scratch).moved.within);
-    unsafe { (&raw mut (*scratch).wanted).write_volatile(wanted(sock, out, len, within)) };
-    let [prefix, tail] = forget!((*scratch).wanted);
-    let prefix_len = copy_prefix(scratch, prefix);
-    let mut flags = 0;
-    if u64::from(prefix_len) < prefix && forget!((*scratch).moved.segments) <= u64::from(SEGMENTS_MAX) {
-        flags = data_flags::FAULT;
-        count(counter::FAULT);
-    }
-    if pos == 0 && prefix_len >= 2 && begins_tls(scratch) {
-        *tls_of(sock, out) = 1;
-        return (if prefix_len > TLS_HEAD_BYTES { TLS_HEAD_BYTES } else { prefix_len }, 0, flags);
-    }
-    if tail > 0 && copy_tail(scratch, tail) { (prefix_len, tail as u32, flags) } else { (prefix_len, 0, flags) }
+    send(scratch, &kept);
 }
 
 /// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.
@@ -238,56 +219,4 @@ fn position(sock: &mut Sock, sk: u64, out: bool, len: u64, peek: bool) -> u64 {
     let end = sock.in_position(read_to(sk));
     sock.in_pos = end;
     if peek { end } else { end.wrapping_sub(len) }
-}
-
-/// How many bytes to keep of the call's start and of its end: the rest of the head, else short edges. Only the first
-/// `within` of the call's bytes can be had.
-#[inline(always)]
-fn wanted(sock: &mut Sock, out: bool, len: u64, within: u64) -> [u64; 2] {
-    if *tls_of(sock, out) != 0 {
-        return [if within < u64::from(TLS_HEAD_BYTES) { within } else { u64::from(TLS_HEAD_BYTES) }, 0];
-    }
-    let run = if sock.last_out == u8::from(out) { sock.run } else { 0 };
-    let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
-    let edge = u64::from(option(option::PREFIX_BYTES));
-    let keep = if head > edge { head } else { edge };
-    let prefix = if within < keep { within } else { keep };
-    if within < len {
-        return [prefix, 0];
-    }
-    let rest = len - prefix;
-    let tail = u64::from(option(option::TAIL_BYTES));
-    [prefix, if rest < tail { rest } else { tail }]
-}
-
-/// Whether the direction is TLS.
-#[inline(always)]
-fn tls_of(sock: &mut Sock, out: bool) -> &mut u8 {
-    let [received, sent] = &mut sock.tls;
-    if out { sent } else { received }
-}
-
-/// Counts the bytes of a direction since it last turned.
-#[inline(always)]
-fn turn(sock: &mut Sock, out: bool, len: u64) {
-    if sock.last_out != u8::from(out) {
-        sock.last_out = u8::from(out);
-        sock.run = 0;
-    }
-    sock.run = sock.run.wrapping_add(len);
-}
-
-/// A TLS handshake record (RFC 8446, section 5.1): type 22, version 3.x.
-#[inline(always)]
-fn begins_tls(scratch: *const Scratch) -> bool {
-    unsafe { (*scratch).payload[0] == 0x16 && (*scratch).payload[1] == 0x03 }
-}
-
-#[inline(always)]
-fn send(scratch: *const Scratch, prefix_len: u32, tail_len: u32) {
-    let captured = black_box(prefix_len + tail_len);
-    if captured > CAPTURED_MAX {
-        return;
-    }
-    emit::send_bytes(lane::CALL, scratch.cast(), size_of::<Data>() as u64 + u64::from(captured));
 }

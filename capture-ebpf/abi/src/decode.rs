@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use crate::limits::PIECES_MAX;
 use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, kind};
 
 /// A field, or a record made of fields.
@@ -51,6 +52,8 @@ pub enum Record<'a> {
         call: Data,
         /// What was captured from its first byte on.
         prefix: &'a [u8],
+        /// What was captured between them.
+        pieces: Pieces<'a>,
         /// What was captured of its end, at `call.len - tail.len()`.
         tail: &'a [u8],
     },
@@ -70,6 +73,47 @@ pub enum Record<'a> {
     Shutdown(Control),
     /// The kernel reported an error on the socket.
     SocketError(Socket),
+}
+
+/// Captured pieces between a call's prefix and its tail: ascending, apart, and none empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pieces<'a> {
+    /// Of each piece the offset from the call's first byte and the length, as little-endian `u32`s.
+    table: &'a [[u8; 8]],
+    /// Their bytes, one piece after the other.
+    bytes: &'a [u8],
+}
+
+impl<'a> Pieces<'a> {
+    /// The pieces: offset from the call's first byte, and the bytes.
+    pub fn iter(self) -> impl Iterator<Item = (u32, &'a [u8])> {
+        let mut bytes = self.bytes;
+        self.table.iter().map_while(move |entry| {
+            let (offset, len) = place(entry);
+            let (piece, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
+            bytes = rest;
+            Some((offset, piece))
+        })
+    }
+
+    /// Whether the table is true: the pieces begin at `from` or behind it, end at `to` or before, and have just these bytes.
+    fn lie_within(self, from: u64, to: u64) -> Option<()> {
+        let (mut end, mut left) = (from, self.bytes.len());
+        for entry in self.table {
+            let (offset, len) = place(entry);
+            if len == 0 || u64::from(offset) < end {
+                return None;
+            }
+            end = u64::from(offset) + u64::from(len);
+            left = left.checked_sub(usize::try_from(len).ok()?)?;
+        }
+        (end <= to && left == 0).then_some(())
+    }
+}
+
+/// Offset and length of a piece.
+fn place(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }
 
 /// Bytes that are no record of this version: programs and recorder are not of one build.
@@ -107,14 +151,8 @@ impl<'a> Record<'a> {
             kind::CONN => Self::Conn(Field::take(&mut rest)?),
             kind::CONNECT => Self::Connect(Field::take(&mut rest)?),
             kind::DATA => {
-                let call: Data = Field::take(&mut rest)?;
-                let (prefix, behind) = rest.split_at_checked(usize::try_from(call.prefix_len).ok()?)?;
-                let (tail, behind) = behind.split_at_checked(usize::try_from(call.tail_len).ok()?)?;
-                if u64::from(call.prefix_len).checked_add(u64::from(call.tail_len))? > call.len {
-                    return None;
-                }
-                rest = behind;
-                Self::Data { call, prefix, tail }
+                let call = Field::take(&mut rest)?;
+                return Self::data(call, rest);
             }
             kind::EXEC => Self::Exec(Field::take(&mut rest)?),
             kind::EXIT => Self::Exit(Field::take(&mut rest)?),
@@ -127,6 +165,22 @@ impl<'a> Record<'a> {
             _ => return None,
         };
         rest.is_empty().then_some(record)
+    }
+
+    /// Behind a call's head: the prefix, the bytes of the pieces, the tail, the table of the pieces.
+    fn data(call: Data, rest: &'a [u8]) -> Option<Self> {
+        if call.pieces > PIECES_MAX {
+            return None;
+        }
+        let table_len = usize::try_from(call.pieces).ok()?.checked_mul(8)?;
+        let (payload, table) = rest.split_at_checked(rest.len().checked_sub(table_len)?)?;
+        let (prefix, payload) = payload.split_at_checked(usize::try_from(call.prefix_len).ok()?)?;
+        let between = payload.len().checked_sub(usize::try_from(call.tail_len).ok()?)?;
+        let (bytes, tail) = payload.split_at_checked(between)?;
+        let end = call.len.checked_sub(u64::from(call.tail_len))?;
+        let pieces = Pieces { table: table.as_chunks().0, bytes };
+        pieces.lie_within(u64::from(call.prefix_len), end)?;
+        Some(Self::Data { call, prefix, pieces, tail })
     }
 
     /// What it begins with.
@@ -211,13 +265,63 @@ mod tests {
         bytes[72] = 3; // prefix_len
         bytes[76] = 2; // tail_len
         bytes[88..].copy_from_slice(b"abcyz");
-        let Ok(Record::Data { call, prefix, tail }) = Record::decode(&bytes) else { panic!("data") };
+        let Ok(Record::Data { call, prefix, pieces, tail }) = Record::decode(&bytes) else { panic!("data") };
         assert_eq!((call.len, prefix, tail), (9, &b"abc"[..], &b"yz"[..]));
+        assert_eq!(pieces, Pieces::default());
         // More payload than the call moved, and payload that is not there.
         bytes[48] = 4;
         assert!(Record::decode(&bytes).is_err());
         bytes[48] = 200;
         bytes[72] = 200;
+        assert!(Record::decode(&bytes).is_err());
+    }
+    /// A call of 100 bytes with two pieces behind a prefix of one byte, and a tail of two.
+    fn in_pieces(table: [u32; 4]) -> [u8; 88 + 8 + 16] {
+        let mut bytes = [0; 88 + 8 + 16];
+        bytes[0] = kind::DATA;
+        bytes[48] = 100; // len
+        bytes[72] = 1; // prefix_len
+        bytes[76] = 2; // tail_len
+        bytes[84] = 2; // pieces
+        bytes[88..96].copy_from_slice(b"abbcccyz");
+        for (entry, value) in bytes[96..].as_chunks_mut().0.iter_mut().zip(table) {
+            *entry = u32::to_le_bytes(value);
+        }
+        bytes
+    }
+
+    #[test]
+    fn pieces_lie_where_the_table_says() {
+        let bytes = in_pieces([1, 2, 95, 3]);
+        let Ok(Record::Data { prefix, pieces, tail, .. }) = Record::decode(&bytes) else { panic!("data") };
+        assert_eq!((prefix, tail), (&b"a"[..], &b"yz"[..]));
+        assert!(pieces.iter().eq([(1, &b"bb"[..]), (95, b"ccc")]));
+        let wrong = [
+            ([0, 2, 95, 3], "within the prefix"),
+            ([1, 2, 96, 3], "within the tail"),
+            ([1, 2, 2, 3], "within the piece before"),
+            ([95, 2, 1, 3], "descending"),
+            ([1, 5, 95, 0], "empty"),
+            ([1, 2, 90, 4], "more than there is"),
+            ([1, 2, 90, 2], "less than there is"),
+            ([1, u32::MAX, u32::MAX, u32::MAX], "absurd"),
+        ];
+        for (table, what) in wrong {
+            assert!(Record::decode(&in_pieces(table)).is_err(), "{what}");
+        }
+        for size in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..size]).is_err(), "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn no_more_pieces_than_the_programs_make() {
+        let mut bytes = in_pieces([1, 2, 95, 3]);
+        for pieces in [0, 1, 3, 200] {
+            bytes[84] = pieces;
+            assert!(Record::decode(&bytes).is_err(), "{pieces} pieces");
+        }
+        bytes[84..88].fill(0xff);
         assert!(Record::decode(&bytes).is_err());
     }
 }

@@ -14,7 +14,7 @@ pub mod limits;
 pub mod option;
 mod record;
 
-pub use decode::{Malformed, Record};
+pub use decode::{Malformed, Pieces, Record};
 pub use record::{
     Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, conn_flags, data_flags, kind, lane, role,
 };

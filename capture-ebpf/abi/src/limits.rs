@@ -8,6 +8,16 @@ pub const EDGE_BYTES_MAX: u32 = 512;
 pub const EDGE_BYTES: u32 = 64;
 /// Of a TLS record on the raw socket, only its head is kept (RFC 8446, section 5.1).
 pub const TLS_HEAD_BYTES: u32 = 5;
+/// Bytes kept of the payload of an HTTP/2 DATA frame: the head of a gRPC message.
+pub const FRAME_DATA_BYTES: u32 = 5;
+/// A DATA frame of no more than this is kept whole: it costs less than the place of a further piece.
+pub const FRAME_WHOLE_BYTES: u32 = 16;
+/// Captured pieces of one call on an HTTP/2 connection.
+pub const PIECES_MAX: u32 = 16;
+/// The last pieces are left to frames that are not DATA, such as the trailers behind a large body.
+pub const DATA_PIECES_MAX: u32 = 12;
+/// Steps of the walk through the frames of one call: a frame takes two or three, a segment of an iovec one.
+pub const FRAME_STEPS_MAX: u32 = 128;
 /// Segments of an iovec that payload is gathered from.
 pub const SEGMENTS_MAX: u32 = 8;
 /// Messages of one recvmmsg or sendmmsg whose lengths are summed.

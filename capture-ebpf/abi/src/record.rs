@@ -140,7 +140,8 @@ record! {
 }
 
 record! {
-    /// A call that moved bytes. Behind it come `prefix_len` bytes of the payload's start and `tail_len` of its end.
+    /// A call that moved bytes. Behind it come `prefix_len` bytes of the payload's start, those of the pieces, `tail_len` of its
+    /// end, and the table of the pieces: for each, the offset from the call's first byte and the length as `u32`s.
     Data: 88 bytes {
         /// [`kind::DATA`]
         header: Header,
@@ -170,8 +171,9 @@ record! {
         out: u8,
         /// Bits of [`data_flags`].
         flags: u16,
-        /// 0.
-        reserved: u32,
+        /// Captured pieces between prefix and tail: entries of the table behind the payload, at most
+        /// [`PIECES_MAX`](crate::limits::PIECES_MAX).
+        pieces: u32,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Scripts of records, and the events that come out.
 
-use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Record, Socket, conn_flags, kind, lane, role};
+use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Pieces, Record, Socket, conn_flags, kind, lane, role};
 use redtape_core::{
     Body, BodyBuf, ConnInfo, Direction, EventBuf, Loss, LossCause, MonoNanos, Origin, ProcKey, Role, Tgid,
 };
@@ -74,9 +74,9 @@ impl Script {
             source: if out { redtape_abi::call::WRITE } else { redtape_abi::call::READ },
             out: u8::from(out),
             flags: 0,
-            reserved: 0,
+            pieces: 0,
         };
-        self.push(&Record::Data { call, prefix, tail });
+        self.push(&Record::Data { call, prefix, pieces: Pieces::default(), tail });
     }
 
     fn arrival(&mut self, ms: u64) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use redtape_abi::{Control, Data as DataRecord, Header, Record};
+use redtape_abi::{Control, Data as DataRecord, Header, Pieces, Record};
 use redtape_core::{
     Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, EventBuf, MonoNanos, Origin, ProcKey,
     ProcessInfo, Ranges, RangesBuf, Shutdown, Source, Stamp, Tgid, Tid,
@@ -189,11 +189,11 @@ impl Transcriber {
                 self.conns.record(&conn, process);
                 None
             }
-            Record::Data { call, prefix, tail } => {
+            Record::Data { call, prefix, pieces, tail } => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
                 let data = data(&call, conn, process);
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
-                Some((counts_at, BodyBuf::Data(data, ranges(&call, prefix, tail))))
+                Some((counts_at, BodyBuf::Data(data, ranges(&call, prefix, pieces, tail))))
             }
             Record::Accept(call) => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
@@ -250,8 +250,11 @@ fn data(call: &DataRecord, conn: ConnKey, process: ProcKey) -> Data<'static> {
     }
 }
 
-fn ranges(call: &DataRecord, prefix: &[u8], tail: &[u8]) -> RangesBuf {
+fn ranges(call: &DataRecord, prefix: &[u8], pieces: Pieces<'_>, tail: &[u8]) -> RangesBuf {
     let mut ranges = RangesBuf::prefix(prefix);
+    for (offset, bytes) in pieces.iter() {
+        ranges.push(offset, bytes);
+    }
     let offset = call.len.saturating_sub(u64::from(call.tail_len));
     // One call moves less than 2 GiB (MAX_RW_COUNT), so its tail always has an offset.
     if let Ok(offset) = u32::try_from(offset) {
