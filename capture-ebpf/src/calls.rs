@@ -62,6 +62,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
 
 /// `sys_exit(regs, ret)`
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let regs: *const u8 = ctx.arg(0);
     let number = call_of(register(regs, index::REGS_NR));

@@ -19,7 +19,7 @@ use redtape_abi::option;
 
 use crate::kernel::user;
 use crate::maps::option;
-use crate::payload::{Scratch, copied, copy, forget, segment};
+use crate::payload::{Scratch, copied, copy, forget, put, segment};
 
 /// What a client sends first, and how long that is in all (RFC 9113, section 3.4).
 const PREFACE: [u8; 8] = *b"PRI * HT";
@@ -66,8 +66,6 @@ impl Frames {
 pub(crate) struct Walk {
     /// The direction's state, while the call is walked.
     frames: Frames,
-    /// The position of the call's first byte.
-    pos: u64,
     /// The offset in the call that it has come to.
     offset: u64,
     /// The segment that comes next, the offset at which it begins, and what the offset of a byte before that has to be added to for
@@ -75,25 +73,18 @@ pub(crate) struct Walk {
     segment: u64,
     segment_end: u64,
     base: u64,
-    /// How many pieces there are, and where the last of them ends.
-    pieces: u64,
+    /// Bytes of a head that this step has read, and that are still to be passed.
+    head_bytes: u64,
+    /// Where the last piece ends.
     piece_end: u64,
     /// Offset and length of each.
     pub table: [[u32; 2]; PIECES_MAX as usize],
 }
 
-macro_rules! put {
-    ($scratch:ident.$($place:tt).+, $value:expr) => {
-        let value = $value;
-        unsafe { (&raw mut (*$scratch).$($place).+).write_volatile(value) }
-    };
-}
-
-/// Whether the directions of a connection are to be walked from now on: the call in `scratch`, whose first byte is at position `pos`,
-/// may begin with a client's preface.
+/// Whether the directions of a connection are to be walked from now on: the call in `scratch` may begin with a client's preface.
 #[inline(always)]
-pub(crate) fn begin(scratch: *const Scratch, both: *mut [Frames; 2], pos: u64) {
-    if pos != 0 {
+pub(crate) fn begin(scratch: *const Scratch, both: *mut [Frames; 2]) {
+    if forget!((*scratch).data.pos) != 0 {
         return;
     }
     let Some((address, len)) = segment(scratch, 0, forget!((*scratch).moved.within)) else { return };
@@ -128,10 +119,9 @@ pub(crate) enum Walked {
     UpTo(u64),
 }
 
-/// Walks the frames of the call in `scratch`, whose first byte is at position `pos`, and copies what is kept of them behind nothing: the
-/// pieces are in `scratch.walk.table`, as many as [`pieces`] says.
+/// Walks the frames of the call in `scratch`, and copies what is kept of them: `scratch.data.pieces` in `scratch.walk.table`.
 #[inline(always)]
-pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2], pos: u64) -> Walked {
+pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2]) -> Walked {
     let frames = direction(both, scratch);
     let state = unsafe { (*frames).state };
     if state == OFF {
@@ -139,12 +129,11 @@ pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2], pos: u64) -> W
     }
     let before = unsafe { *frames };
     put!(scratch.walk.frames, before);
-    put!(scratch.walk.pos, pos);
     put!(scratch.walk.offset, 0);
     put!(scratch.walk.segment, 0);
     put!(scratch.walk.segment_end, 0);
     put!(scratch.walk.piece_end, 0);
-    if state == LOST || forget!((*scratch).walk.frames.pos) != pos {
+    if state == LOST || forget!((*scratch).walk.frames.pos) != forget!((*scratch).data.pos) {
         put!(scratch.walk.frames, Frames { state: LOST, ..Frames::OFF });
     }
     for _ in 0..FRAME_STEPS_MAX {
@@ -154,7 +143,7 @@ pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2], pos: u64) -> W
     }
     let (offset, len) = (forget!((*scratch).walk.offset), forget!((*scratch).moved.len));
     let frames = direction(both, scratch);
-    put!(scratch.walk.frames.pos, forget!((*scratch).walk.pos).wrapping_add(len));
+    put!(scratch.walk.frames.pos, forget!((*scratch).data.pos).wrapping_add(len));
     if offset != len {
         put!(scratch.walk.frames.state, LOST);
     }
@@ -167,20 +156,8 @@ pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2], pos: u64) -> W
     }
 }
 
-/// How many pieces the walk has kept.
-#[inline(always)]
-pub(crate) fn pieces(scratch: *const Scratch) -> u32 {
-    forget!((*scratch).walk.pieces) as u32
-}
-
-/// No pieces so far.
-#[inline(always)]
-pub(crate) fn no_pieces(scratch: *mut Scratch) {
-    put!(scratch.walk.pieces, 0);
-}
-
-/// The next step: over what is not kept, into the next segment, or over bytes of one segment that are all kept or all of a head.
-/// False: it ends here.
+/// The next step: into the next segment, or over a frame as far as the segment has it, and in any case over what is not
+/// kept of it. False: the walk ends here.
 #[inline(always)]
 fn step(scratch: *mut Scratch) -> bool {
     let (offset, len) = (forget!((*scratch).walk.offset), forget!((*scratch).moved.len));
@@ -188,26 +165,32 @@ fn step(scratch: *mut Scratch) -> bool {
         return false;
     }
     let (left, keep) = (forget!((*scratch).walk.frames.left), forget!((*scratch).walk.frames.keep));
-    if left != 0 && keep == 0 {
-        pass(scratch, offset, len, left);
-        return true;
+    if left == 0 || keep != 0 {
+        let end = forget!((*scratch).walk.segment_end);
+        if offset >= end {
+            return next_segment(scratch, end);
+        }
+        put!(scratch.walk.head_bytes, 0);
+        if left == 0 && !head(scratch, end - offset) {
+            return false;
+        }
+        if !keep_some(scratch) {
+            put!(scratch.walk.frames.keep, 0);
+        }
     }
-    let end = forget!((*scratch).walk.segment_end);
-    if offset >= end {
-        return next_segment(scratch, end);
-    }
-    let address = forget!((*scratch).walk.base).wrapping_add(offset);
-    if left == 0 {
-        head(scratch, offset, address, end - offset)
-    } else {
-        payload(scratch, offset, address, end - offset)
-    }
+    pass(scratch);
+    true
 }
 
-/// Passes bytes that are not kept, wherever they are.
+/// Passes what is left of a frame of which no more is kept.
 #[inline(always)]
-fn pass(scratch: *mut Scratch, offset: u64, len: u64, left: u32) {
-    let rest = len - offset;
+fn pass(scratch: *mut Scratch) {
+    if forget!((*scratch).walk.frames.keep) != 0 {
+        return;
+    }
+    let left = forget!((*scratch).walk.frames.left);
+    let offset = forget!((*scratch).walk.offset);
+    let rest = forget!((*scratch).moved.len).wrapping_sub(offset);
     let passed = if u64::from(left) < rest { u64::from(left) } else { rest };
     put!(scratch.walk.frames.left, left.wrapping_sub(passed as u32));
     put!(scratch.walk.offset, offset + passed);
@@ -227,38 +210,41 @@ fn next_segment(scratch: *mut Scratch, start: u64) -> bool {
     true
 }
 
-/// A frame's head, or what of it lies in the segment.
+/// Reads a frame's head, or what of it lies in the `room` of the segment. False if it can hardly be one.
 #[inline(always)]
-fn head(scratch: *mut Scratch, offset: u64, address: u64, room: u64) -> bool {
+fn head(scratch: *mut Scratch, room: u64) -> bool {
+    let missing = HEAD_BYTES.wrapping_sub(u64::from(forget!((*scratch).walk.frames.seen)));
+    let len = if missing < room { missing } else { room };
+    put!(scratch.walk.head_bytes, len);
+    let address = forget!((*scratch).walk.base).wrapping_add(forget!((*scratch).walk.offset));
+    let bytes = black_box(len);
+    if bytes > HEAD_BYTES {
+        return false;
+    }
     let seen = black_box(u64::from(forget!((*scratch).walk.frames.seen)));
     if seen >= HEAD_BYTES {
         return false;
     }
-    let missing = HEAD_BYTES - seen;
-    let len = black_box(if missing < room { missing } else { room });
-    if len > HEAD_BYTES {
-        return false;
-    }
     let read = unsafe {
         let to = (&raw mut (*scratch).walk.frames.head).cast::<u8>().add(seen as usize);
-        bpf_probe_read_user(to.cast(), len as u32, address as *const _)
+        bpf_probe_read_user(to.cast(), bytes as u32, address as *const _)
     };
     if read != 0 {
         return false;
     }
-    if len < missing {
-        put!(scratch.walk.frames.seen, (seen + len) as u8);
-    } else if !understood(scratch) {
-        return false;
+    if len == missing {
+        return understood(scratch, len as u32);
     }
-    keep(scratch, offset, address, len);
-    put!(scratch.walk.offset, offset + len);
+    put!(scratch.walk.frames.seen, forget!((*scratch).walk.frames.seen).wrapping_add(len as u8));
+    put!(scratch.walk.frames.left, len as u32);
+    put!(scratch.walk.frames.keep, len as u32);
     true
 }
 
-/// Takes in a head that is complete. False if it can hardly be one.
+/// Takes in a head that is complete with `head_bytes` more. They are passed and kept with the payload. False if it can hardly
+/// be a head.
 #[inline(always)]
-fn understood(scratch: *mut Scratch) -> bool {
+fn understood(scratch: *mut Scratch, head_bytes: u32) -> bool {
     let [a, b, c, kind, flags, stream, ..] = forget!((*scratch).walk.frames.head);
     let len = u32::from_be_bytes([0, a, b, c]);
     if forget!((*scratch).walk.frames.state) == LOST {
@@ -272,43 +258,30 @@ fn understood(scratch: *mut Scratch) -> bool {
     }
     let kept = if kind == DATA && len > FRAME_WHOLE_BYTES { FRAME_DATA_BYTES } else { len };
     put!(scratch.walk.frames.seen, 0);
-    put!(scratch.walk.frames.left, len);
-    put!(scratch.walk.frames.keep, kept);
+    put!(scratch.walk.frames.left, len + head_bytes);
+    put!(scratch.walk.frames.keep, kept + head_bytes);
     true
 }
 
-/// What is kept of a frame's payload, or what of that lies in the segment.
+/// Keeps what is wanted next and lies in the segment: as part of the last piece where it continues that, else as a new one.
+/// False if there is no room for it, or it cannot be read.
 #[inline(always)]
-fn payload(scratch: *mut Scratch, offset: u64, address: u64, room: u64) -> bool {
-    let (left, wanted) = (forget!((*scratch).walk.frames.left), forget!((*scratch).walk.frames.keep));
-    let at = copied(scratch);
-    let limit = u64::from(option(option::HEAD_BYTES));
-    let limit = if limit < PAYLOAD_BYTES { limit } else { PAYLOAD_BYTES };
-    let budget = limit.saturating_sub(at);
-    let len = if u64::from(wanted) < room { u64::from(wanted) } else { room };
-    let len = if len < budget { len } else { budget };
-    if len == 0 || !keep(scratch, offset, address, len) {
-        put!(scratch.walk.frames.keep, 0);
-        return true;
-    }
-    put!(scratch.walk.frames.left, left.wrapping_sub(len as u32));
-    put!(scratch.walk.frames.keep, wanted.wrapping_sub(len as u32));
-    put!(scratch.walk.offset, offset + len);
-    true
-}
-
-/// Keeps `len` bytes that lie at `offset` of the call: as part of the last piece where they continue it, else as a new one. False if
-/// there is no room for them, or they cannot be read.
-#[inline(always)]
-fn keep(scratch: *mut Scratch, offset: u64, address: u64, len: u64) -> bool {
-    let pieces = forget!((*scratch).walk.pieces);
-    let data = forget!((*scratch).walk.frames.head[3]) == DATA;
+fn keep_some(scratch: *mut Scratch) -> bool {
+    let offset = forget!((*scratch).walk.offset);
+    let len = within_budget(scratch, offset);
+    let pieces = u64::from(forget!((*scratch).data.pieces));
+    // While its head is not complete, it is not known.
+    let data = forget!((*scratch).walk.frames.seen) == 0 && forget!((*scratch).walk.frames.head[3]) == DATA;
     let new = pieces == 0 || forget!((*scratch).walk.piece_end) != offset;
     if new && pieces >= u64::from(if data { DATA_PIECES_MAX } else { PIECES_MAX }) {
         return false;
     }
+    let address = forget!((*scratch).walk.base).wrapping_add(offset);
+    if len == 0 || !copy(scratch, address, len) {
+        return false;
+    }
     let index = black_box(if new { pieces } else { pieces.wrapping_sub(1) });
-    if index >= u64::from(PIECES_MAX) || !copy(scratch, address, len) {
+    if index >= u64::from(PIECES_MAX) {
         return false;
     }
     unsafe {
@@ -319,7 +292,25 @@ fn keep(scratch: *mut Scratch, offset: u64, address: u64, len: u64) -> bool {
         }
         *length = length.wrapping_add(len as u32);
     }
-    put!(scratch.walk.pieces, index + 1);
+    put!(scratch.data.pieces, index as u32 + 1);
     put!(scratch.walk.piece_end, offset + len);
+    put!(scratch.walk.offset, offset + len);
+    put!(scratch.walk.frames.left, forget!((*scratch).walk.frames.left).wrapping_sub(len as u32));
+    put!(scratch.walk.frames.keep, forget!((*scratch).walk.frames.keep).wrapping_sub(len as u32));
     true
+}
+
+/// How many of the wanted bytes lie in the segment, and may be kept: heads also where payload may not.
+#[inline(always)]
+fn within_budget(scratch: *const Scratch, offset: u64) -> u64 {
+    let at = copied(scratch);
+    let limit = u64::from(option(option::HEAD_BYTES));
+    let payload = (if limit < PAYLOAD_BYTES { limit } else { PAYLOAD_BYTES }).saturating_sub(at);
+    let head = forget!((*scratch).walk.head_bytes);
+    let budget = if payload < head { head } else { payload };
+    let budget = if at + budget > u64::from(HEAD_BYTES_MAX) { 0 } else { budget };
+    let wanted = u64::from(forget!((*scratch).walk.frames.keep));
+    let room = forget!((*scratch).walk.segment_end).wrapping_sub(offset);
+    let len = if wanted < room { wanted } else { room };
+    if len < budget { len } else { budget }
 }

@@ -9,7 +9,7 @@ use redtape_abi::{Data, counter, data_flags, lane, option};
 use crate::emit::{self, count};
 use crate::frames::{self, Frames, Walked};
 use crate::maps::option;
-use crate::payload::{CAPTURED_MAX, Scratch, append_table, copied, copy_prefix, copy_tail, forget, restart};
+use crate::payload::{CAPTURED_MAX, Scratch, append_table, copied, copy_prefix, copy_tail, cut, forget, put, restart};
 
 /// What is remembered of two streams of bytes, so that the next call's can be chosen from. All zeros at first.
 #[repr(C)]
@@ -31,7 +31,7 @@ impl Talk {
 
     /// Counts the bytes of a direction since it last turned.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, out: bool, len: u64) {
+    fn turn(&mut self, out: bool, len: u64) {
         if self.last_out != u8::from(out) {
             self.last_out = u8::from(out);
             self.run = 0;
@@ -47,83 +47,61 @@ impl Talk {
     }
 }
 
-/// What was copied behind the record's head.
-pub(crate) struct Kept {
-    /// Bytes of the call's start, and of its end.
-    pub prefix_len: u32,
-    pub tail_len: u32,
-    /// Pieces between them.
-    pub pieces: u32,
-    /// Bytes in all, without the table of the pieces.
-    captured: u32,
-    /// Bits of [`data_flags`].
-    pub flags: u16,
-}
-
-impl Kept {
-    pub(crate) const NOTHING: Self = Self { prefix_len: 0, tail_len: 0, pieces: 0, captured: 0, flags: 0 };
-}
-
-/// Copies what is kept of the call in `scratch.moved`, whose first byte is at position `pos` of its stream.
+/// Copies what is kept of the call in `scratch.moved`, and notes it in `scratch.data`, which is complete but for that.
+///
+/// What is needed behind it should lie in maps: the verifier goes through the walk once for each way of getting here that it
+/// can tell from the others.
 #[inline(always)]
-pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk, pos: u64) -> Kept {
-    let len = forget!((*scratch).moved.len);
-    let within = forget!((*scratch).moved.within);
+pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk) {
     restart(scratch);
-    frames::no_pieces(scratch);
-    if within != 0 {
-        frames::begin(scratch, &raw mut talk.frames, pos);
+    if forget!((*scratch).moved.within) != 0 {
+        frames::begin(scratch, &raw mut talk.frames);
     }
-    let tail = u64::from(option(option::TAIL_BYTES));
-    let mut kept = Kept::NOTHING;
-    let rest = match frames::walk(scratch, &raw mut talk.frames, pos) {
+    let rest = match frames::walk(scratch, &raw mut talk.frames) {
         Walked::Whole => 0,
-        Walked::UpTo(offset) => len.wrapping_sub(offset),
-        Walked::Not => match prefix(scratch, talk, pos, &mut kept) {
-            Some(rest) => rest,
-            None => return kept,
-        },
+        Walked::UpTo(offset) => forget!((*scratch).moved.len).wrapping_sub(offset),
+        Walked::Not => prefix(scratch, talk),
     };
-    kept.pieces = frames::pieces(scratch);
-    kept.captured = copied(scratch) as u32;
-    let tail = if within < len {
-        0
-    } else if rest < tail {
-        rest
-    } else {
-        tail
-    };
-    if tail > 0 && copy_tail(scratch, tail) {
-        kept.tail_len = tail as u32;
-        kept.captured += tail as u32;
-    }
-    if kept.pieces > 0 && !append_table(scratch, kept.captured, kept.pieces) {
-        return Kept::NOTHING;
-    }
-    kept
+    put!(scratch.captured, copied(scratch) as u32);
+    tail(scratch, rest);
+    append_table(scratch);
+    talk.turn(forget!((*scratch).moved.out), forget!((*scratch).moved.len));
 }
 
 /// Keeps the call's first bytes. Returns how many there are behind them, of which some may be kept; none of TLS.
 #[inline(always)]
-fn prefix(scratch: *mut Scratch, talk: &mut Talk, pos: u64, kept: &mut Kept) -> Option<u64> {
+fn prefix(scratch: *mut Scratch, talk: &mut Talk) -> u64 {
     let (len, out) = (forget!((*scratch).moved.len), forget!((*scratch).moved.out));
     let want = wanted(talk, out, forget!((*scratch).moved.within));
-    unsafe { (&raw mut (*scratch).wanted).write_volatile(want) };
+    put!(scratch.wanted, want);
     let want = forget!((*scratch).wanted);
-    kept.prefix_len = copy_prefix(scratch, want);
-    kept.captured = kept.prefix_len;
-    if u64::from(kept.prefix_len) < want && forget!((*scratch).moved.segments) <= u64::from(SEGMENTS_MAX) {
-        kept.flags = data_flags::FAULT;
+    let got = copy_prefix(scratch, want);
+    put!(scratch.data.prefix_len, got);
+    if u64::from(got) < want && forget!((*scratch).moved.segments) <= u64::from(SEGMENTS_MAX) {
+        put!(scratch.data.flags, forget!((*scratch).data.flags) | data_flags::FAULT);
         count(counter::FAULT);
     }
-    if pos == 0 && kept.prefix_len >= 2 && begins_tls(scratch) {
+    if forget!((*scratch).data.pos) == 0 && got >= 2 && begins_tls(scratch) {
         *talk.tls_of(out) = 1;
-        if kept.prefix_len > TLS_HEAD_BYTES {
-            kept.prefix_len = TLS_HEAD_BYTES;
-            kept.captured = TLS_HEAD_BYTES;
+        if got > TLS_HEAD_BYTES {
+            put!(scratch.data.prefix_len, TLS_HEAD_BYTES);
+            cut(scratch, TLS_HEAD_BYTES);
         }
     }
-    if *talk.tls_of(out) != 0 { None } else { Some(len.wrapping_sub(want)) }
+    if *talk.tls_of(out) != 0 { 0 } else { len.wrapping_sub(want) }
+}
+
+/// Keeps the call's last bytes, of the `rest` that are not kept yet.
+#[inline(always)]
+fn tail(scratch: *mut Scratch, rest: u64) {
+    let tail = u64::from(option(option::TAIL_BYTES));
+    put!(scratch.wanted, if rest < tail { rest } else { tail });
+    let want = forget!((*scratch).wanted);
+    let can_be_had = forget!((*scratch).moved.within) == forget!((*scratch).moved.len);
+    if want != 0 && can_be_had && copy_tail(scratch, want) {
+        put!(scratch.data.tail_len, want as u32);
+        put!(scratch.captured, forget!((*scratch).captured).wrapping_add(want as u32));
+    }
 }
 
 /// How many bytes to keep of the call's start: the rest of the head, else a short edge. Only the first `within` of the
@@ -149,8 +127,8 @@ fn begins_tls(scratch: *const Scratch) -> bool {
 
 /// Sends the record in `scratch.data`, with what was kept.
 #[inline(always)]
-pub(crate) fn send(scratch: *const Scratch, kept: &Kept) {
-    let behind = black_box(kept.captured + 8 * kept.pieces);
+pub(crate) fn send(scratch: *const Scratch) {
+    let behind = black_box(forget!((*scratch).captured).wrapping_add(8 * forget!((*scratch).data.pieces)));
     if behind > CAPTURED_MAX + 8 * PIECES_MAX {
         return;
     }

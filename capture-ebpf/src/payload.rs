@@ -23,8 +23,11 @@ pub(crate) struct Scratch {
     margin: [u8; HEAD_BYTES_MAX as usize],
     pub moved: Moved,
     pub walk: Walk,
-    /// How many bytes of the call's start are wanted.
+    /// How many bytes of the call's start, or of its end, are wanted.
     pub wanted: u64,
+    /// How many bytes of payload belong to the record, without the table of the pieces.
+    pub captured: u32,
+    pub reserved: u32,
     /// Bytes copied so far.
     at: u64,
     /// Bytes passed so far on the way to the tail.
@@ -60,6 +63,15 @@ macro_rules! forget {
 }
 pub(crate) use forget;
 
+/// Writes a field of the scratch map.
+macro_rules! put {
+    ($scratch:ident.$($place:tt).+, $value:expr) => {
+        let value = $value;
+        unsafe { (&raw mut (*$scratch).$($place).+).write_volatile(value) }
+    };
+}
+pub(crate) use put;
+
 /// Address and length of segment `n`, the length cut to `left`.
 #[inline(always)]
 pub(crate) fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64, u64)> {
@@ -77,7 +89,13 @@ pub(crate) fn segment(scratch: *const Scratch, n: u64, left: u64) -> Option<(u64
 /// Nothing is copied so far.
 #[inline(always)]
 pub(crate) fn restart(scratch: *mut Scratch) {
-    unsafe { (&raw mut (*scratch).at).write_volatile(0) };
+    cut(scratch, 0);
+}
+
+/// Only the first `len` of the bytes copied so far count.
+#[inline(always)]
+pub(crate) fn cut(scratch: *mut Scratch, len: u32) {
+    put!(scratch.at, u64::from(len));
 }
 
 /// How many bytes were copied so far.
@@ -108,7 +126,7 @@ pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
     let before = forget!((*scratch).at);
     let len = forget!((*scratch).moved.len);
     let skip = len.wrapping_sub(want);
-    unsafe { (&raw mut (*scratch).passed).write_volatile(0) };
+    put!(scratch.passed, 0);
     for n in 0..u64::from(SEGMENTS_MAX) {
         let passed = forget!((*scratch).passed);
         if passed >= len {
@@ -122,7 +140,7 @@ pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
                 return false;
             }
         }
-        unsafe { (&raw mut (*scratch).passed).write_volatile(end) };
+        put!(scratch.passed, end);
     }
     forget!((*scratch).passed) == len && forget!((*scratch).at) == before + want
 }
@@ -130,33 +148,41 @@ pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
 /// Copies `len` bytes of user memory behind what was copied before.
 #[inline(always)]
 pub(crate) fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
+    let bytes = black_box(len);
+    if bytes > u64::from(HEAD_BYTES_MAX) {
+        return false;
+    }
+    // Not needed beyond the copy, or LLVM would save it before it is compared, and old kernels forget what is saved.
     let at = black_box(forget!((*scratch).at));
-    let len = black_box(len);
-    if at > u64::from(CAPTURED_MAX) || len > u64::from(HEAD_BYTES_MAX) {
+    if at > u64::from(CAPTURED_MAX) {
         return false;
     }
     let copied = unsafe {
         let to = (&raw mut (*scratch).payload).cast::<u8>().add(at as usize);
-        bpf_probe_read_user(to.cast(), len as u32, from as *const _)
+        bpf_probe_read_user(to.cast(), bytes as u32, from as *const _)
     };
     // What could not be copied was filled with zeros, which are no payload.
     if copied != 0 {
         return false;
     }
-    unsafe { (&raw mut (*scratch).at).write_volatile(at + len) };
+    let at = forget!((*scratch).at) + len;
+    put!(scratch.at, at);
     true
 }
 
-/// Puts the table of the walk's pieces behind `at` bytes of payload.
+/// Puts the table of the walk's pieces behind the payload of the record.
 #[inline(always)]
-pub(crate) fn append_table(scratch: *mut Scratch, at: u32, pieces: u32) -> bool {
-    let (at, pieces) = (black_box(u64::from(at)), black_box(u64::from(pieces)));
-    if at > u64::from(CAPTURED_MAX) || pieces > u64::from(PIECES_MAX) {
-        return false;
+pub(crate) fn append_table(scratch: *mut Scratch) {
+    let bytes = black_box(8 * forget!((*scratch).data.pieces));
+    if bytes == 0 || bytes > 8 * PIECES_MAX {
+        return;
     }
-    let appended = unsafe {
+    let at = black_box(forget!((*scratch).captured));
+    if at > CAPTURED_MAX {
+        return;
+    }
+    unsafe {
         let to = (&raw mut (*scratch).payload).cast::<u8>().add(at as usize);
-        bpf_probe_read_kernel(to.cast(), (pieces * 8) as u32, (&raw const (*scratch).walk.table).cast())
-    };
-    appended == 0
+        bpf_probe_read_kernel(to.cast(), bytes, (&raw const (*scratch).walk.table).cast());
+    }
 }

@@ -6,10 +6,10 @@ use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index};
 use crate::calls::Call;
 use crate::control::O_NONBLOCK;
 use crate::emit::{self, count};
-use crate::keep::{Kept, keep, send};
+use crate::keep::{keep, send};
 use crate::kernel::{field, user};
 use crate::maps::SCRATCH;
-use crate::payload::{Moved, Scratch, forget};
+use crate::payload::{Moved, Scratch, forget, put};
 use crate::socket::{POSITIONS, Sock, Use, introduce, known_or_adopted, read_to};
 use crate::walk::{Walked, socket_of};
 
@@ -166,12 +166,7 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
     let msg_flags = forget!((*scratch).moved.flags);
     let peek = msg_flags & MSG_PEEK != 0;
     let pos = position(sock, walked.sk, out, len, peek);
-    // Bytes that were peeked at come again.
-    let kept = if peek || len == 0 { Kept::NOTHING } else { keep(scratch, &mut sock.talk, pos) };
-    if !peek {
-        sock.talk.turn(out, len);
-    }
-    let mut flags = kept.flags;
+    let mut flags = 0;
     if msg_flags & MSG_DONTWAIT != 0 || walked.file_flags & O_NONBLOCK != 0 {
         flags |= data_flags::NONBLOCKING;
     }
@@ -193,15 +188,20 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
             tid: call.tid,
             loop_turn: call.loop_turn,
             fd: fd.cast_signed(),
-            prefix_len: kept.prefix_len,
-            tail_len: kept.tail_len,
+            prefix_len: 0,
+            tail_len: 0,
             source,
             out: u8::from(out),
             flags,
-            pieces: kept.pieces,
+            pieces: 0,
         };
     }
-    send(scratch, &kept);
+    put!(scratch.captured, 0);
+    // Bytes that were peeked at come again.
+    if forget!((*scratch).moved.flags) & MSG_PEEK == 0 {
+        keep(scratch, &mut sock.talk);
+    }
+    send(scratch);
 }
 
 /// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.

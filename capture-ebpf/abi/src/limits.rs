@@ -16,8 +16,9 @@ pub const FRAME_WHOLE_BYTES: u32 = 16;
 pub const PIECES_MAX: u32 = 16;
 /// The last pieces are left to frames that are not DATA, such as the trailers behind a large body.
 pub const DATA_PIECES_MAX: u32 = 12;
-/// Steps of the walk through the frames of one call: a frame takes two or three, a segment of an iovec one.
-pub const FRAME_STEPS_MAX: u32 = 128;
+/// Steps of the walk through the frames of one call: a frame takes one, and one more where it lies in several segments of an
+/// iovec. Enough for 1 MiB in DATA frames of the default size.
+pub const FRAME_STEPS_MAX: u32 = 80;
 /// Segments of an iovec that payload is gathered from.
 pub const SEGMENTS_MAX: u32 = 8;
 /// Messages of one recvmmsg or sendmmsg whose lengths are summed.

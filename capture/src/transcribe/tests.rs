@@ -234,6 +234,24 @@ fn payload_becomes_ranges() {
 }
 
 #[test]
+fn pieces_between_the_edges_become_ranges() {
+    let mut script = Script::new();
+    let header = script.header(kind::DATA, 2);
+    let fields: [u64; 6] = [1, START, 100, 1000, 9 | 9 << 32, 3 << 32];
+    let counts: [u32; 4] = [0, 3, u32::from(redtape_abi::call::READ), 2];
+    let mut bytes = vec![header.kind, header.lane, 0, 0, 0, 0, 0, 0];
+    bytes.extend([header.seq, header.time].into_iter().chain(fields).flat_map(u64::to_le_bytes));
+    bytes.extend(counts.into_iter().flat_map(u32::to_le_bytes));
+    bytes.extend(b"frontmiddleend");
+    bytes.extend([0_u32, 5, 500, 6].into_iter().flat_map(u32::to_le_bytes));
+    script.push(&Record::decode(&bytes).expect("a record"));
+    let events = script.finish();
+    let Body::Data(data) = events[1].as_event().body else { panic!("data") };
+    let pieces: Vec<_> = data.ranges.iter().collect();
+    assert_eq!(pieces, [(0, &b"front"[..]), (500, b"middle"), (997, b"end")]);
+}
+
+#[test]
 fn holes_in_the_numbers_are_losses_with_a_window() {
     let mut script = Script::new();
     script.arrival(1);

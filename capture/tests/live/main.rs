@@ -5,6 +5,8 @@
 #[cfg(target_os = "linux")]
 mod calls;
 #[cfg(target_os = "linux")]
+mod frames;
+#[cfg(target_os = "linux")]
 mod life;
 #[cfg(target_os = "linux")]
 mod rare;
@@ -18,7 +20,10 @@ fn main() {
     let mut arguments = libtest_mimic::Arguments::from_args();
     // Every recording follows this very process, so there can be only one at a time.
     arguments.test_threads = Some(1);
-    let trials = [calls::trials(), life::trials(), rare::trials(), ring::trials()].into_iter().flatten().collect();
+    let trials = [calls::trials(), frames::trials(), life::trials(), rare::trials(), ring::trials()]
+        .into_iter()
+        .flatten()
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
