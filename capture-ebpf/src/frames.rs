@@ -19,7 +19,7 @@ use redtape_abi::option;
 
 use crate::kernel::user;
 use crate::maps::option;
-use crate::payload::{Scratch, copied, copy, forget, put, segment};
+use crate::payload::{Scratch, copied, copy, fault, forget, put, segment};
 
 /// What a client sends first, and how long that is in all (RFC 9113, section 3.4).
 const PREFACE: [u8; 8] = *b"PRI * HT";
@@ -68,10 +68,11 @@ pub(crate) struct Walk {
     frames: Frames,
     /// The offset in the call that it has come to.
     offset: u64,
-    /// The segment that comes next, the offset at which it begins, and what the offset of a byte before that has to be added to for
-    /// the byte's address.
+    /// The number of the next segment.
     segment: u64,
+    /// The offset at which the segment before it ends.
     segment_end: u64,
+    /// A byte's address in that segment is this and the byte's offset in the call.
     base: u64,
     /// Bytes of a head that this step has read, and that are still to be passed.
     head_bytes: u64,
@@ -81,7 +82,7 @@ pub(crate) struct Walk {
     pub table: [[u32; 2]; PIECES_MAX as usize],
 }
 
-/// Whether the directions of a connection are to be walked from now on: the call in `scratch` may begin with a client's preface.
+/// Both directions of a connection are walked from now on if the call in `scratch` begins with a client's preface.
 #[inline(always)]
 pub(crate) fn begin(scratch: *const Scratch, both: *mut [Frames; 2]) {
     if forget!((*scratch).data.pos) != 0 {
@@ -119,7 +120,8 @@ pub(crate) enum Walked {
     UpTo(u64),
 }
 
-/// Walks the frames of the call in `scratch`, and copies what is kept of them: `scratch.data.pieces` in `scratch.walk.table`.
+/// Walks the frames of the call in `scratch`, and copies what is kept of them: so many pieces as `scratch.data` says, which
+/// `scratch.walk` has the table of.
 #[inline(always)]
 pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2]) -> Walked {
     let frames = direction(both, scratch);
@@ -230,6 +232,7 @@ fn head(scratch: *mut Scratch, room: u64) -> bool {
         bpf_probe_read_user(to.cast(), bytes as u32, address as *const _)
     };
     if read != 0 {
+        fault(scratch);
         return false;
     }
     if len == missing {
@@ -277,7 +280,11 @@ fn keep_some(scratch: *mut Scratch) -> bool {
         return false;
     }
     let address = forget!((*scratch).walk.base).wrapping_add(offset);
-    if len == 0 || !copy(scratch, address, len) {
+    if len == 0 {
+        return false;
+    }
+    if !copy(scratch, address, len) {
+        fault(scratch);
         return false;
     }
     let index = black_box(if new { pieces } else { pieces.wrapping_sub(1) });

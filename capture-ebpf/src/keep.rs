@@ -4,12 +4,14 @@
 use core::hint::black_box;
 
 use redtape_abi::limits::{PIECES_MAX, SEGMENTS_MAX, TLS_HEAD_BYTES};
-use redtape_abi::{Data, counter, data_flags, lane, option};
+use redtape_abi::{Data, lane, option};
 
-use crate::emit::{self, count};
+use crate::emit;
 use crate::frames::{self, Frames, Walked};
 use crate::maps::option;
-use crate::payload::{CAPTURED_MAX, Scratch, append_table, copied, copy_prefix, copy_tail, cut, forget, put, restart};
+use crate::payload::{
+    CAPTURED_MAX, Scratch, append_table, copied, copy_prefix, copy_tail, cut, fault, forget, put, restart,
+};
 
 /// What is remembered of two streams of bytes, so that the next call's can be chosen from. All zeros at first.
 #[repr(C)]
@@ -78,8 +80,7 @@ fn prefix(scratch: *mut Scratch, talk: &mut Talk) -> u64 {
     let got = copy_prefix(scratch, want);
     put!(scratch.data.prefix_len, got);
     if u64::from(got) < want && forget!((*scratch).moved.segments) <= u64::from(SEGMENTS_MAX) {
-        put!(scratch.data.flags, forget!((*scratch).data.flags) | data_flags::FAULT);
-        count(counter::FAULT);
+        fault(scratch);
     }
     if forget!((*scratch).data.pos) == 0 && got >= 2 && begins_tls(scratch) {
         *talk.tls_of(out) = 1;

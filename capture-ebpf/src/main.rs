@@ -1,12 +1,17 @@
 //! The BPF programs of redtape's recorder. They transcribe system calls on TCP sockets, socket states, arrivals and the
-//! life of processes into `redtape-abi` records, and parse no payload beyond comparing two bytes (is it TLS?).
+//! life of processes into `redtape-abi` records. Of payload they compare the first bytes (is it TLS? is it HTTP/2?) and read
+//! the lengths and types of HTTP/2 frames, to choose what to copy.
 //!
 //! One object serves Linux 5.10 to 7.x. Where kernels differ, a switch in the read-only data (`OPTIONS`, `LAYOUT`) is a
 //! constant to the verifier, so what the kernel lacks is never reached. Rules that keep it loadable:
 //! - every function is inlined into its program: old kernels add up the stack frames of calls, 512 bytes in all;
 //! - records are built in the ring buffer or in a per-CPU map, never on the stack;
 //! - a size is bounded where it is used, after [`core::hint::black_box`]: LLVM knows too much and drops the check
-//!   that the verifier needs.
+//!   that the verifier needs;
+//! - what was bounded is not needed behind the helper call that it was bounded for: LLVM would save it on the stack before
+//!   the check, and older kernels know nothing of what was saved;
+//! - a loop's values lie in a map, and what is needed behind the loop, too: values in registers that differ make the verifier
+//!   follow the loop once for each.
 #![no_std]
 #![no_main]
 

@@ -7,9 +7,10 @@
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
-use redtape_abi::Data;
 use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, PIECES_MAX, SEGMENTS_MAX};
+use redtape_abi::{Data, counter, data_flags};
 
+use crate::emit::count;
 use crate::frames::Walk;
 use crate::kernel::user;
 
@@ -168,6 +169,16 @@ pub(crate) fn copy(scratch: *mut Scratch, from: u64, len: u64) -> bool {
     let at = forget!((*scratch).at) + len;
     put!(scratch.at, at);
     true
+}
+
+/// Notes that payload could not be copied, once for a call.
+#[inline(always)]
+pub(crate) fn fault(scratch: *mut Scratch) {
+    let flags = forget!((*scratch).data.flags);
+    if flags & data_flags::FAULT == 0 {
+        put!(scratch.data.flags, flags | data_flags::FAULT);
+        count(counter::FAULT);
+    }
 }
 
 /// Puts the table of the walk's pieces behind the payload of the record.
