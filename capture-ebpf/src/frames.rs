@@ -5,8 +5,8 @@
 //! other bytes are kept, but those that are kept are what they are and lie where they lay.
 //!
 //! ```text
-//! Off ──preface──▶ On ──a call that was not walked to its end, or not seen──▶ Lost
-//!                   ▲──────── a call begins with a plausible head ──────────────┘
+//! preface ──▶ walking ──a call that was not walked to its end, or not seen──▶ lost
+//!                ▲────────── a call begins with a plausible head ───────────────┘
 //! ```
 
 use core::hint::black_box;
@@ -34,12 +34,7 @@ const DATA: u8 = 0;
 const DEFINED_MAX: u8 = 9;
 const TYPE_MAX: u8 = 0x1f;
 
-/// Values of [`Frames::state`].
-const OFF: u8 = 0;
-const ON: u8 = 1;
-const LOST: u8 = 2;
-
-/// How far the walk over one direction of a connection has come. All zeros: it is not known to be HTTP/2.
+/// How far the walk over one direction of a connection has come. All zeros: it has yet to begin.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Frames {
@@ -52,13 +47,14 @@ pub(crate) struct Frames {
     /// The frame's head, and how many bytes of it were seen. None: its payload is under way, or over.
     head: [u8; HEAD_BYTES as usize],
     seen: u8,
-    state: u8,
+    /// 1: it is not known where a frame begins.
+    lost: u8,
     reserved: [u8; 5],
 }
 
 impl Frames {
-    pub(crate) const OFF: Self =
-        Self { pos: 0, left: 0, keep: 0, head: [0; HEAD_BYTES as usize], seen: 0, state: OFF, reserved: [0; 5] };
+    pub(crate) const NEW: Self =
+        Self { pos: 0, left: 0, keep: 0, head: [0; HEAD_BYTES as usize], seen: 0, lost: 0, reserved: [0; 5] };
 }
 
 /// Where the walk through one call is.
@@ -82,24 +78,20 @@ pub(crate) struct Walk {
     pub table: [[u32; 2]; PIECES_MAX as usize],
 }
 
-/// Both directions of a connection are walked from now on if the call in `scratch` begins with a client's preface.
+/// Whether the call in `scratch`, its direction's first, begins with a client's preface. If so, both directions begin.
 #[inline(always)]
-pub(crate) fn begin(scratch: *const Scratch, both: *mut [Frames; 2]) {
-    if forget!((*scratch).data.pos) != 0 {
-        return;
-    }
-    let Some((address, len)) = segment(scratch, 0, forget!((*scratch).moved.within)) else { return };
+pub(crate) fn begin(scratch: *const Scratch, both: *mut [Frames; 2]) -> bool {
+    let Some((address, len)) = segment(scratch, 0, forget!((*scratch).moved.within)) else { return false };
     if len < PREFACE.len() as u64 || user::<[u8; 8]>(address) != Some(PREFACE) {
-        return;
+        return false;
     }
+    let preface = direction(both, scratch);
+    // It is no frame, but passed like the payload of one.
     unsafe {
-        (*both)[0].state = ON;
-        (*both)[1].state = ON;
-        let preface = direction(both, scratch);
-        // It is no frame, but passed like the payload of one.
         (*preface).left = PREFACE_BYTES;
         (*preface).keep = PREFACE_BYTES;
     }
+    true
 }
 
 /// The state of the call's direction. One pointer for both, or the verifier would follow what comes for each.
@@ -112,11 +104,9 @@ fn direction(both: *mut [Frames; 2], scratch: *const Scratch) -> *mut Frames {
 /// How a call was walked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Walked {
-    /// Not at all: it is not of HTTP/2, or nobody knows where its frames begin.
+    /// Not at all: nobody knows where its frames begin.
     Not,
-    /// To its end.
-    Whole,
-    /// Up to this offset.
+    /// Up to this offset, which may be the call's end.
     UpTo(u64),
 }
 
@@ -124,19 +114,14 @@ pub(crate) enum Walked {
 /// `scratch.walk` has the table of.
 #[inline(always)]
 pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2]) -> Walked {
-    let frames = direction(both, scratch);
-    let state = unsafe { (*frames).state };
-    if state == OFF {
-        return Walked::Not;
-    }
-    let before = unsafe { *frames };
+    let before = unsafe { *direction(both, scratch) };
     put!(scratch.walk.frames, before);
     put!(scratch.walk.offset, 0);
     put!(scratch.walk.segment, 0);
     put!(scratch.walk.segment_end, 0);
     put!(scratch.walk.piece_end, 0);
-    if state == LOST || forget!((*scratch).walk.frames.pos) != forget!((*scratch).data.pos) {
-        put!(scratch.walk.frames, Frames { state: LOST, ..Frames::OFF });
+    if before.lost != 0 || before.pos != forget!((*scratch).data.pos) {
+        put!(scratch.walk.frames, Frames { lost: 1, ..Frames::NEW });
     }
     for _ in 0..FRAME_STEPS_MAX {
         if !step(scratch) {
@@ -144,18 +129,13 @@ pub(crate) fn walk(scratch: *mut Scratch, both: *mut [Frames; 2]) -> Walked {
         }
     }
     let (offset, len) = (forget!((*scratch).walk.offset), forget!((*scratch).moved.len));
-    let frames = direction(both, scratch);
     put!(scratch.walk.frames.pos, forget!((*scratch).data.pos).wrapping_add(len));
     if offset != len {
-        put!(scratch.walk.frames.state, LOST);
+        put!(scratch.walk.frames.lost, 1);
     }
-    let state = forget!((*scratch).walk.frames);
-    unsafe { *frames = state };
-    match offset {
-        0 => Walked::Not,
-        _ if offset == len => Walked::Whole,
-        _ => Walked::UpTo(offset),
-    }
+    let after = forget!((*scratch).walk.frames);
+    unsafe { *direction(both, scratch) = after };
+    if offset == 0 { Walked::Not } else { Walked::UpTo(offset) }
 }
 
 /// The next step: into the next segment, or over a frame as far as the segment has it, and in any case over what is not
@@ -250,12 +230,12 @@ fn head(scratch: *mut Scratch, room: u64) -> bool {
 fn understood(scratch: *mut Scratch, head_bytes: u32) -> bool {
     let [a, b, c, kind, flags, stream, ..] = forget!((*scratch).walk.frames.head);
     let len = u32::from_be_bytes([0, a, b, c]);
-    if forget!((*scratch).walk.frames.state) == LOST {
+    if forget!((*scratch).walk.frames.lost) != 0 {
         // The default of SETTINGS_MAX_FRAME_SIZE, defined flags, a stream's number: other bytes rarely look like that.
         if len > 1 << 14 || kind > DEFINED_MAX || flags & !0x2d != 0 || stream & 0x80 != 0 {
             return false;
         }
-        put!(scratch.walk.frames.state, ON);
+        put!(scratch.walk.frames.lost, 0);
     } else if kind > TYPE_MAX {
         return false;
     }

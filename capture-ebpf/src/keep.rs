@@ -19,17 +19,20 @@ use crate::payload::{
 pub(crate) struct Talk {
     /// Bytes moved since the direction last turned.
     run: u64,
-    /// Of what is received, and of what is sent.
-    frames: [Frames; 2],
     /// 1: what is received is TLS; what is sent is.
     tls: [u8; 2],
     /// 1: bytes were last moved out.
     last_out: u8,
-    reserved: [u8; 5],
+    /// 1: both directions are HTTP/2.
+    http2: u8,
+    reserved: [u8; 4],
+    /// Of what is received, and of what is sent.
+    frames: [Frames; 2],
 }
 
 impl Talk {
-    pub(crate) const NEW: Self = Self { run: 0, frames: [Frames::OFF; 2], tls: [0; 2], last_out: 0, reserved: [0; 5] };
+    pub(crate) const NEW: Self =
+        Self { run: 0, tls: [0; 2], last_out: 0, http2: 0, reserved: [0; 4], frames: [Frames::NEW; 2] };
 
     /// Counts the bytes of a direction since it last turned.
     #[inline(always)]
@@ -56,13 +59,13 @@ impl Talk {
 #[inline(always)]
 pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk) {
     restart(scratch);
-    if forget!((*scratch).moved.within) != 0 {
-        frames::begin(scratch, &raw mut talk.frames);
+    if talk.http2 == 0 && forget!((*scratch).data.pos) == 0 && frames::begin(scratch, &raw mut talk.frames) {
+        talk.http2 = 1;
     }
-    let rest = match frames::walk(scratch, &raw mut talk.frames) {
-        Walked::Whole => 0,
-        Walked::UpTo(offset) => forget!((*scratch).moved.len).wrapping_sub(offset),
+    let walked = if forget!((*talk).http2) == 0 { Walked::Not } else { frames::walk(scratch, &raw mut talk.frames) };
+    let rest = match walked {
         Walked::Not => prefix(scratch, talk),
+        Walked::UpTo(offset) => forget!((*scratch).moved.len).wrapping_sub(offset),
     };
     put!(scratch.captured, copied(scratch) as u32);
     tail(scratch, rest);
