@@ -9,6 +9,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
@@ -37,6 +38,7 @@ class Side:
         self.sent = b""
         self.receive = receive
         self.reader = None
+        self.heard = False
 
     def send(self, data):
         self.sent += data
@@ -60,7 +62,7 @@ class Side:
     def drain(self):
         def loop():
             while self.receive(self.sock):
-                pass
+                self.heard = True
         self.reader = threading.Thread(target=loop)
         self.reader.start()
 
@@ -136,6 +138,18 @@ def long_heads(client, server):
     long = frame(HEADERS, some(16384), 0) + frame(CONTINUATION, some(16384), 0) + frame(CONTINUATION, some(99), END_HEADERS)
     server.send_parts([long])
     server.send_parts([CHUNKS[0], TRAILERS])
+
+
+def eager(client, server):
+    """A server that does not wait for the client's preface: it is not known yet what its first call is."""
+    server.send(SETTING)
+    assert len(client.sock.recv(100)) == len(SETTING)
+    client.send(PREFACE + SETTING)
+    server.drain()
+    client.drain()
+    while not server.heard:
+        time.sleep(0.001)
+    server.send(HEAD + CHUNKS[0] + TRAILERS)
 
 
 def refused(client, server):

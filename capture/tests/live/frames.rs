@@ -13,6 +13,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("http2_trailers_behind_1_mib_in_one_call_are_kept", one_write),
         trial("http2_is_found_again_behind_too_many_frames", too_many),
         trial("http2_heads_are_kept_up_to_the_limit", long_heads),
+        trial("http2_is_found_where_the_server_speaks_first", eager),
         trial("a_preface_that_is_refused_hides_no_answer", refused),
     ]
 }
@@ -177,6 +178,10 @@ fn long_heads() {
     let [_, (_, ranges), (next, _)] = calls.as_slice() else { panic!("{calls:?}") };
     assert_eq!(pieces(ranges), [(0, 7680), (9 + 16384, 9), (2 * (9 + 16384), 9)]);
     case.check(Role::Server, Direction::Out, next.pos);
+}
+
+fn eager() {
+    Case::record("eager").check(Role::Server, Direction::Out, 0);
 }
 
 fn refused() {
