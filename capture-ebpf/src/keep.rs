@@ -62,7 +62,7 @@ pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk) {
     if talk.http2 == 0 && forget!((*scratch).data.pos) == 0 && frames::begin(scratch, &raw mut talk.frames) {
         talk.http2 = 1;
     }
-    let walked = if forget!((*talk).http2) == 0 { Walked::Not } else { frames::walk(scratch, &raw mut talk.frames) };
+    let walked = if forget!(talk.http2) == 0 { Walked::Not } else { frames::walk(scratch, &raw mut talk.frames) };
     let rest = match walked {
         Walked::Not => prefix(scratch, talk),
         Walked::UpTo(offset) => forget!((*scratch).moved.len).wrapping_sub(offset),
