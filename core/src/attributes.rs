@@ -1,11 +1,12 @@
-//! The attributes of spans and resources, by OpenTelemetry's semantic conventions for HTTP (stable since 1.23).
+//! The attributes of spans and resources, by OpenTelemetry's semantic conventions for HTTP (stable since 1.23) and gRPC.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use crate::exchange::Outcome;
+use crate::http2::error_name;
 use crate::ids::SpanId;
-use crate::span::{Service, Span, SpanKind};
+use crate::span::{Service, Span, SpanKind, Status};
 use crate::time::MonoNanos;
 use crate::track::is_usual_method;
 
@@ -49,8 +50,32 @@ impl Span {
         Some(self.http.method()).filter(|method| is_usual_method(method.as_bytes()))
     }
 
-    /// The span's name: method and route, or the method alone.
+    /// Whether it is of a gRPC call.
+    pub const fn is_grpc(&self) -> bool {
+        self.http.head.is_grpc()
+    }
+
+    /// Whether its path is one that routes are made of: it is known, and not the name of a gRPC method.
+    pub fn has_path(&self) -> bool {
+        !self.is_grpc() && !self.http.head.target().is_empty()
+    }
+
+    /// The name of a gRPC call: `package.Service/Method`, or `grpc` where that is not known.
+    pub(crate) fn rpc_name(&self) -> &str {
+        let path = self.http.path();
+        Some(path.strip_prefix('/').unwrap_or(path)).filter(|name| !name.is_empty()).unwrap_or("grpc")
+    }
+
+    /// `rpc.service` and `rpc.method` of a gRPC call.
+    pub fn rpc(&self) -> Option<(&str, &str)> {
+        self.http.path().strip_prefix('/').filter(|_| self.is_grpc())?.rsplit_once('/')
+    }
+
+    /// The span's name: method and route, or the method alone; of gRPC the service and method.
     pub fn name(&self) -> Cow<'_, str> {
+        if self.is_grpc() {
+            return self.rpc_name().into();
+        }
         let method = self.method_in_name();
         if self.route.is_empty() { method.into() } else { format!("{method} {}", self.route).into() }
     }
@@ -65,15 +90,24 @@ impl Span {
         self.outcome == Outcome::Incomplete
     }
 
-    /// `error.type`: `no_response`, `cut_response`, or the status code of a failure.
-    pub fn error_type(&self) -> Option<Cow<'static, str>> {
-        use crate::span::Status;
-        match (self.outcome, self.status, self.http.status_code) {
-            (Outcome::NoResponse, ..) => Some("no_response".into()),
-            (Outcome::CutResponse, ..) => Some("cut_response".into()),
-            (_, Status::Error, Some(code)) => Some(code.to_string().into()),
-            _ => None,
+    /// How the exchange was broken off, if it was.
+    pub(crate) fn broken_off(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::NoResponse => Some("no_response"),
+            Outcome::CutResponse => Some("cut_response"),
+            Outcome::Reset => Some(self.http.reset.and_then(error_name).unwrap_or("reset")),
+            Outcome::Complete | Outcome::Incomplete => None,
         }
+    }
+
+    /// `error.type` of a failure: `no_response`, `cut_response`, the name of the error with which its stream was reset
+    /// (`cancel`), or the status code, of gRPC its own.
+    pub fn error_type(&self) -> Option<Cow<'static, str>> {
+        if self.status != Status::Error {
+            return None;
+        }
+        let code = if self.is_grpc() { self.http.grpc_status } else { self.http.status_code };
+        self.broken_off().map(Into::into).or_else(|| Some(code?.to_string().into()))
     }
 
     /// The address of the server's end of the connection.
@@ -105,7 +139,10 @@ impl Span {
     fn url_full(&self) -> Option<String> {
         let host = self.server_address()?;
         let host = if host.contains(':') { format!("[{host}]").into() } else { host };
-        let port = self.server_port().filter(|&port| port != 80).map_or(String::new(), |port| format!(":{port}"));
+        let port = self
+            .server_port()
+            .filter(|&port| port != default_port(self.http.scheme))
+            .map_or(String::new(), |port| format!(":{port}"));
         let query = self.http.query().map_or(String::new(), |query| format!("?{query}"));
         Some(format!("{}://{host}{port}{}{query}", self.http.scheme, self.http.path()))
     }
@@ -116,7 +153,9 @@ impl Span {
         let size = |size: Option<u64>| size.map(|size| AttributeValue::Int(i64::try_from(size).unwrap_or(i64::MAX)));
         let (server, client) = (self.kind == SpanKind::Server, self.kind == SpanKind::Client);
         let peer = http.remote.map(|remote| (remote.ip().to_canonical().to_string(), i64::from(remote.port())));
-        let original = self.usual_method().is_none().then(|| text(http.method()));
+        let original =
+            self.usual_method().is_none().then(|| http.method()).filter(|method| !method.is_empty()).map(text);
+        let rpc = self.rpc();
         [
             ("client.address", self.client_address().map(text)),
             ("client.port", http.remote.filter(|_| server).map(|remote| AttributeValue::Int(remote.port().into()))),
@@ -134,10 +173,17 @@ impl Span {
             ("redtape.link", self.link.map(|link| text(link.rule.as_str()))),
             ("redtape.link_strength", self.link.map(|link| text(link.strength.as_str()))),
             ("redtape.truncated", http.truncated.then(|| text("true"))),
+            ("rpc.grpc.status_code", http.grpc_status.map(|code| AttributeValue::Int(code.into()))),
+            ("rpc.method", rpc.map(|(_, method)| text(method))),
+            ("rpc.service", rpc.map(|(service, _)| text(service))),
+            ("rpc.system", self.is_grpc().then(|| text("grpc"))),
             ("server.address", self.server_address().map(text)),
             ("server.port", self.server_port().map(|port| AttributeValue::Int(port.into()))),
-            ("url.full", Some(()).filter(|()| client).and_then(|()| self.url_full()).map(text)),
-            ("url.path", Some(text(http.path())).filter(|_| server)),
+            (
+                "url.full",
+                Some(()).filter(|()| client && !http.head.target().is_empty()).and_then(|()| self.url_full()).map(text),
+            ),
+            ("url.path", Some(http.path()).filter(|_| server && !http.head.target().is_empty()).map(text)),
             ("url.query", http.query().filter(|_| server).map(text)),
             ("url.scheme", Some(text(http.scheme))),
             ("user_agent.original", http.user_agent().map(text)),
@@ -154,6 +200,11 @@ impl Span {
         let phase = |name, purpose, start, end| Phase { name, span_id: self.span_id.child(purpose), start, end };
         Some([phase("in queue", 1, self.start, read), phase("processing", 2, read, self.end)])
     }
+}
+
+/// The port that a URL of this scheme need not name.
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 impl Service {

@@ -16,6 +16,18 @@ pub enum DiagnosticKind {
     AmbiguousLength,
     /// A chunked body whose framing is broken.
     MalformedChunk,
+    /// A frame of HTTP/2 that cannot be one: of a wrong size, on a wrong stream, or out of place.
+    MalformedFrame,
+    /// A header block of HTTP/2 that is no HPACK.
+    MalformedHeaderBlock,
+    /// A header block of HTTP/2 that refers to fields of earlier ones, which nobody has seen.
+    UnknownHeaders,
+    /// A peer may use a larger table of header fields than is kept.
+    HeaderTableOverflow,
+    /// A stream of HTTP/2 was given up, because too many were open on its connection.
+    StreamOverflow,
+    /// A request on a stream that was used before.
+    StreamReuse,
     /// A response without its request.
     ResponseWithoutRequest,
     /// Bytes of a stream are missing.
@@ -62,6 +74,12 @@ impl DiagnosticKind {
             Self::HeadTooLong => "head_too_long",
             Self::AmbiguousLength => "ambiguous_length",
             Self::MalformedChunk => "malformed_chunk",
+            Self::MalformedFrame => "malformed_frame",
+            Self::MalformedHeaderBlock => "malformed_header_block",
+            Self::UnknownHeaders => "unknown_headers",
+            Self::HeaderTableOverflow => "header_table_overflow",
+            Self::StreamOverflow => "stream_overflow",
+            Self::StreamReuse => "stream_reuse",
             Self::ResponseWithoutRequest => "response_without_request",
             Self::StreamGap => "stream_gap",
             Self::DuplicateBytes => "duplicate_bytes",

@@ -84,6 +84,8 @@ pub struct Exchange {
     pub request: Request,
     /// The final response (not an interim one of status 1xx, except 101), if there was any.
     pub response: Option<Response>,
+    /// The error code with which its stream was given up (RFC 9113, section 7), by RST_STREAM or GOAWAY.
+    pub reset: Option<u32>,
     /// How it ended.
     pub outcome: Outcome,
     /// When it ended: the exit of the call that moved the response's last byte, else when it became clear that none
@@ -107,6 +109,8 @@ pub enum Outcome {
     CutResponse,
     /// The connection ended before a response: `error.type` is `no_response`.
     NoResponse,
+    /// One end gave its stream up before the response was complete (RST_STREAM or GOAWAY): `error.type` is the error's name.
+    Reset,
     /// Bytes were lost, or the tape ends: what happened is not known. Kept out of histograms.
     Incomplete,
 }
@@ -127,6 +131,8 @@ pub struct Response {
     pub message: Message,
     /// The status code, 100 to 999.
     pub status: u16,
+    /// The status of a gRPC call, from the trailers.
+    pub grpc_status: Option<u16>,
 }
 
 /// Position and times of a message in its stream.
@@ -153,6 +159,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
@@ -161,6 +169,7 @@ impl Version {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http2 => "2",
         }
     }
 }
@@ -176,7 +185,7 @@ pub struct RequestHead {
     has: u8,
     /// The version.
     pub version: Version,
-    /// The trace context that it carries (`traceparent`).
+    /// The trace context that it carries (`traceparent`, else `grpc-trace-bin`).
     pub context: Option<TraceContext>,
 }
 
@@ -213,17 +222,34 @@ impl RequestHead {
         Self { text, ends, has, version, context }
     }
 
-    /// The method as sent.
+    /// The same of a gRPC call.
+    #[must_use]
+    pub fn with_grpc(mut self) -> Self {
+        self.set_grpc();
+        self
+    }
+
+    /// It turns out to be of a gRPC call.
+    pub(crate) fn set_grpc(&mut self) {
+        self.has |= 4;
+    }
+
+    /// Whether it is of a gRPC call: HTTP/2 with content of type `application/grpc` (gRPC-Web is plain HTTP).
+    pub const fn is_grpc(&self) -> bool {
+        self.has & 4 != 0
+    }
+
+    /// The method as sent; empty if it is not known.
     pub fn method(&self) -> &str {
         self.part(0)
     }
 
-    /// The request target as sent.
+    /// The request target as sent; empty if it is not known.
     pub fn target(&self) -> &str {
         self.part(1)
     }
 
-    /// The `Host` header's value.
+    /// The `Host` header's value, or `:authority`.
     pub fn host(&self) -> Option<&str> {
         (self.has & 1 != 0).then(|| self.part(2))
     }

@@ -15,6 +15,7 @@ mod exchange;
 mod facts;
 mod filter;
 mod http1;
+mod http2;
 mod ids;
 mod limits;
 mod link;

@@ -14,10 +14,14 @@ pub struct Limits {
     pub shard_buffered_bytes: usize,
     /// Bytes of what one virtual shard finds at one moment of tape time; more is dropped until time goes on.
     pub shard_moment_bytes: usize,
-    /// Bytes of one request or response head.
+    /// Bytes of one request or response head; of HTTP/2 both as sent and as decoded.
     pub head_bytes: usize,
     /// Header lines of one head.
     pub head_lines: usize,
+    /// Streams under way on one connection of HTTP/2; the oldest goes first.
+    pub streams: usize,
+    /// Bytes of one direction's table of header fields of HTTP/2, as HPACK counts them.
+    pub header_table_bytes: usize,
     /// Requests that wait for a response on one connection.
     pub pipelined_requests: usize,
     /// Out-of-order pieces kept for one direction of one connection.
@@ -52,6 +56,8 @@ impl Default for Limits {
             shard_moment_bytes: 512 << 10,
             head_bytes: 64 << 10,
             head_lines: 256,
+            streams: 512,
+            header_table_bytes: 64 << 10,
             pipelined_requests: 256,
             reorder_pieces: 32,
             arrivals: 256,

@@ -33,7 +33,8 @@ impl SpanKind {
 pub enum Status {
     /// Nothing to say.
     Unset,
-    /// It failed: no response, a server's answer of 500 and above, a client's answer of 400 and above.
+    /// It failed: no response, a server's answer of 500 and above, a client's answer of 400 and above; of gRPC, a server's
+    /// status that says that it is at fault, or a client's status other than OK.
     Error,
 }
 
@@ -162,7 +163,7 @@ pub struct Ignored {
     pub metrics: bool,
 }
 
-/// What was asked and answered, of an HTTP exchange.
+/// What was asked and answered, of an HTTP exchange; a gRPC call is one.
 #[derive(Clone, Debug)]
 pub struct HttpFields {
     /// The request's head as sent; the methods read from it.
@@ -171,6 +172,10 @@ pub struct HttpFields {
     pub scheme: &'static str,
     /// `http.response.status_code`
     pub status_code: Option<u16>,
+    /// `rpc.grpc.status_code`: from the trailers, or what a reset of the stream means.
+    pub grpc_status: Option<u16>,
+    /// The error code with which the stream was reset.
+    pub reset: Option<u32>,
     /// `http.request.body.size`, in bytes.
     pub request_size: Option<u64>,
     /// `http.response.body.size`, in bytes.

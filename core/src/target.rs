@@ -47,7 +47,8 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn parse(head: &'a RequestHead) -> Self {
         let target = head.target();
-        if head.method() == "CONNECT" {
+        // That of the extended CONNECT of HTTP/2 (RFC 8441) is a path.
+        if head.method() == "CONNECT" && !target.starts_with('/') {
             return Self { authority: Some(target), path: "", query: None };
         }
         let end = memchr::memchr(b'#', target.as_bytes()).unwrap_or(target.len());
@@ -109,6 +110,7 @@ mod tests {
             ("GET", "http://h?q", Some("h"), "/", Some("q")),
             ("OPTIONS", "*", None, "*", None),
             ("CONNECT", "h:443", Some("h:443"), "", None),
+            ("CONNECT", "/chat?x", None, "/chat", Some("x")),
             ("GET", "", None, "", None),
         ] {
             let head = RequestHead::new(method, target, None, None, Version::Http11, None);

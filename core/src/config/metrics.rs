@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Fault;
-use super::own::Names;
+use super::own::{Names, RpcNames};
 use super::root::Config;
 use super::section::{section, words};
 use crate::metric::{
@@ -160,6 +160,7 @@ impl Config {
                 Names::Default => MetricNames::Default,
                 Names::Beyla10 => MetricNames::Beyla10,
             },
+            rpc_call_duration: self.redtape.metrics.rpc_names == RpcNames::CallDuration,
             features,
             duration_buckets: duration.unwrap_or_else(|| DEFAULT_DURATION_BUCKETS.into()),
             request_size_buckets: request.unwrap_or_else(|| DEFAULT_SIZE_BUCKETS.into()),

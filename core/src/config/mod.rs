@@ -24,7 +24,7 @@ pub use export::{
 };
 pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, InstanceId, MatchConfig, SelectConfig};
-pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases};
+pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases, RpcNames};
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};

@@ -82,10 +82,22 @@ section! {
     OwnMetrics {
         /// Which names metrics have.
         names: Names = Names::Default,
+        /// Which names the durations of gRPC calls have.
+        rpc_names: RpcNames = RpcNames::Duration,
         /// Series of one metric; what comes after goes to the overflow series.
         series_limit: Option<usize> = None,
     }
     without effect {}
+}
+
+words! {
+    /// Which names the durations of gRPC calls have.
+    RpcNames {
+        /// `rpc_server_duration_seconds`, which public dashboards query.
+        Duration = "duration",
+        /// `rpc_server_call_duration_seconds`, of OpenTelemetry's newer conventions.
+        CallDuration = "call-duration",
+    }
 }
 
 words! {

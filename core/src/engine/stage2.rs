@@ -234,9 +234,13 @@ impl Stage2 {
         let service = self.services.service(linked.exchange.process);
         let clock = self.clocks.get(&linked.exchange.conn.origin).copied().unwrap_or_default();
         let mut span = assemble::span(linked, service, &clock, self.phases);
-        let decision = self.decorator.decorate(&span.service.name, span.kind, span.http.method(), span.http.path());
-        span.route = decision.route;
-        span.ignored = decision.ignored;
+        if span.has_path() {
+            let (service, method) = (&span.service.name, span.http.method());
+            let decision = self.decorator.decorate(service, span.kind, method, span.http.path());
+            (span.route, span.ignored) = (decision.route, decision.ignored);
+        } else {
+            span.ignored = self.decorator.ignored(span.http.path());
+        }
         if !self.filter.keeps(&span) {
             return;
         }

@@ -106,6 +106,15 @@ impl Exchanges {
         self.doubtful = false;
     }
 
+    /// Takes out the only one that waits, if its request is complete and was announced.
+    pub(super) fn take_only(&mut self) -> Option<Box<Exchange>> {
+        let alone = self.waiting() == 1 && !self.request_open && self.announced == self.list.len();
+        let exchange = if alone { self.list.pop_back() } else { None }?;
+        self.announced -= 1;
+        self.held_bytes = self.held_bytes.saturating_sub(exchange.held_bytes());
+        Some(exchange)
+    }
+
     /// Those that wait are no requests.
     pub(super) fn discard(&mut self) {
         while self.waiting() > 0 {

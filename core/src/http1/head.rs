@@ -22,6 +22,7 @@ pub(super) struct Fields<'a> {
     pub(super) host: Option<&'a [u8]>,
     pub(super) user_agent: Option<&'a [u8]>,
     pub(super) traceparent: Option<&'a [u8]>,
+    pub(super) upgrade: Option<&'a [u8]>,
     pub(super) length: Option<u64>,
     pub(super) coding: Coding,
     /// What makes the head or the length of its message unreadable.
@@ -171,6 +172,7 @@ impl<'a> Fields<'a> {
         };
         let slot = match name.len() {
             4 if is(name, b"Host") => &mut self.host,
+            7 if is(name, b"Upgrade") => &mut self.upgrade,
             10 if is(name, b"User-Agent") => &mut self.user_agent,
             11 if is(name, b"traceparent") => &mut self.traceparent,
             14 if is(name, b"Content-Length") => {

@@ -116,6 +116,7 @@ impl Http1 {
             accept_wait_nanos: None,
             request,
             response: None,
+            reset: None,
             outcome: Outcome::Complete,
             end: call.stamp.exit,
         };
@@ -148,6 +149,15 @@ impl Http1 {
             }
             return;
         }
+        if status == 101
+            && head.fields.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"h2c"))
+            && let Some(len) = head.len
+            && let Some(exchange) = self.exchanges.take_only()
+        {
+            self.upgrade = Some((exchange, begin.pos.saturating_add(len as u64)));
+            (self.request, self.response) = (State::Off, State::Off);
+            return;
+        }
         let waiting = self.exchanges.waiting();
         self.pipelines |= waiting > 1 || waiting == 1 && matches!(self.request, State::Head(_));
         self.turned = false;
@@ -166,7 +176,7 @@ impl Http1 {
         let method = exchange.request.head.method();
         let tunnel = status == 101 || method == "CONNECT" && (200..300).contains(&status);
         let framing = head.framing(tunnel || method == "HEAD" || matches!(status, 204 | 304));
-        exchange.response = Some(Response { message: begin.message(call.stamp), status });
+        exchange.response = Some(Response { message: begin.message(call.stamp), status, grpc_status: None });
         if tunnel && head.len.is_none() {
             // Where the head ends and the tunnel begins is not known.
             exchange.outcome = Outcome::Incomplete;

@@ -46,6 +46,8 @@ pub(crate) struct Http1 {
     pub(super) confirmed: bool,
     /// The last moment at which a byte moved.
     pub(super) moved: MonoNanos,
+    /// The server has agreed to go on in HTTP/2: the request that asked for it, and the position where that begins.
+    pub(super) upgrade: Option<(Box<Exchange>, u64)>,
     troubles: Vec<(DiagnosticKind, u64)>,
 }
 
@@ -120,8 +122,15 @@ impl Http1 {
             proven: false,
             confirmed: false,
             moved: MonoNanos::ZERO,
+            upgrade: None,
             troubles: Vec::new(),
         }
+    }
+
+    /// An upgrade to HTTP/2 that has just happened: the request that is to be answered, and the position of the first byte
+    /// behind the response that agreed.
+    pub(crate) fn take_upgrade(&mut self) -> Option<(Box<Exchange>, u64)> {
+        self.upgrade.take()
     }
 
     pub(super) fn state(&mut self, side: Side) -> &mut State {

@@ -116,6 +116,7 @@ impl Script {
             accept_wait_nanos: None,
             request: Request { message, head },
             response: None,
+            reset: None,
             outcome: Outcome::NoResponse,
             end: MonoNanos::new(self.now),
         };

@@ -53,8 +53,10 @@ pub(super) enum When {
     Finished,
     /// Those of which it is not known how they ended.
     Incomplete,
-    /// Finished ones of one side.
+    /// Finished ones of one side, of plain HTTP.
     Kind(SpanKind),
+    /// Finished ones of one side, of gRPC.
+    Rpc(SpanKind),
     /// Finished ones whose waiting time is known.
     Queued,
 }
@@ -66,7 +68,8 @@ impl When {
             Self::Always => true,
             Self::Finished => finished,
             Self::Incomplete => !finished,
-            Self::Kind(kind) => finished && span.kind == kind,
+            Self::Kind(kind) => finished && span.kind == kind && !span.is_grpc(),
+            Self::Rpc(kind) => finished && span.kind == kind && span.is_grpc(),
             Self::Queued => finished && span.queue_nanos.is_some(),
         }
     }
@@ -157,6 +160,54 @@ const ALL_SERVER_1_0: &[Label] = &[
 const ALL_CLIENT_1_0: &[Label] = &[
     Label::Method,
     Label::StatusCode,
+    Label::ServerAddress,
+    Label::ServerPort,
+    Label::ServiceName,
+    Label::ServiceNamespace,
+    Label::TargetInstance,
+];
+/// gRPC's own status says what HTTP's cannot: that is 200 even of calls that failed.
+const RPC: &[Label] = &[
+    Label::ErrorType,
+    Label::Instance,
+    Label::Job,
+    Label::RpcStatus,
+    Label::RpcMethod,
+    Label::RpcSystem,
+    Label::ServerAddress,
+    Label::ServerPort,
+    Label::ServiceName,
+    Label::ServiceNamespace,
+];
+const ALL_RPC: &[Label] = &[
+    Label::ClientAddress,
+    Label::ErrorType,
+    Label::StatusCode,
+    Label::Instance,
+    Label::Job,
+    Label::RpcStatus,
+    Label::RpcMethod,
+    Label::RpcSystem,
+    Label::ServerAddress,
+    Label::ServerPort,
+    Label::ServiceName,
+    Label::ServiceNamespace,
+    Label::UrlScheme,
+];
+/// The labels of Beyla 1.0.
+const RPC_1_0: &[Label] = &[
+    Label::RpcStatus,
+    Label::RpcMethod,
+    Label::RpcSystem,
+    Label::ServiceName,
+    Label::ServiceNamespace,
+    Label::TargetInstance,
+];
+const ALL_RPC_1_0: &[Label] = &[
+    Label::ClientAddress,
+    Label::RpcStatus,
+    Label::RpcMethod,
+    Label::RpcSystem,
     Label::ServerAddress,
     Label::ServerPort,
     Label::ServiceName,
@@ -284,6 +335,25 @@ const APPLICATION_1_0: [Definition; 4] = [
     ),
 ];
 
+/// Durations of gRPC calls: of clients and of servers.
+const fn rpc(names: [[&'static str; 2]; 2], labels: [&'static [Label]; 2]) -> [Definition; 2] {
+    const CLIENT: &str = "Duration of gRPC calls made, from the first byte written to the end of the response read.";
+    const SERVER: &str =
+        "Duration of gRPC calls received, from the arrival of the first byte to the end of the response written.";
+    let [client, server] = names;
+    [
+        histogram(client, CLIENT, Measure::Duration, When::Rpc(SpanKind::Client), labels),
+        histogram(server, SERVER, Measure::Duration, When::Rpc(SpanKind::Server), labels),
+    ]
+}
+
+const RPC_NAMES: [[&str; 2]; 2] =
+    [["rpc_client_duration_seconds", "rpc.client.duration"], ["rpc_server_duration_seconds", "rpc.server.duration"]];
+const RPC_CALL_NAMES: [[&str; 2]; 2] = [
+    ["rpc_client_call_duration_seconds", "rpc.client.call.duration"],
+    ["rpc_server_call_duration_seconds", "rpc.server.call.duration"],
+];
+
 /// What redtape says of its own.
 const OWN: [Definition; 3] = [
     counter(
@@ -349,11 +419,19 @@ const SPAN_SIZES: [Definition; 2] = [
 
 /// The metrics that `config` asks for.
 pub(super) fn definitions(config: &MetricsConfig) -> Vec<Definition> {
+    let rpc_names = if config.rpc_call_duration { RPC_CALL_NAMES } else { RPC_NAMES };
+    let rpc_labels = match config.names {
+        MetricNames::Default => [RPC, ALL_RPC],
+        MetricNames::Beyla10 => [RPC_1_0, ALL_RPC_1_0],
+    };
     let application: &[Definition] = match config.names {
         MetricNames::Default => &APPLICATION,
         MetricNames::Beyla10 => &APPLICATION_1_0,
     };
     let mut definitions = OWN.to_vec();
+    if config.features.contains(&MetricFeature::Application) {
+        definitions.extend(rpc(rpc_names, rpc_labels));
+    }
     for feature in &config.features {
         definitions.extend_from_slice(match feature {
             MetricFeature::Application => application,
@@ -373,7 +451,7 @@ pub(super) fn labels(definition: &Definition, config: &MetricsConfig) -> Vec<Lab
     if definition.when == IN_SERVER && config.report_target {
         shown.push(Label::UrlPath);
     }
-    if config.report_peer && matches!(definition.when, When::Kind(_)) {
+    if config.report_peer && matches!(definition.when, When::Kind(_) | When::Rpc(_)) {
         shown.extend([Label::ClientAddress, Label::ServerAddress, Label::ServerPort].iter().filter(|label| can(label)));
     }
     config.select.labels(definition.name, definition.otel_name, &shown, definition.available)

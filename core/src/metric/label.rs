@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::exchange::Outcome;
 use crate::span::{Span, SpanKind, Status};
 
 /// A label of a metric, in the order in which labels are written.
@@ -11,8 +10,8 @@ use crate::span::{Span, SpanKind, Status};
 pub enum Label {
     /// `client_address`: where the request came from, without the port.
     ClientAddress,
-    /// `error_type`: `no_response` or `cut_response`, where the connection ended before the response or in it. Failures
-    /// that have a status code are told by it.
+    /// `error_type`: `no_response` or `cut_response`, where the connection ended before the response or in it, or the name of the
+    /// error with which a stream was reset. Failures that have a status code are told by it.
     ErrorType,
     /// `http_request_method`; `_OTHER` for methods that semantic conventions do not know.
     Method,
@@ -26,6 +25,12 @@ pub enum Label {
     Job,
     /// `network_peer_address`: the address of the other end. Only to tell series apart.
     PeerAddress,
+    /// `rpc_grpc_status_code`
+    RpcStatus,
+    /// `rpc_method`: service and method as in the path, `/package.Service/Method`, as Beyla has it.
+    RpcMethod,
+    /// `rpc_system`: `grpc`
+    RpcSystem,
     /// `server_address`. On the client's side the host that the request names, else the peer's address. On the
     /// server's side the socket's own address and not what the request names: otherwise any client could make new
     /// series at will.
@@ -68,6 +73,9 @@ impl Label {
             Self::Instance => "instance",
             Self::Job => "job",
             Self::PeerAddress => "network_peer_address",
+            Self::RpcStatus => "rpc_grpc_status_code",
+            Self::RpcMethod => "rpc_method",
+            Self::RpcSystem => "rpc_system",
             Self::ServerAddress => "server_address",
             Self::ServerPort => "server_port",
             Self::ServiceName => "service_name",
@@ -92,11 +100,7 @@ impl Label {
                     write_ip(peer.ip(), out);
                 }
             }
-            Self::ErrorType => out.push_str(match span.outcome {
-                Outcome::NoResponse => "no_response",
-                Outcome::CutResponse => "cut_response",
-                Outcome::Complete | Outcome::Incomplete => "",
-            }),
+            Self::ErrorType => out.push_str(span.broken_off().unwrap_or_default()),
             Self::Method => out.push_str(span.method()),
             Self::StatusCode => write_number(span.http.status_code, out),
             Self::Route => out.push_str(&span.route),
@@ -119,6 +123,10 @@ impl Label {
                 }
             }
             Self::SocketPort => write_number(span.server_socket().map(|socket| socket.port()), out),
+            Self::RpcStatus => write_number(span.http.grpc_status, out),
+            Self::RpcMethod if span.is_grpc() => out.push_str(span.http.path()),
+            Self::RpcSystem if span.is_grpc() => out.push_str("grpc"),
+            Self::RpcMethod | Self::RpcSystem => {}
             Self::ServerAddress => match (span.server_socket(), named_host(span)) {
                 (_, Some((host, _))) => out.push_str(host),
                 (Some(socket), None) => write_ip(socket.ip(), out),
@@ -137,6 +145,9 @@ impl Label {
             }),
             Self::SpanName => {
                 // As Span::name, without allocating.
+                if span.is_grpc() {
+                    return out.push_str(span.rpc_name());
+                }
                 out.push_str(span.method_in_name());
                 if !span.route.is_empty() {
                     out.push(' ');

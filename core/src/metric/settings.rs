@@ -47,6 +47,8 @@ pub enum MetricFeature {
 pub struct MetricsConfig {
     /// Which names they have.
     pub names: MetricNames,
+    /// Whether gRPC calls are counted as `rpc_*_call_duration_seconds`, the newer names.
+    pub rpc_call_duration: bool,
     /// Which there are.
     pub features: BTreeSet<MetricFeature>,
     /// Upper bounds of durations in nanoseconds, ascending.
@@ -72,6 +74,7 @@ impl Default for MetricsConfig {
     fn default() -> Self {
         Self {
             names: MetricNames::default(),
+            rpc_call_duration: false,
             features: BTreeSet::from([MetricFeature::Application]),
             duration_buckets: DEFAULT_DURATION_BUCKETS.into(),
             request_size_buckets: DEFAULT_SIZE_BUCKETS.into(),

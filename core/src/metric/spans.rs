@@ -39,6 +39,8 @@ pub(crate) fn server(route: &str) -> Span {
             head: RequestHead::new("GET", &format!("{route}/1"), Some("shop.example:80"), None, Version::Http11, None),
             scheme: "http",
             status_code: Some(200),
+            grpc_status: None,
+            reset: None,
             request_size: None,
             response_size: Some(100),
             local: Some("10.0.0.1:8080".parse().unwrap()),

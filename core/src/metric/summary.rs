@@ -32,9 +32,9 @@ pub struct RedKey {
     pub service: String,
     /// Server or client.
     pub kind: SpanKind,
-    /// `http.route`, empty if it has none.
+    /// `http.route`, empty if it has none; of gRPC `package.Service/Method`.
     pub route: String,
-    /// `http.request.method`
+    /// `http.request.method`; of gRPC `gRPC`.
     pub method: String,
 }
 
@@ -45,8 +45,8 @@ impl RedRow {
                 namespace: span.service.namespace.to_string(),
                 service: span.service.name.to_string(),
                 kind: span.kind,
-                route: span.route.to_string(),
-                method: span.method().to_owned(),
+                route: if span.is_grpc() { span.rpc_name() } else { &span.route }.to_owned(),
+                method: if span.is_grpc() { "gRPC" } else { span.method() }.to_owned(),
             }),
             count: 0,
             errors: 0,
@@ -91,8 +91,8 @@ pub(super) struct Red {
 
 impl Red {
     /// The labels that tell rows apart.
-    pub(super) const LABELS: [Label; 5] =
-        [Label::ServiceNamespace, Label::ServiceName, Label::SpanKind, Label::Route, Label::Method];
+    pub(super) const LABELS: [Label; 6] =
+        [Label::ServiceNamespace, Label::ServiceName, Label::SpanKind, Label::Route, Label::Method, Label::RpcMethod];
 
     pub(super) fn new(limit: usize) -> Self {
         Self { table: Table::new(limit) }

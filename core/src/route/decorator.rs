@@ -151,7 +151,7 @@ impl Decorator {
 
     /// The decision about one request. `target` is the request target: a path, with or without a query.
     pub fn decorate(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
-        if self.unmatched != Unmatched::LowCardinality || method == "CONNECT" {
+        if self.unmatched != Unmatched::LowCardinality || is_tunnel(method, target) {
             // The request alone decides. To remember paths with ids in them would take more than to decide anew.
             return self.decide(service, kind, method, target);
         }
@@ -175,12 +175,20 @@ impl Decorator {
 
     /// Takes note of a request in the first pass of [`Evidence::Whole`].
     pub fn observe(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) {
-        if self.unmatched != Unmatched::LowCardinality || method == "CONNECT" {
+        if self.unmatched != Unmatched::LowCardinality || is_tunnel(method, target) {
             return;
         }
         if self.by_pattern(service, kind, target).is_none() {
             let number = self.number(service, kind);
             self.learned.observe(number, &mut self.judge, target);
+        }
+    }
+
+    /// What `ignored_patterns` take a request for this path out of.
+    pub fn ignored(&self, target: &str) -> Ignored {
+        match self.ignored_patterns.find(target) {
+            Some(_) => self.ignored,
+            None => Ignored::default(),
         }
     }
 
@@ -204,12 +212,8 @@ impl Decorator {
     }
 
     fn decide(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
-        let ignored = match self.ignored_patterns.find(target) {
-            Some(_) => self.ignored,
-            None => Ignored::default(),
-        };
-        if method == "CONNECT" {
-            // Its target is an authority, not a path.
+        let ignored = self.ignored(target);
+        if is_tunnel(method, target) {
             return RouteDecision { route: self.shared(""), ignored, rule: RouteRule::Unset };
         }
         if let Some((route, rule)) = self.by_pattern(service, kind, target) {
@@ -279,6 +283,11 @@ impl Decorator {
     pub const fn left_out(&self) -> u64 {
         self.learned.left_out()
     }
+}
+
+/// Whether the target is an authority, not a path. (That of the extended CONNECT of HTTP/2, RFC 8441, is a path.)
+fn is_tunnel(method: &str, target: &str) -> bool {
+    method == "CONNECT" && !target.starts_with('/')
 }
 
 const fn side(kind: SpanKind) -> usize {

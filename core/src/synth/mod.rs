@@ -17,6 +17,7 @@
 mod account;
 mod capture;
 mod conversation;
+pub(crate) mod frames;
 mod line;
 mod merge;
 mod message;

@@ -13,9 +13,10 @@ use super::parser::{Call, Chunk, End, EndKind, Found, Gap, Parser, Side};
 use super::reorder::{Piece, Waiting};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Data, DataFlags, Direction, Shutdown};
-use crate::exchange::{Finding, What};
+use crate::exchange::{Finding, Version, What};
 use crate::facts::{ConnInfo, Role};
 use crate::http1::Http1;
+use crate::http2::Http2;
 use crate::limits::Limits;
 use crate::time::MonoNanos;
 
@@ -40,6 +41,8 @@ pub(crate) struct Conn {
     /// Calls that wait for earlier bytes. Only one direction can have any, as the other one going on gives them up.
     waiting: Option<Box<Waiting>>,
     accept_wait_nanos: Option<u64>,
+    /// Where its first request begins.
+    first_request: Option<u64>,
     protocol: Protocol,
 }
 
@@ -60,6 +63,7 @@ struct Stream {
 enum Protocol {
     Undecided(Undecided),
     Http1(Http1),
+    Http2(Box<Http2>),
     /// None that is followed: its bytes are only counted.
     Ignored,
 }
@@ -91,6 +95,7 @@ impl Conn {
             arrivals: Arrivals::default(),
             waiting: None,
             accept_wait_nanos: None,
+            first_request: None,
             protocol: Protocol::Undecided(Undecided::default()),
             info: Arc::new(info.clone()),
         }
@@ -123,6 +128,7 @@ impl Conn {
     pub(crate) fn held_bytes(&self) -> usize {
         let protocol = match &self.protocol {
             Protocol::Http1(parser) => parser.held_bytes(),
+            Protocol::Http2(parser) => parser.held_bytes(),
             Protocol::Undecided(undecided) => undecided.held.iter().map(|(piece, _)| piece.held_bytes()).sum(),
             Protocol::Ignored => 0,
         };
@@ -168,7 +174,7 @@ impl Conn {
     /// The connection is over, or no longer followed.
     pub(crate) fn end_both(&mut self, how: EndKind, at: MonoNanos, cx: &mut Context<'_>) {
         self.give_up(cx);
-        if let Protocol::Http1(parser) = &mut self.protocol {
+        if let Some(parser) = self.protocol.parser() {
             let end = End { how, at, lossy_until: cx.lossy_until };
             parser.end(Side::Request, end);
             parser.end(Side::Response, end);
@@ -227,16 +233,12 @@ impl Conn {
 
     /// Bytes came after later ones of the other direction: which response is whose, their order does not tell any more.
     fn lose_order(&mut self, cx: &mut Context<'_>) {
-        match &mut self.protocol {
-            Protocol::Http1(parser) => {
-                parser.gap(Side::Request, Gap::Disorder);
-                parser.gap(Side::Response, Gap::Disorder);
-            }
-            Protocol::Undecided(undecided) => {
-                (self.received.attached, self.sent.attached) = (true, true);
-                undecided.held.clear();
-            }
-            Protocol::Ignored => {}
+        if let Some(parser) = self.protocol.parser() {
+            parser.gap(Side::Request, Gap::Disorder);
+            parser.gap(Side::Response, Gap::Disorder);
+        } else if let Protocol::Undecided(undecided) = &mut self.protocol {
+            (self.received.attached, self.sent.attached) = (true, true);
+            undecided.held.clear();
         }
         self.collect(cx);
     }
@@ -274,10 +276,10 @@ impl Conn {
         stream.next = pos;
         stream.attached = true;
         self.report(DiagnosticKind::StreamGap, from, cx);
-        match &mut self.protocol {
-            Protocol::Http1(parser) => parser.gap(side(self.role, direction), Gap::Lost(count, cx.lossy_until)),
-            Protocol::Undecided(undecided) => undecided.held.retain(|(piece, _)| piece.direction() != direction),
-            Protocol::Ignored => {}
+        if let Some(parser) = self.protocol.parser() {
+            parser.gap(side_of(self.role, direction), Gap::Lost(count, cx.lossy_until));
+        } else if let Protocol::Undecided(undecided) = &mut self.protocol {
+            undecided.held.retain(|(piece, _)| piece.direction() != direction);
         }
         self.collect(cx);
     }
@@ -296,7 +298,7 @@ impl Conn {
         self.stream(data.direction).next = end;
         match &self.protocol {
             Protocol::Ignored => {}
-            Protocol::Http1(_) => self.parse(data, from, cx),
+            Protocol::Http1(_) | Protocol::Http2(_) => self.parse(data, from, cx),
             Protocol::Undecided(_) => self.decide(data, from, cx),
         }
         let held = matches!(&self.protocol, Protocol::Undecided(undecided) if !undecided.held.is_empty());
@@ -311,40 +313,35 @@ impl Conn {
         let Protocol::Undecided(undecided) = &mut self.protocol else { return };
         let turned = undecided.last.replace(data.direction) != Some(data.direction);
         let (_, prefix) = data.ranges.iter().next().filter(|_| from == data.pos).unwrap_or_default();
-        let begun =
-            undecided.held.iter().map(|(piece, _)| piece.as_data()).filter(|held| held.direction == data.direction);
-        let mut first: Vec<u8> = Vec::new();
-        for held in begun {
-            held.ranges.iter().for_each(|(_, bytes)| first.extend_from_slice(bytes));
-        }
-        let detected = if first.is_empty() {
-            detect(prefix)
-        } else {
-            first.extend(prefix.iter().take(DETECT_BYTES));
-            detect(&first)
-        };
-        // In the middle of a body anything may look like a beginning, so a whole start line is asked for there.
-        let detected = match (detected, Http1::side_of(prefix)) {
-            (Detected::Request, side) if attached && side != Some(Side::Request) => Detected::Unknown,
-            (Detected::Response, side) if attached && side != Some(Side::Response) => Detected::Unknown,
-            (detected, _) => detected,
-        };
-        let server = match detected {
-            Detected::Request => data.direction == Direction::In,
-            Detected::Response => data.direction == Direction::Out,
+        let detected = undecided.detect(data.direction, prefix, attached);
+        let (version, side) = match detected {
+            Detected::Request => (Version::Http11, Some(Side::Request)),
+            Detected::Response => (Version::Http11, Some(Side::Response)),
+            Detected::Http2 => (Version::Http2, Some(Side::Request)),
+            Detected::Http2Server => (Version::Http2, Some(Side::Response)),
             Detected::Short if !attached && data.len < DETECT_BYTES as u64 && prefix.len() as u64 == data.len => {
                 undecided.held.push((data.into(), from));
                 return;
             }
-            Detected::Unknown | Detected::Short if attached => {
-                undecided.turns += u8::from(turned);
-                if undecided.turns >= MAX_TURNS {
-                    self.ignore(data.pos, cx);
+            Detected::Unknown | Detected::Short if attached => match Http2::side_of(prefix, data.len) {
+                (true, side) => {
+                    (self.received.attached, self.sent.attached) = (true, true);
+                    let known = (self.role != Role::Unknown).then(|| side_of(self.role, data.direction));
+                    (Version::Http2, known.or(side))
                 }
-                return;
-            }
+                (false, _) => {
+                    undecided.turns += u8::from(turned);
+                    if undecided.turns >= MAX_TURNS {
+                        self.ignore(data.pos, cx);
+                    }
+                    return;
+                }
+            },
             _ => return self.ignore(data.pos, cx),
         };
+        // Frames do not always tell whose they are.
+        let Some(side) = side else { return };
+        let server = (side == Side::Request) == (data.direction == Direction::In);
         let role = if server { Role::Server } else { Role::Client };
         if self.role == Role::Unknown {
             self.role = role;
@@ -354,7 +351,11 @@ impl Conn {
         }
         let held = std::mem::take(&mut undecided.held);
         let (requests, responses) = if server { (&self.received, &self.sent) } else { (&self.sent, &self.received) };
-        self.protocol = Protocol::Http1(Http1::new(requests.attached, responses.attached));
+        let (requests, responses) = (requests.attached && detected != Detected::Http2, responses.attached);
+        self.protocol = match version {
+            Version::Http2 => Protocol::Http2(Box::new(Http2::new(requests, responses, cx.limits))),
+            Version::Http10 | Version::Http11 => Protocol::Http1(Http1::new(requests, responses)),
+        };
         for (piece, from) in held {
             self.parse(&piece.as_data(), from, cx);
         }
@@ -368,61 +369,55 @@ impl Conn {
 
     /// Hands the bytes of a call from position `from` on to the parser.
     fn parse(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
-        let Protocol::Http1(parser) = &mut self.protocol else { return };
-        let (side, end) = (side(self.role, data.direction), data.pos.saturating_add(data.len));
+        let Some(parser) = self.protocol.parser() else { return };
         let call = Call {
             conn: &self.info,
             role: self.role,
             process: data.process,
             stamp: data.stamp,
             start: data.pos,
-            end,
+            end: data.pos.saturating_add(data.len),
             arrivals: (data.direction == Direction::In).then_some(&self.arrivals),
             limits: cx.limits,
             lossy_until: cx.lossy_until,
         };
-        let mut at = from;
-        for (offset, bytes) in data.ranges.iter() {
-            let pos = data.pos.saturating_add(offset);
-            let known = usize::try_from(at.saturating_sub(pos)).unwrap_or(usize::MAX);
-            let within = usize::try_from(end.saturating_sub(pos)).unwrap_or(usize::MAX).min(bytes.len());
-            let chunk = Chunk { pos, bytes: bytes.get(..within).unwrap_or_default() }.skip(known);
-            if chunk.bytes.is_empty() {
-                continue;
-            }
-            if chunk.pos > at {
-                parser.gap(side, Gap::Skipped(chunk.pos - at, &call));
-            }
-            parser.feed(side, chunk, &call);
-            at = chunk.end();
-        }
-        if at < end {
-            parser.gap(side, Gap::Skipped(end - at, &call));
-        }
+        feed(parser, side_of(self.role, data.direction), data, from, &call);
         self.collect(cx);
+        if let Protocol::Http1(parser) = &mut self.protocol
+            && let Some((exchange, pos)) = parser.take_upgrade()
+        {
+            self.protocol = Protocol::Http2(Box::new(Http2::upgraded(exchange, cx.limits)));
+            self.parse(data, pos, cx);
+        }
     }
 
     /// One direction is over.
     fn end(&mut self, direction: Direction, at: MonoNanos, cx: &mut Context<'_>) {
         self.give_up(cx);
         self.stream(direction).ended = true;
-        if let Protocol::Http1(parser) = &mut self.protocol {
+        if let Some(parser) = self.protocol.parser() {
             let how = if self.reset { EndKind::Reset } else { EndKind::Orderly };
-            parser.end(side(self.role, direction), End { how, at, lossy_until: cx.lossy_until });
+            parser.end(side_of(self.role, direction), End { how, at, lossy_until: cx.lossy_until });
         }
         self.collect(cx);
     }
 
     /// Passes on what the parser found.
     fn collect(&mut self, cx: &mut Context<'_>) {
-        let Protocol::Http1(parser) = &mut self.protocol else { return };
+        let Some(parser) = self.protocol.parser() else { return };
         while let Some(found) = parser.poll() {
             let (pos, what) = match found {
-                Found::Started(started) => (started.pos, What::Started(started)),
+                Found::Started(started) => {
+                    self.first_request.get_or_insert(started.pos);
+                    (started.pos, What::Started(started))
+                }
                 Found::Trouble(kind, pos) => (pos, What::Diagnostic(kind, 1)),
                 Found::Ended(mut exchange) => {
-                    exchange.accept_wait_nanos = self.accept_wait_nanos.take();
-                    (exchange.request.message.pos, What::Ended(exchange))
+                    let pos = exchange.request.message.pos;
+                    if self.first_request == Some(pos) {
+                        exchange.accept_wait_nanos = self.accept_wait_nanos.take();
+                    }
+                    (pos, What::Ended(exchange))
                 }
             };
             cx.out.push(Finding { at: cx.watermark, conn: self.info.key, pos, what });
@@ -434,8 +429,65 @@ impl Conn {
     }
 }
 
+impl Protocol {
+    fn parser(&mut self) -> Option<&mut dyn Parser> {
+        match self {
+            Self::Http1(parser) => Some(parser),
+            Self::Http2(parser) => Some(&mut **parser),
+            Self::Undecided(_) | Self::Ignored => None,
+        }
+    }
+}
+
+impl Undecided {
+    /// What the bytes so far of one direction are, `prefix` the latest of them.
+    fn detect(&self, direction: Direction, prefix: &[u8], attached: bool) -> Detected {
+        let held = self.held.iter().map(|(piece, _)| piece.as_data()).filter(|held| held.direction == direction);
+        let mut first: Vec<u8> = Vec::new();
+        for held in held {
+            held.ranges.iter().for_each(|(_, bytes)| first.extend_from_slice(bytes));
+        }
+        let detected = if first.is_empty() {
+            detect(prefix)
+        } else {
+            first.extend(prefix.iter().take(DETECT_BYTES));
+            detect(&first)
+        };
+        // In the middle of a body anything may look like a beginning, so a whole start line is asked for there; and
+        // servers are not the only ones to send SETTINGS there.
+        match (detected, Http1::side_of(prefix)) {
+            (Detected::Request, side) if attached && side != Some(Side::Request) => Detected::Unknown,
+            (Detected::Response, side) if attached && side != Some(Side::Response) => Detected::Unknown,
+            (Detected::Http2Server, _) if attached => Detected::Unknown,
+            (detected, _) => detected,
+        }
+    }
+}
+
+/// Hands the bytes of a call from position `from` on to `parser`: what was captured, and the gaps between.
+fn feed(parser: &mut dyn Parser, side: Side, data: &Data<'_>, from: u64, call: &Call<'_>) {
+    let mut at = from;
+    for (offset, bytes) in data.ranges.iter() {
+        let pos = data.pos.saturating_add(offset);
+        let known = usize::try_from(at.saturating_sub(pos)).unwrap_or(usize::MAX);
+        let within = usize::try_from(call.end.saturating_sub(pos)).unwrap_or(usize::MAX).min(bytes.len());
+        let chunk = Chunk { pos, bytes: bytes.get(..within).unwrap_or_default() }.skip(known);
+        if chunk.bytes.is_empty() {
+            continue;
+        }
+        if chunk.pos > at {
+            parser.gap(side, Gap::Skipped(chunk.pos - at, call));
+        }
+        parser.feed(side, chunk, call);
+        at = chunk.end();
+    }
+    if at < call.end {
+        parser.gap(side, Gap::Skipped(call.end - at, call));
+    }
+}
+
 /// What a direction carries: servers receive requests.
-const fn side(role: Role, direction: Direction) -> Side {
+const fn side_of(role: Role, direction: Direction) -> Side {
     match (role, direction) {
         (Role::Client, Direction::Out) | (Role::Server | Role::Unknown, Direction::In) => Side::Request,
         _ => Side::Response,

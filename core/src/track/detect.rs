@@ -1,5 +1,7 @@
 //! Which protocol a connection speaks, told by the first bytes of a message.
 
+use crate::http2::is_server_preface;
+
 /// What the first bytes of a call look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detected {
@@ -9,6 +11,8 @@ pub(crate) enum Detected {
     Response,
     /// The client's connection preface of HTTP/2 (RFC 9113, section 3.4).
     Http2,
+    /// The SETTINGS that an HTTP/2 server sends first.
+    Http2Server,
     /// A TLS record (RFC 8446, section 5.1).
     Tls,
     /// Nothing known here.
@@ -29,6 +33,13 @@ pub(crate) fn detect(bytes: &[u8]) -> Detected {
     let bytes = bytes.get(blank..).unwrap_or_default();
     match bytes {
         [20..=24, 3, 0..=4, ..] => return Detected::Tls,
+        [0, ..] => {
+            return match is_server_preface(bytes) {
+                Some(true) => Detected::Http2Server,
+                Some(false) => Detected::Unknown,
+                None => Detected::Short,
+            };
+        }
         [] | [20..=24] | [20..=24, 3] => return Detected::Short,
         _ => {}
     }
@@ -109,6 +120,9 @@ mod tests {
             (b"HTTP /x HTTP/1.1", Detected::Request),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Detected::Http2),
             (b"PR", Detected::Short),
+            (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03", Detected::Http2Server),
+            (b"\x00\x00\x06\x04", Detected::Short),
+            (b"\x00\x00\x06\x05", Detected::Unknown),
             (b"PRI * HTTP/1.1\r\n", Detected::Request),
             (b"\x16\x03\x01\x02\x00", Detected::Tls),
             (b"\x16", Detected::Short),

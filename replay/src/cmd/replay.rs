@@ -69,7 +69,9 @@ struct Learn(Decorator);
 
 impl OutputSink for Learn {
     fn span(&mut self, span: &Span) -> Result {
-        self.0.observe(&span.service.name, span.kind, span.http.method(), span.http.path());
+        if span.has_path() {
+            self.0.observe(&span.service.name, span.kind, span.http.method(), span.http.path());
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod holes;
+mod http2;
 mod messages;
 mod properties;
 mod script;

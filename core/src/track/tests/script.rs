@@ -144,6 +144,31 @@ impl Script {
         self.push(BodyBuf::Data(data, ranges));
     }
 
+    /// As [`Self::bytes`], of a call of which only `pieces` were captured: their offsets and lengths.
+    pub(super) fn parts(&mut self, way: &str, bytes: &[u8], pieces: &[(usize, usize)]) {
+        self.now += MS;
+        let direction = self.direction(way);
+        let pos = self.next[direction as usize];
+        self.next[direction as usize] += bytes.len() as u64;
+        let mut ranges = RangesBuf::default();
+        for &(from, len) in pieces {
+            ranges.push(u32::try_from(from).unwrap(), &bytes[from..from + len]);
+        }
+        self.call(direction, pos, bytes.len() as u64, ranges, DataFlags::default());
+    }
+
+    /// The request stream has arrived up to so many bytes behind what was read.
+    pub(super) fn arrive(&mut self, conn: ConnKey, count: u64) {
+        self.now += MS;
+        let end = self.next[0] + count;
+        self.plain(Body::Arrival { conn, end, fin: false });
+    }
+
+    /// So many bytes of a direction are lost with the record of the call that moved them.
+    pub(super) fn gap(&mut self, way: &str, count: usize) {
+        self.next[self.direction(way) as usize] += count as u64;
+    }
+
     pub(super) fn close(&mut self) {
         self.line("close");
     }
@@ -232,10 +257,20 @@ pub(super) fn render(findings: &[Finding]) -> String {
                 text += &format!("{}..{} {}", ms(message.first.exit), ms(message.last.exit), len(message.body_len));
                 if let Some(response) = &exchange.response {
                     let message = &response.message;
-                    text += &format!(" | {} ", response.status);
+                    text += &format!(" | {}", response.status);
+                    if let Some(status) = response.grpc_status {
+                        text += &format!("/{status}");
+                    }
+                    text += " ";
                     text += &format!("{}..{} {}", ms(message.first.exit), ms(message.last.exit), len(message.body_len));
                 }
                 text += &format!(" | {outcome} {}", ms(exchange.end));
+                if let Some(code) = exchange.reset {
+                    text += &format!(" reset {code}");
+                }
+                if request.head.is_grpc() {
+                    text += " grpc";
+                }
                 if request.message.truncated
                     || exchange.response.as_ref().is_some_and(|response| response.message.truncated)
                 {

@@ -1,0 +1,12 @@
+//! HPACK (RFC 7541): header compression for HTTP/2, decoded from blocks of which some may be missing.
+
+mod decoder;
+mod huffman;
+mod name;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decoder::{Decoder, Sink};
+pub(crate) use huffman::encode as huffman_encode;
+pub(crate) use name::{Name, TEXT as STATIC_FIELDS};

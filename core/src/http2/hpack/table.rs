@@ -1,0 +1,117 @@
+//! The dynamic table of HPACK (RFC 7541, section 2.3.2), of which the older part may not be known.
+//!
+//! Indices count from the newest entry. So what was inserted since the recording began, or since bytes were lost, is found
+//! whatever lies beneath it. Of fields that nobody asks for only the size is kept.
+
+use std::collections::VecDeque;
+
+use super::name::Name;
+
+/// What each entry counts beside its name and value (RFC 7541, section 4.1).
+const OVERHEAD: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Table {
+    /// The newest first.
+    entries: VecDeque<Entry>,
+    /// The size of `entries`, in bytes as RFC 7541 counts them; of entries whose name is not known, the least it can be.
+    bytes: usize,
+    /// The size that the encoder keeps to; `None` where it may have changed it unseen.
+    max: Option<usize>,
+    /// The size that is kept to here, whatever the encoder does.
+    bound: usize,
+    /// Beneath `entries` others may lie that are not known.
+    beneath: bool,
+    /// Memory that values use.
+    held_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Name,
+    pub(super) name_len: usize,
+    pub(super) value_len: usize,
+    /// Empty for names whose values are not kept.
+    pub(super) value: Box<[u8]>,
+}
+
+impl Entry {
+    const fn size(&self) -> usize {
+        self.name_len.saturating_add(self.value_len).saturating_add(OVERHEAD)
+    }
+}
+
+/// What stands at an index.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    Entry(&'a Entry),
+    /// There may be an entry, which is not known.
+    Unknown,
+    /// There is none.
+    Nothing,
+}
+
+impl Table {
+    /// An empty table of the size that connections begin with, or one of which nothing is known.
+    pub(super) fn new(initial: usize, bound: usize, known: bool) -> Self {
+        let max = known.then_some(initial);
+        Self { entries: VecDeque::new(), bytes: 0, max, bound, beneath: !known, held_bytes: 0 }
+    }
+
+    /// The entry that is number `at` from the newest, from 0 on.
+    #[inline]
+    pub(super) fn entry(&self, at: usize) -> Found<'_> {
+        match self.entries.get(at) {
+            Some(entry) => Found::Entry(entry),
+            None if self.beneath => Found::Unknown,
+            None => Found::Nothing,
+        }
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) {
+        let size = entry.size();
+        self.bytes = self.bytes.saturating_add(size);
+        self.held_bytes += entry.value.len();
+        self.entries.push_front(entry);
+        self.shrink();
+    }
+
+    /// The encoder keeps to `max` bytes from now on.
+    pub(super) fn resize(&mut self, max: usize) {
+        self.max = Some(max);
+        self.shrink();
+    }
+
+    /// Whether the encoder may keep more than is kept here.
+    pub(super) fn exceeds_bound(&self) -> bool {
+        self.max.is_some_and(|max| max > self.bound)
+    }
+
+    /// Insertions and changes of size were missed: what there is has an index that is not known.
+    pub(super) fn forget(&mut self) {
+        self.entries.clear();
+        (self.bytes, self.held_bytes) = (0, 0);
+        (self.max, self.beneath) = (None, true);
+    }
+
+    /// Memory in use, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>() + self.held_bytes
+    }
+
+    /// Evicts what is too much, the oldest first.
+    fn shrink(&mut self) {
+        let max = self.max.unwrap_or(usize::MAX);
+        if self.bytes > max || max == 0 {
+            // The encoder has evicted, and what lay beneath went first.
+            self.beneath = false;
+        }
+        while self.bytes > max.min(self.bound)
+            && let Some(entry) = self.entries.pop_back()
+        {
+            self.beneath |= self.bytes <= max;
+            self.bytes = self.bytes.saturating_sub(entry.size());
+            self.held_bytes -= entry.value.len();
+        }
+    }
+}

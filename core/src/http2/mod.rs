@@ -1,0 +1,14 @@
+//! HTTP/2 and gRPC: from two byte streams with holes to exchanges, one a stream (RFC 9113).
+
+mod blocks;
+mod control;
+mod fields;
+mod frame;
+mod half;
+mod holes;
+pub(crate) mod hpack;
+mod parser;
+mod streams;
+
+pub(crate) use frame::{error_name, is_server_preface};
+pub(crate) use parser::Http2;

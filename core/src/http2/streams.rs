@@ -1,0 +1,163 @@
+//! The streams under way on one connection: each is one exchange (RFC 9113, section 5.1).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::event::Stamp;
+use crate::exchange::{Exchange, Message, Outcome, Started};
+use crate::ids::ProcKey;
+use crate::time::MonoNanos;
+use crate::track::{Found, Side};
+
+/// Where, when and by whom a frame was begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin {
+    pub(super) pos: u64,
+    pub(super) stamp: Stamp,
+    pub(super) process: ProcKey,
+    pub(super) arrival: Option<MonoNanos>,
+}
+
+impl Begin {
+    pub(super) const fn message(&self, last: Stamp, truncated: bool) -> Message {
+        let Self { pos, stamp, arrival, .. } = *self;
+        Message { pos, first: stamp, last, arrival, body_len: Some(0), truncated }
+    }
+}
+
+/// A stream under way.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) exchange: Box<Exchange>,
+    /// The client has ended its side.
+    pub(super) request_over: bool,
+    /// The head of the final response has come.
+    pub(super) responded: bool,
+    /// Whether it is gRPC, as far as can be told.
+    pub(super) grpc: Option<bool>,
+    /// Frames of the client may be missing: it may have reset the stream.
+    pub(super) doubtful: bool,
+}
+
+impl Stream {
+    /// What happened on it is not known in full.
+    pub(super) fn mark_incomplete(&mut self) {
+        self.exchange.outcome = Outcome::Incomplete;
+    }
+
+    /// The message of one side.
+    pub(super) fn message(&mut self, side: Side) -> Option<&mut Message> {
+        match side {
+            Side::Request => Some(&mut self.exchange.request.message),
+            Side::Response => self.exchange.response.as_mut().map(|response| &mut response.message),
+        }
+    }
+
+    /// The size of one side's body is not known.
+    pub(super) fn lose_size(&mut self, side: Side) {
+        if let Some(message) = self.message(side) {
+            message.body_len = None;
+        }
+    }
+}
+
+/// The streams of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: BTreeMap<u32, Stream>,
+    /// The highest number of a request so far.
+    pub(super) last: u32,
+    /// Streams that were over before the server had ended them, of which frames may still come; the latest.
+    dropped: VecDeque<u32>,
+    found: VecDeque<Found>,
+    held_bytes: usize,
+}
+
+/// How many dropped streams are remembered.
+const DROPPED: usize = 32;
+/// What an open stream takes beside its exchange.
+const PLACE_BYTES: usize = size_of::<(u32, Stream)>() * 2;
+
+impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Stream> {
+        self.open.get_mut(&number)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.open.values_mut()
+    }
+
+    /// The oldest open stream.
+    pub(super) fn oldest(&self) -> Option<u32> {
+        self.open.keys().next().copied()
+    }
+
+    /// The oldest open stream above `number`.
+    pub(super) fn above(&self, number: u32) -> Option<u32> {
+        self.open.range(number.checked_add(1)?..).next().map(|(&number, _)| number)
+    }
+
+    /// Whether frames that come late for this stream are no surprise.
+    pub(super) fn was_dropped(&self, number: u32) -> bool {
+        self.dropped.contains(&number)
+    }
+
+    /// A request has begun.
+    pub(super) fn insert(&mut self, number: u32, stream: Stream) {
+        self.found.push_back(Found::Started(Box::new(started(&stream.exchange))));
+        self.take_over(number, stream);
+    }
+
+    /// As [`Self::insert`], for a request that was announced before.
+    pub(super) fn take_over(&mut self, number: u32, stream: Stream) {
+        self.last = self.last.max(number);
+        self.held_bytes += stream.exchange.held_bytes() + PLACE_BYTES;
+        self.open.insert(number, stream);
+    }
+
+    /// An exchange is over, `at` this moment.
+    pub(super) fn end(&mut self, number: u32, outcome: Outcome, at: MonoNanos) {
+        let Some(Stream { mut exchange, request_over, responded, .. }) = self.open.remove(&number) else { return };
+        self.held_bytes = self.held_bytes.saturating_sub(exchange.held_bytes() + PLACE_BYTES);
+        if outcome != Outcome::Complete || !responded {
+            self.dropped.push_back(number);
+            if self.dropped.len() > DROPPED {
+                self.dropped.pop_front();
+            }
+        }
+        if !request_over {
+            exchange.request.message.body_len = None;
+        }
+        // What lost bytes is incomplete, however it ends.
+        if exchange.outcome != Outcome::Incomplete {
+            exchange.outcome = outcome;
+        }
+        exchange.end = at;
+        self.found.push_back(Found::Ended(exchange));
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Found> {
+        self.found.pop_front()
+    }
+
+    /// Heap memory in use, in bytes.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+}
+
+fn started(exchange: &Exchange) -> Started {
+    let message = &exchange.request.message;
+    Started {
+        conn: exchange.conn.clone(),
+        role: exchange.role,
+        process: exchange.process,
+        pos: message.pos,
+        first: message.first,
+        head: message.last,
+        context: exchange.request.head.context,
+    }
+}
