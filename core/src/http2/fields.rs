@@ -68,14 +68,15 @@ impl Fields {
         decimal(self.value(Name::Status)?).filter(|status| (100..1000).contains(status))
     }
 
-    /// Whether the content is gRPC (and not gRPC-Web, which is plain HTTP); `None` if the block does not say.
+    /// Whether the content is gRPC (and not gRPC-Web, which is plain HTTP); `None` if the block does not say. All calls are POST
+    /// requests.
     pub(super) fn is_grpc(&self) -> Option<bool> {
         match self.value(Name::ContentType) {
             Some(content_type) => {
                 let rest = content_type.strip_prefix(b"application/grpc");
                 Some(rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' '))))
             }
-            None if self.unknown => None,
+            None if self.unknown && self.value(Name::Method).is_none_or(|method| method == b"POST") => None,
             None => Some(false),
         }
     }

@@ -442,7 +442,7 @@ fn other_protocols_are_counted_once() {
         r"
         > P
         > R
-        > I * HTTP/2.0\r\n\r\nSM\r\n\r\n
+        > I * HTTP/2.0\r\n\r\nSM\r\r
         ",
         "! not_http",
     );

@@ -72,7 +72,7 @@ impl Script {
         script
     }
 
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.now += MS;
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let conn = self.info.key;
@@ -164,6 +164,11 @@ impl Script {
         self.plain(Body::Arrival { conn, end, fin: false });
     }
 
+    /// What comes next happened so many milliseconds earlier.
+    pub(super) fn back(&mut self, ms: u64) {
+        self.now -= ms * MS;
+    }
+
     /// So many bytes of a direction are lost with the record of the call that moved them.
     pub(super) fn gap(&mut self, way: &str, count: usize) {
         self.next[self.direction(way) as usize] += count as u64;
@@ -253,7 +258,8 @@ pub(super) fn render(findings: &[Finding]) -> String {
                 let request = &exchange.request;
                 let message = &request.message;
                 let outcome = format!("{:?}", exchange.outcome);
-                text += &format!("{} {} ", request.head.method(), request.head.target());
+                let known = |part: &'_ str| if part.is_empty() { "?".to_owned() } else { part.to_owned() };
+                text += &format!("{} {} ", known(request.head.method()), known(request.head.target()));
                 text += &format!("{}..{} {}", ms(message.first.exit), ms(message.last.exit), len(message.body_len));
                 if let Some(response) = &exchange.response {
                     let message = &response.message;
