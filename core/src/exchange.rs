@@ -64,6 +64,9 @@ pub struct Started {
     pub first: Stamp,
     /// The call that moved the last byte of its head.
     pub head: Stamp,
+    /// No request that the tape lacks can be under way on its connection. (HTTP/2: no bytes that requests may have been among
+    /// are missing.)
+    pub alone: bool,
     /// The trace context that it carries.
     pub context: Option<TraceContext>,
 }

@@ -169,6 +169,7 @@ fn started(exchange: &Exchange) -> Started {
         pos: message.pos,
         first: message.first,
         head: message.last,
+        alone: true,
         context: exchange.request.head.context,
     }
 }

@@ -207,7 +207,7 @@ impl Http2 {
             grpc: self.fields.is_grpc(),
             doubtful: false,
         };
-        self.streams.insert(of.stream, stream);
+        self.streams.insert(of.stream, stream, self.request.unbroken);
     }
 
     /// A response's head, or its trailers.

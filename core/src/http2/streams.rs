@@ -105,9 +105,9 @@ impl Streams {
         self.dropped.contains(&number)
     }
 
-    /// A request has begun.
-    pub(super) fn insert(&mut self, number: u32, stream: Stream) {
-        self.found.push_back(Found::Started(Box::new(started(&stream.exchange))));
+    /// A request has begun; `alone` as in [`Started`].
+    pub(super) fn insert(&mut self, number: u32, stream: Stream, alone: bool) {
+        self.found.push_back(Found::Started(Box::new(started(&stream.exchange, alone))));
         self.take_over(number, stream);
     }
 
@@ -135,6 +135,11 @@ impl Streams {
         if exchange.outcome != Outcome::Incomplete {
             exchange.outcome = outcome;
         }
+        if outcome == Outcome::Incomplete
+            && let Some(response) = &mut exchange.response
+        {
+            response.message.body_len = None;
+        }
         exchange.end = at;
         self.found.push_back(Found::Ended(exchange));
     }
@@ -149,7 +154,7 @@ impl Streams {
     }
 }
 
-fn started(exchange: &Exchange) -> Started {
+fn started(exchange: &Exchange, alone: bool) -> Started {
     let message = &exchange.request.message;
     Started {
         conn: exchange.conn.clone(),
@@ -158,6 +163,7 @@ fn started(exchange: &Exchange) -> Started {
         pos: message.pos,
         first: message.first,
         head: message.last,
+        alone,
         context: exchange.request.head.context,
     }
 }

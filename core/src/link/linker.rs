@@ -10,7 +10,7 @@ use super::ends::{Ends, Partner};
 use super::node::{Arena, Node, NodeId, Parent, Settled, request_ids};
 use super::threads::{Threads, blocking};
 use crate::diagnostic::DiagnosticKind;
-use crate::exchange::{Exchange, Started};
+use crate::exchange::{Exchange, Outcome, Started};
 use crate::facts::{ConnInfo, Role};
 use crate::ids::{ConnKey, Origin, SpanId, TraceId};
 use crate::limits::Limits;
@@ -76,7 +76,8 @@ pub struct Linker {
     /// Finished and not settled, in the order of their ends.
     held: VecDeque<(MonoNanos, NodeId)>,
     held_count: usize,
-    /// Finished requests that a late peer may still want to find; used only where several recordings come together.
+    /// Finished requests that a late peer may still want to find: where several recordings come together, and of streams that
+    /// were reset.
     lingering: VecDeque<(MonoNanos, NodeId)>,
     now: MonoNanos,
     origin: Option<Origin>,
@@ -184,9 +185,11 @@ impl Linker {
     fn start_client(&mut self, id: NodeId, started: &Started) {
         let requests = self.threads.requests(started.process, started.first.tid);
         // Behind lost bytes a request is taken for one only when the next ones confirm it: then its thread may have gone on.
-        let later = |request| self.nodes.get(request).is_none_or(|node| node.read > started.first.entry);
+        // And where requests of other streams may be missing, it may work for one of those.
+        let unsure =
+            |request| self.nodes.get(request).is_none_or(|node| node.read > started.first.entry || !node.alone);
         let parent = match (blocking(&started.first), requests) {
-            (true, &[request]) if later(request) => Parent::None,
+            (true, &[request]) if unsure(request) => Parent::None,
             (true, &[request]) => Parent::Tentative(request, THREAD),
             (true, &[_, _, ..]) => {
                 self.diagnostics.push_back(DiagnosticKind::AmbiguousLink);
@@ -220,6 +223,8 @@ impl Linker {
         let (role, destination) = (exchange.role, exchange.conn.endpoint.map(|endpoint| endpoint.remote));
         let Some(node) = self.nodes.get_mut(id) else { return self.ended_unknown(exchange) };
         node.open = false;
+        // A client can reset a stream before the server has read of it.
+        node.lingers = role == Role::Client && exchange.outcome == Outcome::Reset;
         node.exchange = Some(exchange);
         self.now = at;
         let (parent, process, thread) = (node.parent, node.process, node.thread);
@@ -450,12 +455,12 @@ impl Linker {
         })
     }
 
-    /// A node that was handed on is no longer needed, unless a peer from another recording may come late.
+    /// A node that was handed on is no longer needed, unless its peer may come late.
     fn let_go(&mut self, id: NodeId) {
         if self.nodes.get(id).is_none_or(|node| node.settled.is_none() || node.open) {
             return;
         }
-        if self.several_origins {
+        if self.several_origins || self.nodes.get(id).is_some_and(|node| node.lingers) {
             self.lingering.push_back((self.now.plus(LINGER_NANOS), id));
         } else {
             self.forget(id);

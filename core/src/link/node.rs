@@ -55,6 +55,10 @@ pub(super) struct Node {
     pub(super) context: Option<TraceContext>,
     pub(super) parent: Parent,
     pub(super) settled: Option<Settled>,
+    /// No request that the tape lacks can be under way on its connection.
+    pub(super) alone: bool,
+    /// The other end may look for it after it has ended.
+    pub(super) lingers: bool,
     /// Its end has not been seen.
     pub(super) open: bool,
     /// It is in the queue of those that have ended and are not settled.
@@ -78,6 +82,8 @@ impl Node {
             context: started.context,
             parent: Parent::Waiting,
             settled: None,
+            alone: started.alone,
+            lingers: false,
             open: true,
             held: false,
             exchange: None,

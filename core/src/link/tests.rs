@@ -99,7 +99,7 @@ impl Script {
         let process = ProcKey::new(Origin::default(), process.parse().expect("a process"));
         let (role, pos) = (conn.role, position(words));
         self.names.insert(request_ids(&conn, role, pos).span_id().to_string(), format!("{name}@{pos}"));
-        let started = Started { role, process, pos, first: stamp, head: stamp, context, conn };
+        let started = Started { role, process, pos, first: stamp, head: stamp, alone: true, context, conn };
         self.linker.started(&started);
         self.begun.insert((name.to_owned(), pos), started);
     }

@@ -46,32 +46,32 @@ impl Conversation {
 /// Connections that one conversation may open.
 const MOST_CONNECTIONS: u32 = 64;
 
-struct Simulation<'a> {
-    scenario: &'a Scenario,
-    world: &'a World,
+pub(super) struct Simulation<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) world: &'a World,
     number: u32,
-    rng: Rng,
+    pub(super) rng: Rng,
     out: Recorder,
     truth: Vec<Truth>,
     opened: u32,
 }
 
 /// The server's thread of one connection, and the connections that it has opened itself.
-struct Worker {
-    thread: Thread,
-    service: usize,
+pub(super) struct Worker {
+    pub(super) thread: Thread,
+    pub(super) service: usize,
     channels: BTreeMap<usize, Channel>,
 }
 
 /// A connection with the worker at its far end.
-struct Channel {
-    line: Line,
+pub(super) struct Channel {
+    pub(super) line: Line,
     /// The calling service.
     caller: usize,
     /// The calling thread when it connected.
     client: Thread,
-    worker: Box<Worker>,
-    exchanges: Vec<Done>,
+    pub(super) worker: Box<Worker>,
+    pub(super) exchanges: Vec<Done>,
 }
 
 impl Simulation<'_> {
@@ -82,6 +82,9 @@ impl Simulation<'_> {
         let tid = Tid(20_000 + self.number.wrapping_mul(MOST_CONNECTIONS) % 4_000_000);
         let mut client = Thread { process: service.key(), tid, evented: false, now: start };
         let mut channel = self.open(&mut client, CLIENT, ENTRANCE, recorded);
+        if self.scenario.mix.http2 > 0 && self.rng.chance(self.scenario.mix.http2) {
+            return self.converse_in_streams(channel, &mut client);
+        }
         let mut left = self.scenario.requests_per_connection;
         while left > 0 {
             let batch = if self.rng.chance(self.scenario.mix.pipelined) { self.rng.between(2, 4) as u32 } else { 1 };
@@ -212,7 +215,7 @@ impl Simulation<'_> {
     }
 
     /// The worker calls other services before it answers.
-    fn call_others(&mut self, worker: &mut Worker, parent: Option<ExchangeId>) {
+    pub(super) fn call_others(&mut self, worker: &mut Worker, parent: Option<ExchangeId>) {
         let last = self.world.services.len() - 1;
         if worker.service == last || !self.rng.chance(self.scenario.mix.calls) {
             return;
@@ -246,7 +249,7 @@ impl Simulation<'_> {
     }
 
     /// Sends `bytes` by a few calls.
-    fn send(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, bytes: &[u8]) {
+    pub(super) fn send(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, bytes: &[u8]) {
         let mut from = 0;
         for cut in self.rng.cuts(bytes.len(), 3) {
             let (line, thread) = channel.at(side, client);
@@ -264,13 +267,13 @@ impl Simulation<'_> {
         }
     }
 
-    fn receive_all(&mut self, channel: &mut Channel, side: Side, client: &mut Thread) {
+    pub(super) fn receive_all(&mut self, channel: &mut Channel, side: Side, client: &mut Thread) {
         let to = channel.line.flow(side.other()).sent;
         self.receive(channel, side, client, to);
     }
 
     /// The client closes the connection between two exchanges.
-    fn hang_up(&mut self, mut channel: Channel, client: &mut Thread) {
+    pub(super) fn hang_up(&mut self, mut channel: Channel, client: &mut Thread) {
         channel.line.close(&mut self.out, Side::Client, client, &mut channel.worker.thread);
         self.finish(&mut channel);
     }

@@ -21,6 +21,7 @@ pub(crate) mod frames;
 mod line;
 mod merge;
 mod message;
+mod multiplex;
 mod plan;
 mod rng;
 mod scenario;

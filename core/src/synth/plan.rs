@@ -22,6 +22,8 @@ pub(super) enum Fate {
     Abandoned,
     /// No longer HTTP.
     Tunnel,
+    /// A stream that one end resets.
+    Reset,
 }
 
 /// An exchange before it happens.
@@ -35,6 +37,7 @@ pub(super) struct Plan {
     /// Sent before the final response.
     pub(super) hints: Option<&'static [u8]>,
     pub(super) status: u16,
+    pub(super) grpc_status: Option<u16>,
     pub(super) response: Bytes,
     pub(super) fate: Fate,
     pub(super) context: Option<TraceContext>,
@@ -75,7 +78,7 @@ impl Plan {
         let response = response(composer, fate, upgrade, framing);
         let hinted = !old && fate == Fate::Reusable && rng.chance(mix.interim);
         let hints = hinted.then_some(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".as_slice());
-        Self { method, target, request, expects, hints, status, response, fate, context }
+        Self { method, target, request, expects, hints, status, grpc_status: None, response, fate, context }
     }
 }
 
@@ -95,7 +98,7 @@ const fn line_end(bare: bool) -> &'static str {
     if bare { "\n" } else { "\r\n" }
 }
 
-fn resource(rng: &mut Rng) -> (&'static str, String) {
+pub(super) fn resource(rng: &mut Rng) -> (&'static str, String) {
     let id = rng.between(1, 99_999);
     let (method, target) = match rng.below(12) {
         0 => ("GET", "/".to_owned()),
@@ -124,7 +127,7 @@ fn draw_size(rng: &mut Rng, most: u64) -> u64 {
     }
 }
 
-fn draw_context(rng: &mut Rng) -> TraceContext {
+pub(super) fn draw_context(rng: &mut Rng) -> TraceContext {
     let mut trace_id = [0; 16];
     trace_id[..8].copy_from_slice(&rng.bits().max(1).to_be_bytes());
     trace_id[8..].copy_from_slice(&rng.bits().to_be_bytes());

@@ -54,6 +54,8 @@ impl Default for Scenario {
 pub struct Mix {
     /// Conversations whose client end is recorded too.
     pub recorded_clients: u32,
+    /// Conversations in HTTP/2, half of whose streams are gRPC.
+    pub http2: u32,
     /// Requests that are sent without waiting for the response before them.
     pub pipelined: u32,
     /// Requests whose handling calls other services.
@@ -80,7 +82,7 @@ pub struct Mix {
     pub closing: u32,
     /// Requests that the server closes the connection on, without a word.
     pub unanswered: u32,
-    /// Responses that break off.
+    /// Responses that break off, and streams that are reset.
     pub cut: u32,
     /// Requests that the client breaks off in their body.
     pub abandoned: u32,
@@ -91,6 +93,7 @@ impl Default for Mix {
     fn default() -> Self {
         Self {
             recorded_clients: 300,
+            http2: 0,
             pipelined: 150,
             calls: 300,
             traceparent: 200,
@@ -114,6 +117,7 @@ impl Mix {
     /// Requests and responses one after the other, all of which end well.
     pub const PLAIN: Self = Self {
         recorded_clients: 0,
+        http2: 0,
         pipelined: 0,
         calls: 0,
         traceparent: 0,

@@ -40,6 +40,8 @@ pub struct Truth {
     pub target: String,
     /// The final status, if a response was begun.
     pub status: Option<u16>,
+    /// The status of a gRPC call that has ended.
+    pub grpc_status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
     /// Server: arrival of the request's first byte, where arrivals are recorded, else the exit of the read that got it.

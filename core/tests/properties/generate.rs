@@ -11,6 +11,7 @@ pub(crate) fn scenarios(capture: CapturePolicy) -> impl Strategy<Value = Scenari
     let mixes = prop_oneof![
         4 => Just(Mix::default()),
         1 => Just(Mix { chunked: 900, calls: 600, recorded_clients: 800, ..Mix::PLAIN }),
+        3 => Just(Mix { http2: 900, cut: 50, ..Mix::default() }),
         1 => Just(Mix { pipelined: 900, recorded_clients: 500, chunked: 300, interim: 100, ..Mix::PLAIN }),
         1 => Just(Mix { closing: 300, unanswered: 150, cut: 150, abandoned: 150, tunnels: 150, ..Mix::default() }),
     ];

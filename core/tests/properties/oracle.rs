@@ -72,6 +72,7 @@ pub(crate) fn wrong(truth: &Truth, exchange: &Exchange) -> Option<String> {
     let Exchange { request, response, .. } = exchange;
     let status = response.as_ref().map(|response| response.status);
     let size = response.as_ref().and_then(|response| response.message.body_len);
+    let grpc_status = response.as_ref().and_then(|response| response.grpc_status);
     let complete = exchange.outcome == Outcome::Complete;
     let checks = [
         ("role", (exchange.role == Role::Client) == (truth.kind == SpanKind::Client)),
@@ -84,6 +85,7 @@ pub(crate) fn wrong(truth: &Truth, exchange: &Exchange) -> Option<String> {
         ("a response where there is none", response.is_none() || truth.response.is_some()),
         ("request size", agree(request.message.body_len, truth.request_size)),
         ("response size", agree(size, truth.response_size)),
+        ("gRPC status", grpc_status.is_none() || grpc_status == truth.grpc_status),
         ("outcome", exchange.outcome == truth.outcome || exchange.outcome == Outcome::Incomplete),
         ("end", !complete || truth.end.is_none() || Some(exchange.end) == truth.end),
         ("end before start", exchange.end >= request.message.first.entry),
@@ -101,6 +103,7 @@ pub(crate) fn inexact(truth: &Truth, exchange: &Exchange) -> Option<String> {
         ("target", request.head.target() == truth.target),
         ("context", request.head.context == truth.context),
         ("status", exchange.response.as_ref().map(|response| response.status) == truth.status),
+        ("gRPC status", exchange.response.as_ref().and_then(|response| response.grpc_status) == truth.grpc_status),
         ("outcome", exchange.outcome == truth.outcome),
         ("truncated", !request.message.truncated),
         ("request size", truth.request_size.is_none() || request.message.body_len == truth.request_size),

@@ -230,7 +230,7 @@ fn lost_settings_leave_the_size_of_the_table_open() {
     // A table of 65535 bytes.
     let block = [&b"\x3f\xe0\xff\x03"[..], b"\x82\x86\x84"].concat();
     let request = frame(frames::HEADERS, END_HEADERS | 1, 1, &block);
-    wire.send(">", &[request.clone()]);
+    wire.send(">", std::slice::from_ref(&request));
     wire.check(
         "
         ! stream_gap

@@ -1,11 +1,11 @@
 //! Whole conversations.
 
 use super::Wire;
-use super::wire::{Fields, GET, data, frame};
+use super::wire::{Fields, GET, PRIORITY, PUSH_PROMISE, data, frame};
 use crate::exchange::What;
 use crate::facts::Role;
 use crate::limits::Limits;
-use crate::synth::frames::{self, ACK, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PADDED, PRIORITY};
+use crate::synth::frames::{self, ACK, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PADDED};
 use crate::track::tests::script::run;
 
 #[test]
@@ -95,7 +95,7 @@ fn frames_of_other_kinds_are_passed_by() {
     wire.send(">", &[window, request, frame(2, 0, 1, &[0; 5]), ping.clone(), unknown]);
     // A push: its blocks change the table of the server's direction, and its stream is no exchange.
     let promise = wire.block("<", &[(":method", "GET"), (":path", "/pushed"), ("server", "s")]);
-    let promise = frame(frames::PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &promise].concat());
+    let promise = frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &promise].concat());
     let pushed = wire.headers("<", 2, false, &[(":status", "200"), ("server", "s")]);
     let response = wire.response(1, "302", true);
     wire.send("<", &[frame(6, ACK, 0, &[7; 8]), promise, pushed, data(2, true, 3), response]);

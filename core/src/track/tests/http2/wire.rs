@@ -12,6 +12,9 @@ pub(super) struct Wire {
     server: HeaderEncoder,
 }
 
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PRIORITY: u8 = 32;
+
 pub(super) type Fields<'a> = &'a [(&'a str, &'a str)];
 
 pub(super) const GET: Fields<'_> = &[(":method", "GET"), (":scheme", "http"), (":path", "/a"), (":authority", "h:1")];
