@@ -42,6 +42,8 @@ fn spans() -> Vec<Span> {
                     None,
                 ),
                 scheme: "http",
+                grpc_status: None,
+                reset: None,
                 status_code: Some(200),
                 request_size: Some(0),
                 response_size: Some(number),

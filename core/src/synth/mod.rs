@@ -18,6 +18,7 @@ mod account;
 mod capture;
 mod conversation;
 pub(crate) mod frames;
+mod grpc_workload;
 mod line;
 mod merge;
 mod message;
@@ -34,6 +35,7 @@ mod world;
 
 pub use capture::CapturePolicy;
 pub use conversation::Conversation;
+pub use grpc_workload::GrpcWorkload;
 pub use rng::Rng;
 pub use scenario::{Mix, Scenario};
 pub use truth::{ExchangeId, Truth};

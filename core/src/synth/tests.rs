@@ -269,3 +269,22 @@ fn the_workload_is_four_events_a_transaction() {
     assert_eq!(count, 10_000);
     assert!((100..200).contains(&errors), "{errors}");
 }
+
+#[test]
+fn the_workload_of_grpc_is_read_as_it_was_made() {
+    let mut engine = crate::Engine::new(crate::EngineOptions::default());
+    for event in (GrpcWorkload { calls: 2_000, seed: 3 }).events() {
+        engine.push(&event.as_event());
+    }
+    engine.finish();
+    assert_eq!((engine.totals().spans, engine.totals().incomplete), (2_000, 0));
+    assert_eq!(engine.totals().diagnostics, BTreeMap::new());
+    let snapshot = engine.metrics().snapshot();
+    let series = |name: &str| {
+        let family = snapshot.families.iter().find(|family| family.name == name);
+        family.map_or(0, |family| family.series.len())
+    };
+    // 20 methods, most of which fail now and then; and no call counts twice.
+    assert!(series("rpc_server_duration_seconds") > 20);
+    assert_eq!(series("http_server_request_duration_seconds"), 0);
+}
