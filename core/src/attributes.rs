@@ -95,8 +95,11 @@ impl Span {
         match self.outcome {
             Outcome::NoResponse => Some("no_response"),
             Outcome::CutResponse => Some("cut_response"),
-            Outcome::Reset => Some(self.http.reset.and_then(error_name).unwrap_or("reset")),
-            Outcome::Complete | Outcome::Incomplete => None,
+            // A gRPC call that the client cancels is no failure of the server.
+            Outcome::Reset if self.status == Status::Error => {
+                Some(self.http.reset.and_then(error_name).unwrap_or("reset"))
+            }
+            Outcome::Reset | Outcome::Complete | Outcome::Incomplete => None,
         }
     }
 
@@ -249,6 +252,50 @@ mod tests {
         assert_eq!(of("h:81"), (Some("h".into()), Some(81)));
         assert_eq!(of("h"), (Some("h".into()), Some(8080)));
         assert_eq!(of(":81"), (Some("10.0.0.1".into()), Some(8080)));
+    }
+
+    #[test]
+    fn calls_of_grpc_are_named_by_their_method() {
+        let mut span = server("");
+        span.http.head = RequestHead::new("POST", "/p.S/M", None, None, Version::Http2, None).with_grpc();
+        (span.http.grpc_status, span.status) = (Some(13), Status::Error);
+        assert_eq!((&*span.name(), span.rpc(), span.has_path()), ("p.S/M", Some(("p.S", "M")), false));
+        assert_eq!(span.error_type().as_deref(), Some("13"));
+        let attributes = span.attributes();
+        assert!(attributes.is_sorted_by_key(|(key, _)| *key));
+        for (key, value) in [
+            ("rpc.grpc.status_code", AttributeValue::Int(13)),
+            ("rpc.method", text("M")),
+            ("rpc.service", text("p.S")),
+            ("rpc.system", text("grpc")),
+            ("network.protocol.version", text("2")),
+        ] {
+            assert!(attributes.contains(&(key, value)), "{key}");
+        }
+        // The client gave up: for the server that is no error.
+        (span.http.grpc_status, span.status, span.outcome) = (Some(1), Status::Unset, Outcome::Reset);
+        assert_eq!(span.error_type(), None);
+    }
+
+    #[test]
+    fn streams_that_were_reset_say_why() {
+        let mut span = server("/a");
+        (span.outcome, span.status) = (Outcome::Reset, Status::Error);
+        for (code, name) in [(Some(8), "cancel"), (Some(7), "refused_stream"), (Some(99), "reset"), (None, "reset")] {
+            span.http.reset = code;
+            assert_eq!(span.error_type().as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_request_is_left_out() {
+        let mut span = server("");
+        span.http.head = RequestHead::new("", "", None, None, Version::Http2, None);
+        span.http.truncated = true;
+        let keys: Vec<_> = span.attributes().into_iter().map(|(key, _)| key).collect();
+        assert!(!keys.contains(&"url.path") && !keys.contains(&"http.request.method_original"), "{keys:?}");
+        assert!(keys.contains(&"redtape.truncated") && !span.has_path());
+        assert_eq!((span.method(), &*span.name()), ("_OTHER", "HTTP"));
     }
 
     #[test]

@@ -31,7 +31,6 @@ fuzz_target!(|input: &[u8]| {
         first_out: 0,
     };
     let at = |now| MonoNanos::new(now);
-    let event = |now, body| Event { time: at(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };
     shard.push(&event(0, Body::Connection(&info)), at(0), &mut out);
     let (mut now, mut pos, mut stream, mut call) = (0, 0, 1u32, PREFACE.to_vec());
     loop {
@@ -57,3 +56,7 @@ fuzz_target!(|input: &[u8]| {
     }
     shard.finish(at(now), &mut out);
 });
+
+fn event(now: u64, body: Body<'_>) -> Event<'_> {
+    Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
+}

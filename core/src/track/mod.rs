@@ -6,6 +6,7 @@ mod detect;
 mod losses;
 mod lru;
 mod parser;
+mod protocol;
 mod reorder;
 mod shard;
 mod standstill;

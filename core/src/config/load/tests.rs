@@ -99,7 +99,7 @@ fn own_keys_have_an_effect() {
   links: {mode: all, horizon: 2s}
   phases: always
   limits: {held_spans: 7}
-  metrics: {names: beyla-1.0, series_limit: 5}
+  metrics: {names: beyla-1.0, rpc_names: call-duration, series_limit: 5}
 prometheus_export:
   features: [application, application_span]
   buckets:
@@ -115,6 +115,7 @@ attributes:
     assert_eq!(warnings, ["c.yml: attributes.select.traces: has no effect in redtape"]);
     assert_eq!(config.redtape.links.mode, LinksMode::All);
     assert_eq!(config.redtape.metrics.names, Names::Beyla10);
+    assert!(config.metrics().unwrap().rpc_call_duration);
     assert_eq!(config.redtape.limits.limits().held_spans, 7);
     let metrics = config.metrics().unwrap();
     assert_eq!(metrics.duration_buckets, [1_000_000, 250_000_000, 1_000_000_000]);

@@ -323,6 +323,25 @@ fn json_has_integers() {
     );
 }
 
+#[test]
+fn calls_of_grpc_count_in_their_own_family() {
+    let mut call = span("");
+    call.http.head = RequestHead::new("POST", "/p.S/M", None, None, Version::Http2, None).with_grpc();
+    call.http.grpc_status = Some(5);
+    let text_with = |rpc_call_duration| {
+        text(&observe(&MetricsConfig { rpc_call_duration, ..few_buckets() }, &[span("/a"), call.clone()]))
+    };
+    let found = text_with(false);
+    let line = found.lines().find(|line| line.starts_with("rpc_server_duration_seconds_count")).unwrap();
+    for label in ["rpc_grpc_status_code=\"5\"", "rpc_method=\"/p.S/M\"", "rpc_system=\"grpc\""] {
+        assert!(line.contains(label), "{line}");
+    }
+    let http = found.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count"));
+    assert_eq!(http.map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>(), ["1"]);
+    let newer = text_with(true);
+    assert!(newer.contains("\nrpc_server_call_duration_seconds_count{") && !newer.contains("rpc_server_duration"));
+}
+
 proptest! {
     #[test]
     fn each_span_is_in_exactly_one_series(
