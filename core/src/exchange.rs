@@ -64,8 +64,8 @@ pub struct Started {
     pub first: Stamp,
     /// The call that moved the last byte of its head.
     pub head: Stamp,
-    /// No request that the tape lacks can be under way on its connection. (HTTP/2: no bytes that requests may have been among
-    /// are missing.)
+    /// No request that the tape lacks, or that began before a loss, can be under way on its connection beside it. (Of HTTP/1
+    /// always: its requests are answered in their order.)
     pub alone: bool,
     /// The trace context that it carries.
     pub context: Option<TraceContext>,

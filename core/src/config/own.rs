@@ -142,6 +142,10 @@ limits! {
     head_bytes,
     /// Lines of one head.
     head_lines,
+    /// Streams under way on one connection of HTTP/2.
+    streams,
+    /// Bytes of one direction's table of header fields of HTTP/2.
+    header_table_bytes,
     /// Requests that wait for a response on one connection.
     pipelined_requests,
     /// Out-of-order pieces of one direction.

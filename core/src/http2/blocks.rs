@@ -1,7 +1,7 @@
 //! Header blocks: how they are put together, and what becomes of a stream by what they say.
 
 use super::frame::{END_HEADERS, END_STREAM, FrameHead, Kind, PADDED, PRIORITY};
-use super::half::{Block, BlockOf};
+use super::half::{Block, BlockOf, State};
 use super::hpack::{Decoder, Name, Sink};
 use super::parser::Http2;
 use super::streams::{Begin, Stream};
@@ -205,9 +205,11 @@ impl Http2 {
             request_over: of.end_stream,
             responded: false,
             grpc: self.fields.is_grpc(),
-            doubtful: false,
+            doubtful: matches!(self.response.state, State::Seek),
         };
-        self.streams.insert(of.stream, stream, self.request.unbroken);
+        // A request that began before a loss may still be worked for, and is not known to its thread any more.
+        let alone = self.request.unbroken && !self.streams.any_since_before(call.lossy_until);
+        self.streams.insert(of.stream, stream, alone);
     }
 
     /// A response's head, or its trailers.

@@ -13,10 +13,11 @@ impl Http2 {
     pub(super) fn rst_stream(&mut self, side: Side, number: u32, payload: &[u8], call: &Call<'_>) {
         let code = payload.first_chunk().map(|&code| u32::from_be_bytes(code));
         let Some(stream) = self.streams.get_mut(number) else { return };
+        let doubtful = stream.doubtful;
         let exchange = &mut stream.exchange;
         exchange.reset = code;
         // The end of the response may be among lost records: clients give up what is left of streams that are answered.
-        let lossy = side == Side::Request && exchange.request.message.first.exit <= call.lossy_until;
+        let lossy = side == Side::Request && (doubtful || exchange.request.message.first.exit <= call.lossy_until);
         let outcome = if lossy || code.is_none() { Outcome::Incomplete } else { Outcome::Reset };
         self.streams.end(number, outcome, call.stamp.exit);
     }

@@ -34,7 +34,7 @@ pub(super) struct Stream {
     pub(super) responded: bool,
     /// Whether it is gRPC, as far as can be told.
     pub(super) grpc: Option<bool>,
-    /// Frames of the client may be missing: it may have reset the stream.
+    /// Frames may be missing: the client may have reset the stream, or its response may have passed unseen.
     pub(super) doubtful: bool,
 }
 
@@ -98,6 +98,12 @@ impl Streams {
     /// The oldest open stream above `number`.
     pub(super) fn above(&self, number: u32) -> Option<u32> {
         self.open.range(number.checked_add(1)?..).next().map(|(&number, _)| number)
+    }
+
+    /// Whether a stream is open that began up to `at`.
+    pub(super) fn any_since_before(&self, at: MonoNanos) -> bool {
+        // Later streams have higher numbers.
+        self.open.values().next().is_some_and(|stream| stream.exchange.request.message.first.exit <= at)
     }
 
     /// Whether frames that come late for this stream are no surprise.

@@ -55,7 +55,7 @@ pub(super) struct Node {
     pub(super) context: Option<TraceContext>,
     pub(super) parent: Parent,
     pub(super) settled: Option<Settled>,
-    /// No request that the tape lacks can be under way on its connection.
+    /// No request that is not known to its thread can be under way on its connection.
     pub(super) alone: bool,
     /// The other end may look for it after it has ended.
     pub(super) lingers: bool,
