@@ -9,7 +9,7 @@ use redtape_core::{
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// The input is a sequence of blocks, each behind its length; those of even length are lost where `mode` says so.
+// The input is a sequence of blocks, each behind its length; those of even length are lost where `mode` says so.
 fuzz_target!(|input: &[u8]| {
     let Some((&[mode], mut rest)) = input.split_first_chunk::<1>() else { return };
     let limits = Limits { header_table_bytes: 256, head_bytes: 512, ..Limits::default() };

@@ -9,8 +9,8 @@ use redtape_core::{
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// The input is a sequence of frames: kind, flags, stream, length of the payload, and how it moves: whole, cut in two calls,
-/// with a hole, or lost. Then the payload. Bytes that are no frames come about by wrong lengths.
+// The input is a sequence of frames: kind, flags, stream, length of the payload, and how it moves: whole, cut in two calls,
+// with a hole, or lost. Then the payload. Bytes that are no frames come about by wrong lengths.
 fuzz_target!(|input: &[u8]| {
     let Some((&[mode], mut rest)) = input.split_first_chunk::<1>() else { return };
     let limits = Limits {
@@ -39,7 +39,6 @@ fuzz_target!(|input: &[u8]| {
         first_out: 0,
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
-    let event = |now, body| Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };
     shard.push(&event(0, Body::Connection(&info)), MonoNanos::ZERO, &mut out);
     let mut call = |direction: Direction, ranges: &RangesBuf, len: u64, lost: bool| {
         now += 1000;
@@ -86,3 +85,7 @@ fuzz_target!(|input: &[u8]| {
     shard.push(&event(now, Body::Close { conn }), MonoNanos::new(now), &mut out);
     shard.finish(MonoNanos::new(now), &mut out);
 });
+
+fn event(now: u64, body: Body<'_>) -> Event<'_> {
+    Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
+}
