@@ -9,7 +9,7 @@ use crate::Result;
 
 static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// The path of a binary of this workspace: `redtape`, `redtape-capture`, `greetings` or `exchange`.
+/// The path of a binary of this workspace: `redtape`, `redtape-capture`, `greetings`, `exchange` or `conversation`.
 ///
 /// Cargo builds the binaries of other packages for no test, so this asks it to, once for each, in the profile that the
 /// test itself was built in. `REDTAPE_BIN_DIR` names a folder whose binaries are used as they are.
@@ -42,12 +42,13 @@ fn package(binary: &str) -> &str {
     match binary {
         "redtape" => "redtape-replay",
         "exchange" => "redtape-tests",
+        "conversation" => "redtape-programs",
         own => own,
     }
 }
 
 /// The target folder of a profile's folder. With `--target TRIPLE` there is one more level between them.
-fn target(profile: &Path) -> Result<&Path> {
+pub(crate) fn target(profile: &Path) -> Result<&Path> {
     let parent = profile.parent().ok_or("the test is not in a target folder")?;
     let has_tag = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
     [Some(parent), parent.parent()].into_iter().flatten().find(has_tag).ok_or("no target folder above the test".into())

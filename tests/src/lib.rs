@@ -7,6 +7,7 @@
 mod binary;
 mod greetings;
 mod process;
+mod program;
 mod recorder;
 mod replay;
 mod requirement;
@@ -16,6 +17,7 @@ mod trial;
 pub use binary::binary;
 pub use greetings::{Answered, Counts, Greetings, Load, Truth};
 pub use process::{Finished, Process};
+pub use program::{Conversation, Program, Source, conversation};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use crate::program::tools;
+
 /// One thing that a machine has or lacks.
 #[derive(Clone, Copy, Debug)]
 pub enum Requirement {
@@ -13,6 +15,10 @@ pub enum Requirement {
     Root,
     /// A program in `PATH`.
     Program(&'static str),
+    /// A file of an installed package.
+    File(&'static str),
+    /// A program that `ci/install` puts into the target folder's `tools`.
+    Tool(&'static str),
     /// IPv6 on loopback.
     Ipv6,
 }
@@ -27,6 +33,8 @@ impl Requirement {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "root is needed".to_owned()),
             Self::Bpf => Self::Root.missing().or_else(bpf_missing),
             Self::Program(name) => (!installed(name)).then(|| format!("the program {name} is not installed")),
+            Self::File(path) => (!Path::new(path).exists()).then(|| format!("{path} is not installed")),
+            Self::Tool(name) => tool_missing(name),
             Self::Ipv6 => {
                 std::net::TcpListener::bind("[::1]:0").err().map(|error| format!("no IPv6 loopback: {error}"))
             }
@@ -53,6 +61,14 @@ fn bpf_missing() -> Option<String> {
     let set = u64::from_str_radix(set.trim(), 16).unwrap_or_default();
     let (name, _) = CAPABILITIES.into_iter().find(|(_, bit)| set >> bit & 1 == 0)?;
     Some(format!("root lacks {name}, as in a container"))
+}
+
+fn tool_missing(name: &str) -> Option<String> {
+    match tools() {
+        Ok(tools) if tools.join(name).exists() => None,
+        Ok(tools) => Some(format!("{name} is not in {}; ci/install puts it there", tools.display())),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn installed(program: &str) -> bool {

@@ -7,7 +7,7 @@ use crate::{Requirement, Result};
 /// A live test. Where a requirement is missing it is ignored, never passed; where `REDTAPE_LIVE=required` says that the
 /// machine is meant to have everything, it fails.
 pub fn trial(
-    name: &'static str,
+    name: impl Into<String>,
     requirements: &'static [Requirement],
     test: impl FnOnce() -> Result<()> + Send + 'static,
 ) -> Trial {

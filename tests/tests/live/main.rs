@@ -4,6 +4,7 @@
 mod command;
 mod endings;
 mod greetings;
+mod languages;
 mod late;
 mod loss;
 mod networks;
@@ -18,6 +19,7 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let trials = [
         greetings::trials(),
+        languages::trials(),
         servers::trials(),
         queue::trials(),
         command::trials(),

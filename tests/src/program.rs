@@ -1,0 +1,159 @@
+//! The programs of `tests/programs`: one for each language and library, all of them with the same conversation.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::binary::target;
+use crate::{Process, Requirement, Result, binary};
+
+const BUILD: Duration = Duration::from_secs(300);
+
+/// A program that serves (`serve PROTOCOL`) and asks (`call PROTOCOL URL`).
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// What it is called: the language, and the library where there are two.
+    pub name: &'static str,
+    /// What a machine needs to run it.
+    pub needs: &'static [Requirement],
+    /// What it is made of.
+    pub source: Source,
+}
+
+/// What a program is made of, with paths from `tests/programs`.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// A script that runs by itself.
+    Script(&'static str),
+    /// An interpreter, from `PATH` or from the tools that `ci/install` has made, and its script.
+    Interpreted(&'static str, &'static str),
+    /// A page of PHP, which is a server by an option.
+    Php(&'static str),
+    /// A Java class, compiled by `javac`.
+    Java(&'static str),
+    /// A C++ source and the libraries that it is linked with.
+    Cpp(&'static str, &'static [&'static str]),
+    /// A folder with a Go module.
+    Go(&'static str),
+    /// A binary of this workspace.
+    Rust(&'static str),
+}
+
+/// How many requests there are in a conversation, by method, path and status.
+pub type Conversation = BTreeMap<(String, String, String), usize>;
+
+/// What every program asks, in all: four workers, ten requests each.
+pub fn conversation() -> Conversation {
+    [
+        (20, "GET", "/hello", "200"),
+        (8, "GET", "/missing", "404"),
+        (8, "POST", "/echo", "200"),
+        (4, "GET", "/chunks", "200"),
+    ]
+    .into_iter()
+    .map(|(count, method, path, status)| ((method.to_owned(), path.to_owned(), status.to_owned()), count))
+    .collect()
+}
+
+impl Program {
+    /// The command of its server, built if need be.
+    pub fn serve(&self, protocol: &str) -> Result<Command> {
+        let words = match self.source {
+            Source::Php(page) => {
+                ["php", "-S", "127.0.0.1:0"].map(OsString::from).into_iter().chain([script(page)]).collect()
+            }
+            _ => self.words(["serve", protocol])?,
+        };
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        Ok(command)
+    }
+
+    /// The words of the command that asks the server at `url`.
+    pub fn call(&self, protocol: &str, url: &str) -> Result<Vec<OsString>> {
+        self.words(["call", protocol, url])
+    }
+
+    /// The text at whose line the server says its port.
+    pub fn marker(&self) -> &'static str {
+        if matches!(self.source, Source::Php(_)) { "Development Server" } else { "listening on" }
+    }
+
+    fn words<const N: usize>(&self, arguments: [&str; N]) -> Result<Vec<OsString>> {
+        let mut words = match self.source {
+            Source::Script(path) => vec![script(path)],
+            Source::Interpreted(interpreter, path) => vec![tool(interpreter)?.into(), script(path)],
+            Source::Php(path) => vec!["php".into(), script(path)],
+            Source::Java(path) => java(path)?,
+            Source::Cpp(path, libraries) => vec![cpp(path, libraries)?.into()],
+            Source::Go(folder) => vec![go(folder)?.into()],
+            Source::Rust(name) => vec![binary(name)?.into()],
+        };
+        words.extend(arguments.map(OsString::from));
+        Ok(words)
+    }
+}
+
+/// The folder of what `ci/install` has made, in which programs are built too.
+pub(crate) fn tools() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let profile = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
+    Ok(target(profile)?.join("tools"))
+}
+
+/// A program's place among the tools, or its name alone for `PATH` to find.
+fn tool(name: &str) -> Result<PathBuf> {
+    let path = tools()?.join(name);
+    Ok(if path.exists() { path } else { name.into() })
+}
+
+fn script(path: &str) -> OsString {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs")).join(path).into()
+}
+
+/// Compiled once, since that takes longer than the conversation.
+fn java(path: &str) -> Result<Vec<OsString>> {
+    let (folder, source) = (tools()?.join("java"), PathBuf::from(script(path)));
+    let class = source.file_stem().ok_or("a Java source has a name")?;
+    build(
+        &source,
+        &folder.join(class).with_extension("class"),
+        Command::new("javac").arg("-d").arg(&folder).arg(&source),
+    )?;
+    // The options make it start faster, and change nothing else.
+    let options = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"].map(OsString::from);
+    Ok(options.into_iter().chain([folder.into(), class.to_owned()]).collect())
+}
+
+fn cpp(path: &str, libraries: &[&str]) -> Result<PathBuf> {
+    let (source, binary) = (PathBuf::from(script(path)), tools()?.join("cpp-program"));
+    let mut compiler = Command::new("c++");
+    compiler.args(["-std=c++17", "-DCPPHTTPLIB_OPENSSL_SUPPORT", "-o"]).arg(&binary).arg(&source).args(libraries);
+    build(&source, &binary, &mut compiler)?;
+    Ok(binary)
+}
+
+/// Go knows itself what is to be built anew.
+fn go(folder: &str) -> Result<PathBuf> {
+    let (tools, binary) = (tools()?, tools()?.join(format!("go-{folder}").replace('/', "-")));
+    let mut command = Command::new(tool("python/bin/go")?);
+    command.args(["build", "-o"]).arg(&binary).arg(".").current_dir(script(folder));
+    command.envs([("GOCACHE", tools.join("go-cache")), ("GOPATH", tools.join("go-path"))]);
+    command.envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")]);
+    Process::run(&mut command, BUILD)?.expect_code(0)?;
+    Ok(binary)
+}
+
+/// Runs a compiler if its output is missing or older than the source.
+fn build(source: &Path, output: &Path, compiler: &mut Command) -> Result<()> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    if modified(output).is_ok_and(|built| modified(source).is_ok_and(|written| written < built)) {
+        return Ok(());
+    }
+    fs::create_dir_all(output.parent().ok_or("an output has a folder")?)?;
+    Process::run(compiler, BUILD)?.expect_code(0).map(drop)
+}
