@@ -32,7 +32,11 @@ const PROGRAMS: &[Program] = &[
         &[BPF, Requirement::Tool("python/bin/uvicorn")],
         Source::Interpreted("python/bin/python", "python/loop.py"),
     ),
-    program("ruby", &[BPF, needs("ruby")], Source::Interpreted("ruby", "ruby/program.rb")),
+    program(
+        "ruby",
+        &[BPF, needs("ruby"), Requirement::File("/var/lib/dpkg/info/ruby-webrick.list")],
+        Source::Interpreted("ruby", "ruby/program.rb"),
+    ),
     program("rust", &[BPF], Source::Rust("conversation")),
 ];
 
