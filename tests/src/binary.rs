@@ -9,7 +9,8 @@ use crate::Result;
 
 static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// The path of a binary of this workspace: `redtape`, `redtape-capture`, `greetings`, `exchange` or `conversation`.
+/// The path of a binary of this workspace: `redtape`, `redtape-capture`, `greetings`, `exchange`, `conversation` or
+/// `grpc`.
 ///
 /// Cargo builds the binaries of other packages for no test, so this asks it to, once for each, in the profile that the
 /// test itself was built in. `REDTAPE_BIN_DIR` names a folder whose binaries are used as they are.
@@ -42,7 +43,7 @@ fn package(binary: &str) -> &str {
     match binary {
         "redtape" => "redtape-replay",
         "exchange" => "redtape-tests",
-        "conversation" => "redtape-programs",
+        "conversation" | "grpc" => "redtape-programs",
         own => own,
     }
 }

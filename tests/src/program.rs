@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::binary::target;
-use crate::{Process, Requirement, Result, binary};
+use crate::{Process, Recorder, Recording, Requirement, Result, Server, binary};
 
 const BUILD: Duration = Duration::from_secs(300);
 
@@ -34,6 +36,8 @@ pub enum Source {
     Php(&'static str),
     /// A Java class, compiled by `javac`.
     Java(&'static str),
+    /// A C# source and the assemblies of .NET that it uses.
+    DotNet(&'static str, &'static [&'static str]),
     /// A C++ source and the libraries that it is linked with.
     Cpp(&'static str, &'static [&'static str]),
     /// A folder with a Go module.
@@ -59,8 +63,29 @@ pub fn conversation() -> Conversation {
 }
 
 impl Program {
+    /// Starts it as a server, and records it and `client` while they talk.
+    pub fn record_calls_of(&self, client: &Self, protocol: &str) -> Result<Recording> {
+        let folder = TempDir::new()?;
+        let tls = matches!(protocol, "https" | "h2");
+        if tls {
+            certificate(folder.path())?;
+        }
+        let marker = if matches!(self.source, Source::Php(_)) { "Development Server" } else { "listening on" };
+        let server = Server::start(self.serve(protocol)?.env("TLS_FOLDER", folder.path()), marker)?;
+        let url = format!("{}://127.0.0.1:{}", if tls { "https" } else { "http" }, server.port());
+        let mut arguments = ["--port", &server.port().to_string(), "--"].map(OsString::from).to_vec();
+        arguments.extend(client.words(["call", protocol, &url])?);
+        let mut recorder = Command::new(binary("redtape-capture")?);
+        let recording = Recorder::start_with(recorder.env("TLS_FOLDER", folder.path()), arguments)?.wait()?;
+        let recorder = &recording.recorder;
+        if !recorder.status.success() {
+            return Err(format!("the client failed: {}{}", recorder.stdout, recorder.stderr).into());
+        }
+        Ok(recording)
+    }
+
     /// The command of its server, built if need be.
-    pub fn serve(&self, protocol: &str) -> Result<Command> {
+    fn serve(&self, protocol: &str) -> Result<Command> {
         let words = match self.source {
             Source::Php(page) => {
                 ["php", "-S", "127.0.0.1:0"].map(OsString::from).into_iter().chain([script(page)]).collect()
@@ -73,22 +98,13 @@ impl Program {
         Ok(command)
     }
 
-    /// The words of the command that asks the server at `url`.
-    pub fn call(&self, protocol: &str, url: &str) -> Result<Vec<OsString>> {
-        self.words(["call", protocol, url])
-    }
-
-    /// The text at whose line the server says its port.
-    pub fn marker(&self) -> &'static str {
-        if matches!(self.source, Source::Php(_)) { "Development Server" } else { "listening on" }
-    }
-
     fn words<const N: usize>(&self, arguments: [&str; N]) -> Result<Vec<OsString>> {
         let mut words = match self.source {
             Source::Script(path) => vec![script(path)],
             Source::Interpreted(interpreter, path) => vec![tool(interpreter)?.into(), script(path)],
             Source::Php(path) => vec!["php".into(), script(path)],
             Source::Java(path) => java(path)?,
+            Source::DotNet(path, assemblies) => dotnet(path, assemblies)?,
             Source::Cpp(path, libraries) => vec![cpp(path, libraries)?.into()],
             Source::Go(folder) => vec![go(folder)?.into()],
             Source::Rust(name) => vec![binary(name)?.into()],
@@ -103,6 +119,20 @@ pub(crate) fn tools() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
     Ok(target(profile)?.join("tools"))
+}
+
+/// Makes `cert.pem` and `key.pem` for 127.0.0.1, and `store.p12` with both of them for Java.
+fn certificate(folder: &Path) -> Result<()> {
+    for arguments in [
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+         -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem",
+        "pkcs12 -export -in cert.pem -inkey key.pem -passout pass:redtape -out store.p12",
+    ] {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split_whitespace()).current_dir(folder);
+        Process::run(&mut command, BUILD)?.expect_code(0)?;
+    }
+    Ok(())
 }
 
 /// A program's place among the tools, or its name alone for `PATH` to find.
@@ -127,6 +157,21 @@ fn java(path: &str) -> Result<Vec<OsString>> {
     // The options make it start faster, and change nothing else.
     let options = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"].map(OsString::from);
     Ok(options.into_iter().chain([folder.into(), class.to_owned()]).collect())
+}
+
+/// Compiled by Mono's compiler against the assemblies of the runtime that it then runs on.
+fn dotnet(path: &str, assemblies: &[&str]) -> Result<Vec<OsString>> {
+    let (folder, source, tools) = (tools()?.join("dotnet-program"), PathBuf::from(script(path)), tools()?);
+    let frameworks = tools.join("dotnet/shared/Microsoft.NETCore.App");
+    let framework = fs::read_dir(&frameworks)?.next().ok_or("no framework of .NET is installed")??.path();
+    let program = folder.join("program.dll");
+    let mut compiler = Command::new("mcs");
+    compiler.args(["-nologo", "-nostdlib", "-noconfig"]).arg(&source).arg(format!("-out:{}", program.display()));
+    compiler.args(assemblies.iter().map(|name| format!("-r:{}/{name}.dll", framework.display())));
+    build(&source, &program, &mut compiler)?;
+    let settings = "program.runtimeconfig.json";
+    fs::copy(source.with_file_name(settings), folder.join(settings))?;
+    Ok(vec![tools.join("dotnet/dotnet").into(), program.into()])
 }
 
 fn cpp(path: &str, libraries: &[&str]) -> Result<PathBuf> {

@@ -8,9 +8,10 @@ use crate::{Requirement, Result};
 /// machine is meant to have everything, it fails.
 pub fn trial(
     name: impl Into<String>,
-    requirements: &'static [Requirement],
+    requirements: &[Requirement],
     test: impl FnOnce() -> Result<()> + Send + 'static,
 ) -> Trial {
+    let requirements = requirements.to_vec();
     Trial::ignorable_test(name, move || {
         if let Some(reason) = requirements.iter().find_map(|requirement| requirement.missing()) {
             return if std::env::var_os("REDTAPE_LIVE").is_some_and(|value| value == "required") {

@@ -62,12 +62,14 @@ def talk(target):
             assert unary("Unary")(MESSAGE) == MESSAGE
         for _ in range(2):
             assert code(lambda: unary("Fail")(MESSAGE)) == grpc.StatusCode.NOT_FOUND
-        assert channel.stream_unary("/redtape.Talk/Gather")(iter([MESSAGE] * 3)) == MESSAGE * 3
-        assert list(channel.unary_stream("/redtape.Talk/Spread")(MESSAGE)) == [MESSAGE] * 3
-        assert list(channel.stream_stream("/redtape.Talk/Both")(iter([MESSAGE] * 3))) == [MESSAGE] * 3
         # A server that holds the caller's deadline too may be the first to give up.
         expired = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
         assert code(lambda: unary("Wait")(MESSAGE, timeout=0.2)) in expired
+        # The connection is open until the server has heard of it.
+        assert unary("Unary")(MESSAGE) == MESSAGE
+        assert channel.stream_unary("/redtape.Talk/Gather")(iter([MESSAGE] * 3)) == MESSAGE * 3
+        assert list(channel.unary_stream("/redtape.Talk/Spread")(MESSAGE)) == [MESSAGE] * 3
+        assert list(channel.stream_stream("/redtape.Talk/Both")(iter([MESSAGE] * 3))) == [MESSAGE] * 3
         held = channel.unary_stream("/redtape.Talk/Hold")(MESSAGE)
         assert next(held) == MESSAGE
         held.cancel()

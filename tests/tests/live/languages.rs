@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Conversation, Program, Recorder, Requirement, Result, Server, Source, Span, conversation, trial};
+use redtape_tests::{Conversation, Program, Requirement, Result, Source, Span, conversation, trial};
 
 const BPF: Requirement = Requirement::Bpf;
 
@@ -15,47 +15,77 @@ const fn needs(program: &'static str) -> Requirement {
     Requirement::Program(program)
 }
 
-const PROGRAMS: &[Program] = &[
-    program("c", &[BPF, needs("nginx"), needs("curl"), needs("python3")], Source::Script("c/program")),
-    program(
-        "cpp",
-        &[BPF, needs("c++"), Requirement::File("/usr/include/httplib.h")],
-        Source::Cpp("cpp/program.cpp", &["-lcpp-httplib", "-lssl", "-lcrypto", "-pthread"]),
+const C: Program = program("c", &[BPF, needs("nginx"), needs("curl"), needs("python3")], Source::Script("c/program"));
+const CPP: Program = program(
+    "cpp",
+    &[BPF, needs("c++"), Requirement::File("/usr/include/httplib.h")],
+    Source::Cpp("cpp/program.cpp", &["-lcpp-httplib", "-lssl", "-lcrypto", "-pthread"]),
+);
+const DOTNET: Program = program(
+    "dotnet",
+    &[BPF, needs("mcs"), Requirement::Tool("dotnet/dotnet")],
+    Source::DotNet(
+        "dotnet/Program.cs",
+        &[
+            "System.Console",
+            "System.Net.Primitives",
+            "System.Net.Sockets",
+            "System.Private.CoreLib",
+            "System.Private.Uri",
+            "System.Runtime",
+            "System.Runtime.Extensions",
+        ],
     ),
-    program("go", &[BPF, Requirement::Tool("python/bin/go")], Source::Go("go")),
-    program("java", &[BPF, needs("javac")], Source::Java("java/Program.java")),
-    program("node", &[BPF, needs("node")], Source::Interpreted("node", "node/program.js")),
-    program("php", &[BPF, needs("php")], Source::Php("php/program.php")),
-    program("python", &[BPF, needs("python3")], Source::Interpreted("python3", "python/threads.py")),
-    program(
-        "python_asyncio",
-        &[BPF, Requirement::Tool("python/bin/uvicorn")],
-        Source::Interpreted("python/bin/python", "python/loop.py"),
-    ),
-    program(
-        "ruby",
-        &[BPF, needs("ruby"), Requirement::File("/var/lib/dpkg/info/ruby-webrick.list")],
-        Source::Interpreted("ruby", "ruby/program.rb"),
-    ),
-    program("rust", &[BPF], Source::Rust("conversation")),
-];
+);
+const GO: Program = program("go", &[BPF, Requirement::Tool("python/bin/go")], Source::Go("go"));
+const JAVA: Program = program("java", &[BPF, needs("javac")], Source::Java("java/Program.java"));
+const NODE: Program = program("node", &[BPF, needs("node")], Source::Interpreted("node", "node/program.js"));
+const PHP: Program = program("php", &[BPF, needs("php")], Source::Php("php/program.php"));
+const PYTHON: Program =
+    program("python", &[BPF, needs("python3")], Source::Interpreted("python3", "python/threads.py"));
+const ASYNCIO: Program = program(
+    "python_asyncio",
+    &[BPF, Requirement::Tool("python/bin/uvicorn")],
+    Source::Interpreted("python/bin/python", "python/loop.py"),
+);
+const WEBSOCKET: Program =
+    program("websocket", ASYNCIO.needs, Source::Interpreted("python/bin/python", "python/websocket_talk.py"));
+const RUBY: Program = program(
+    "ruby",
+    &[BPF, needs("ruby"), Requirement::File("/var/lib/dpkg/info/ruby-webrick.list")],
+    Source::Interpreted("ruby", "ruby/program.rb"),
+);
+const RUST: Program = program("rust", &[BPF], Source::Rust("conversation"));
 
 pub(crate) fn trials() -> Vec<Trial> {
-    PROGRAMS
-        .iter()
-        .map(|program| trial(format!("languages::{}", program.name), program.needs, || http(program)))
-        .collect()
+    let http = [C, CPP, DOTNET, GO, JAVA, NODE, PHP, PYTHON, ASYNCIO, RUBY, RUST].map(|own| talk(own, own, "http"));
+    let websocket = trial("languages::python_websocket", WEBSOCKET.needs, upgrades);
+    http.into_iter().chain([websocket]).collect()
 }
 
-fn http(program: &Program) -> Result<()> {
-    let server = Server::start(&mut program.serve("http")?, program.marker())?;
-    let mut arguments = ["--port", &server.port().to_string(), "--"].map(Into::into).to_vec();
-    arguments.extend(program.call("http", &server.url())?);
-    let recording = Recorder::start(arguments)?.wait()?;
-    let recorder = &recording.recorder;
-    assert_eq!(recorder.status.code(), Some(0), "{}{}", recorder.stdout, recorder.stderr);
+fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
+    let ends =
+        if server.name == client.name { client.name.into() } else { format!("{}_to_{}", client.name, server.name) };
+    let needs = [server.needs, client.needs].concat();
+    trial(format!("languages::{ends}_{protocol}"), &needs, move || {
+        let recording = server.record_calls_of(&client, protocol)?;
+        assert_eq!(recording.info()?.lost, 0);
+        check(&recording.spans()?, if protocol.starts_with("http") { "1.1" } else { "2" })
+    })
+}
+
+/// Four upgrades. The messages after them look like requests, and are none.
+fn upgrades() -> Result<()> {
+    let recording = WEBSOCKET.record_calls_of(&WEBSOCKET, "http")?;
     assert_eq!(recording.info()?.lost, 0);
-    check(&recording.spans()?, "1.1")
+    let spans = recording.spans()?;
+    let mut found: Vec<_> = spans.iter().map(|span| (span.kind.as_str(), span.path(), span.status_code())).collect();
+    found.sort();
+    let ends = ["client", "server"].into_iter();
+    let expected = ends.flat_map(|kind| (0..4).map(move |number| (kind, format!("/talk/{number}"), "101".to_owned())));
+    found.retain(|(kind, ..)| *kind != "internal");
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Each request is a server span and a client span, whole, and the two are one trace.

@@ -29,9 +29,11 @@ type Message = Vec<u8>;
 async fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", "grpc"] => serve().await,
-        ["call", "grpc", target] => call(target).await,
-        _ => Err("usage: grpc serve grpc | grpc call grpc URL".into()),
+        ["serve", _] => serve().await,
+        ["call", "grpc", target] => call(target, true, true).await,
+        ["call", "grpc-unary", target] => call(target, true, false).await,
+        ["call", "grpc-streams", target] => call(target, false, true).await,
+        _ => Err("usage: grpc serve PROTOCOL | grpc call grpc|grpc-unary|grpc-streams URL".into()),
     }
 }
 
@@ -144,24 +146,42 @@ async fn serve() -> Result<()> {
     Ok(Server::builder().add_service(Talk).serve_with_incoming(TcpListenerStream::new(listener)).await?)
 }
 
-async fn call(target: &str) -> Result<()> {
+async fn call(target: &str, by_unary: bool, by_streams: bool) -> Result<()> {
     let mut workers = JoinSet::new();
     for _ in 0..2 {
         let channel = Endpoint::from_shared(target.to_owned())?.connect().await?;
-        workers.spawn(talk(tonic::client::Grpc::new(channel)));
+        let mut grpc = tonic::client::Grpc::new(channel);
+        workers.spawn(async move {
+            if by_unary {
+                unary_calls(&mut grpc).await?;
+            }
+            if by_streams {
+                stream_calls(&mut grpc).await?;
+            }
+            Ok(())
+        });
     }
     workers.join_all().await.into_iter().collect()
 }
 
-async fn talk(mut grpc: tonic::client::Grpc<Channel>) -> Result<()> {
+async fn unary_calls(grpc: &mut tonic::client::Grpc<Channel>) -> Result<()> {
     let message = vec![b'x'; 5000];
-    let thrice = || vec![message.clone(); 3];
     for _ in 0..5 {
-        expect(unary(&mut grpc, "Unary", &message, None).await? == message, "Unary")?;
+        expect(unary(grpc, "Unary", &message, None).await? == message, "Unary")?;
     }
     for _ in 0..2 {
-        expect(code(unary(&mut grpc, "Fail", &message, None).await) == Code::NotFound, "Fail")?;
+        expect(code(unary(grpc, "Fail", &message, None).await) == Code::NotFound, "Fail")?;
     }
+    let expired = code(unary(grpc, "Wait", &message, Some(Duration::from_millis(200))).await);
+    // A server that holds the caller's deadline too may be the first to give up.
+    expect(matches!(expired, Code::DeadlineExceeded | Code::Cancelled), "Wait")?;
+    // The connection is open until the server has heard of it.
+    expect(unary(grpc, "Unary", &message, None).await? == message, "Unary")
+}
+
+async fn stream_calls(grpc: &mut tonic::client::Grpc<Channel>) -> Result<()> {
+    let message = vec![b'x'; 5000];
+    let thrice = || vec![message.clone(); 3];
     grpc.ready().await?;
     let gathered = grpc.client_streaming(Request::new(iter(thrice())), path("Gather"), Bytes).await?;
     expect(gathered.into_inner() == message.repeat(3), "Gather")?;
@@ -171,17 +191,13 @@ async fn talk(mut grpc: tonic::client::Grpc<Channel>) -> Result<()> {
     grpc.ready().await?;
     let both = grpc.streaming(Request::new(iter(thrice())), path("Both"), Bytes).await?;
     expect(both.into_inner().collect::<Result<Vec<_>, _>>().await? == thrice(), "Both")?;
-    let expired = code(unary(&mut grpc, "Wait", &message, Some(Duration::from_millis(200))).await);
-    // A server that holds the caller's deadline too may be the first to give up.
-    expect(matches!(expired, Code::DeadlineExceeded | Code::Cancelled), "Wait")?;
     grpc.ready().await?;
     let held = grpc.server_streaming(Request::new(message.clone()), path("Hold"), Bytes).await?;
     let mut held: Streaming<Message> = held.into_inner();
     expect(held.next().await.transpose()?.is_some(), "Hold")?;
-    // This resets the stream.
+    // This resets the stream. The call after it keeps the connection open until the server has heard of it.
     drop(held);
-    // The connection is open until the server has heard of it.
-    expect(unary(&mut grpc, "Unary", &message, None).await? == message, "Unary")
+    expect(unary(grpc, "Unary", &message, None).await? == message, "Unary")
 }
 
 async fn unary(
