@@ -60,7 +60,9 @@ const RUST: Program = program("rust", &[BPF], Source::Rust("conversation"));
 pub(crate) fn trials() -> Vec<Trial> {
     let http = [C, CPP, DOTNET, GO, JAVA, NODE, PHP, PYTHON, ASYNCIO, RUBY, RUST].map(|own| talk(own, own, "http"));
     let websocket = trial("languages::python_websocket", WEBSOCKET.needs, upgrades);
-    http.into_iter().chain([websocket]).collect()
+    let h2c = [(C, C), (GO, GO), (NODE, NODE), (RUST, RUST), (NODE, ASYNCIO)];
+    let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
+    http.into_iter().chain([websocket]).chain(h2c).collect()
 }
 
 fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {

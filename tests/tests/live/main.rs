@@ -4,6 +4,7 @@
 mod command;
 mod endings;
 mod greetings;
+mod grpc;
 mod languages;
 mod late;
 mod loss;
@@ -19,6 +20,7 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let trials = [
         greetings::trials(),
+        grpc::trials(),
         languages::trials(),
         servers::trials(),
         queue::trials(),
