@@ -78,5 +78,5 @@ fn protocols() {
         check_every_way(&tape, &["--metrics", "openmetrics"], &metrics);
         tapes += 1;
     }
-    assert!(tapes >= 1, "{tapes} tapes");
+    assert!(tapes >= 4, "{tapes} tapes");
 }
