@@ -26,6 +26,7 @@ fn connection() -> ConnInfo {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     }
 }
 
@@ -71,7 +72,7 @@ fn conversation(request: &[u8], response: &[u8]) -> Vec<EventBuf> {
                 events.push(EventBuf::new(time, BodyBuf::Plain(body)));
             }
             let (conn, process, source, ranges) = (info.key, info.process, Source::Read, Ranges::EMPTY);
-            let data = Data { conn, process, stamp, direction, source, pos, len, ranges };
+            let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges };
             events.push(EventBuf::new(time, BodyBuf::Data(data, RangesBuf::prefix(bytes))));
         }
     }

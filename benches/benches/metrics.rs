@@ -42,6 +42,7 @@ fn spans() -> Vec<Span> {
                     None,
                 ),
                 scheme: "http",
+                untied: false,
                 grpc_status: None,
                 reset: None,
                 status_code: Some(200),

@@ -30,6 +30,7 @@ fn connection(id: u64) -> ConnInfo {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     }
 }
 
@@ -57,7 +58,7 @@ fn events(mut push: impl FnMut(&Event<'_>)) {
             let stamp = Stamp { tid: Tid(4711), flags: DataFlags(0), loop_turn: 0, entry, exit };
             let source = if direction == Direction::In { Source::Read } else { Source::Write };
             let (process, pos, ranges) = (ProcKey::new(ORIGIN, 1), turn * 5000, Ranges::prefix(payload));
-            event(time, Body::Data(Data { conn, process, stamp, direction, source, pos, len, ranges }));
+            event(time, Body::Data(Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges }));
         };
         data(now + 1000, Direction::In, 300, &payload);
         data(now + 5000, Direction::Out, 300, &payload);

@@ -3,12 +3,12 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use redtape_abi::{call, counter, kind, lane, layout as index};
+use redtape_abi::{call, counter, kind, lane, layout as index, option};
 
 use crate::control;
 use crate::emit::{count, now};
 use crate::kernel::{current, in_compat_call, is_followed};
-use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout, option};
 use crate::processes;
 use crate::transfer;
 
@@ -53,7 +53,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
     match number {
         // A descriptor is gone when close returns, so it is looked at here.
         call::CLOSE => control::closing(&started(&ctx, number, tgid, tid)),
-        call::EPOLL_WAIT => {}
+        call::EPOLL_WAIT | call::MMAP => {}
         call::IO_URING_ENTER | call::IO_URING_SETUP => uses_io_uring(tgid),
         _ => enter(tid, now()),
     }
@@ -77,6 +77,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     match number {
         call::EPOLL_WAIT | call::IO_URING_ENTER => turned(tid),
         call::CLOSE | call::IO_URING_SETUP => {}
+        call::MMAP => mapped(regs, ret, tgid),
         call::ACCEPT if ret >= 0 => control::accepted(&returned(regs, number, ret, tgid, tid)),
         call::CONNECT => control::connected(&returned(regs, number, ret, tgid, tid)),
         call::SHUTDOWN if ret == 0 => control::shut(&returned(regs, number, ret, tgid, tid)),
@@ -133,6 +134,17 @@ fn turned(tid: u32) {
 fn add_thread(tid: u32, thread: Thread) {
     if THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
+    }
+}
+
+/// A library was mapped: the recorder looks at once whether it is one for TLS.
+#[inline(always)]
+fn mapped(regs: *const u8, ret: i64, tgid: u32) {
+    const PROT_EXEC: u64 = 4;
+    // Addresses of user memory are positive, errors are not.
+    let of_file = register(regs, index::REGS_ARGS + 4) as i32 >= 0;
+    if option(option::TLS) != 0 && ret > 0 && of_file && register(regs, index::REGS_ARGS + 2) & PROT_EXEC != 0 {
+        processes::report_at_once(kind::MAPPED, lane::CALL, tgid, 0);
     }
 }
 

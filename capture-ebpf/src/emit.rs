@@ -19,6 +19,14 @@ pub(crate) fn count(index: usize) {
     }
 }
 
+/// Counts a record of `lane` that found no room.
+#[inline(always)]
+pub(crate) fn ring_full(lane: u8) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        unsafe { (*counters)[counter::RING_FULL + lane as usize] += 1 };
+    }
+}
+
 /// The header of the next record of `lane`. Its number is used up whether or not the record finds room.
 #[inline(always)]
 pub(crate) fn header(kind: u8, lane: u8, time: u64) -> Header {
@@ -33,7 +41,7 @@ pub(crate) fn header(kind: u8, lane: u8, time: u64) -> Header {
 
 /// How to publish: a wake-up costs more than the record, so the reader drains by a timer until much is waiting.
 #[inline(always)]
-fn wake_flags() -> u64 {
+pub(crate) fn wake_flags() -> u64 {
     if RECORDS.query(BPF_RB_AVAIL_DATA) >= u64::from(option(option::WAKE_BYTES)) {
         BPF_RB_FORCE_WAKEUP
     } else {
@@ -57,7 +65,7 @@ pub(crate) fn send_at_once<T: 'static>(lane: u8, header: Header, fill: impl FnOn
 #[inline(always)]
 fn publish<T: 'static>(lane: u8, header: Header, flags: u64, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
     let Some(mut entry) = RECORDS.reserve::<T>(0) else {
-        count(counter::RING_FULL + lane as usize);
+        ring_full(lane);
         return false;
     };
     fill(&mut entry);
@@ -79,7 +87,7 @@ pub(crate) fn send_bytes(lane: u8, bytes: *const u8, size: u64) -> bool {
         )
     };
     if sent != 0 {
-        count(counter::RING_FULL + lane as usize);
+        ring_full(lane);
     }
     sent == 0
 }

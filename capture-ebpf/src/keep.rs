@@ -46,7 +46,7 @@ impl Talk {
 
     /// Whether the direction is TLS.
     #[inline(always)]
-    fn tls_of(&mut self, out: bool) -> &mut u8 {
+    pub(crate) fn tls_of(&mut self, out: bool) -> &mut u8 {
         let [received, sent] = &mut self.tls;
         if out { sent } else { received }
     }

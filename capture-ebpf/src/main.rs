@@ -1,6 +1,6 @@
 //! The BPF programs of redtape's recorder. They transcribe system calls on TCP sockets, socket states, arrivals and the
-//! life of processes into `redtape-abi` records. Of payload they compare the first bytes (is it TLS? is it HTTP/2?) and read
-//! the lengths and types of HTTP/2 frames, to choose what to copy.
+//! life of processes into `redtape-abi` records, and so the plaintext that TLS libraries move. Of payload they compare the first
+//! bytes (is it TLS? is it HTTP/2?) and read the lengths and types of TLS records and HTTP/2 frames, to choose what to copy.
 //!
 //! One object serves Linux 5.10 to 7.x. Where kernels differ, a switch in the read-only data (`OPTIONS`, `LAYOUT`) is a
 //! constant to the verifier, so what the kernel lacks is never reached. Rules that keep it loadable:
@@ -27,6 +27,8 @@ mod payload;
 mod processes;
 mod socket;
 mod states;
+mod tls;
+mod tls_functions;
 mod transfer;
 mod walk;
 

@@ -1,12 +1,15 @@
 //! Maps, and the read-only data that the recorder fills in before loading.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, PerCpuArray, RingBuf};
-use redtape_abi::limits::{FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX};
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use redtape_abi::limits::{
+    FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_OBJECTS_MAX, TLS_THREADS_MAX,
+};
 use redtape_abi::{counter, layout, option};
 
 use crate::payload::Scratch;
 use crate::socket::Sock;
+use crate::tls::{Object, Place, TlsThread};
 
 #[unsafe(no_mangle)]
 static LAYOUT: [u32; layout::COUNT] = [0; layout::COUNT];
@@ -57,7 +60,10 @@ pub(crate) const FOLLOWED_ONLY: u32 = 1;
 /// The bit that is set once a process was reported to use io_uring.
 pub(crate) const USES_IO_URING: u32 = 2;
 
-/// Followed processes, by tgid: [`FOLLOWED_ONLY`], and [`USES_IO_URING`].
+/// The bit that the recorder sets once functions of a TLS library are probed: it has to probe children, too.
+pub(crate) const USES_TLS: u32 = 4;
+
+/// Followed processes, by tgid: [`FOLLOWED_ONLY`], [`USES_IO_URING`] and [`USES_TLS`].
 #[map]
 pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 
@@ -72,6 +78,14 @@ pub(crate) static SOCKETS: HashMap<u64, Sock> = HashMap::with_max_entries(SOCKET
 /// Listeners of followed processes: how many there are, by network namespace (high half) and port.
 #[map]
 pub(crate) static LISTENERS: HashMap<u64, u32> = HashMap::with_max_entries(LISTENERS_MAX, 0);
+
+/// TLS objects.
+#[map]
+pub(crate) static TLS_OBJECTS: LruHashMap<Place, Object> = LruHashMap::with_max_entries(TLS_OBJECTS_MAX, 0);
+
+/// Threads that have called a TLS library, by tid.
+#[map]
+pub(crate) static TLS_THREADS: HashMap<u32, TlsThread> = HashMap::with_max_entries(TLS_THREADS_MAX, 0);
 
 /// What was produced and lost, see [`counter`].
 #[map]

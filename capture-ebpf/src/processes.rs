@@ -10,7 +10,7 @@ use redtape_abi::{Exec, Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{current, field, is_followed, kernel};
-use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, layout, option};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, TLS_THREADS, USES_TLS, layout, option};
 
 /// `sched_process_fork(parent, child)`: of threads, too.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -27,7 +27,12 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if FOLLOWED.insert(tgid, FOLLOWED_ONLY, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
-    report(kind::FORK, lane::PROCESS, tgid, parent, true);
+    let state = FOLLOWED.get_ptr(parent).map_or(FOLLOWED_ONLY, |state| unsafe { *state });
+    if state & USES_TLS != 0 {
+        report_at_once(kind::FORK, lane::PROCESS, tgid, parent);
+    } else {
+        report(kind::FORK, lane::PROCESS, tgid, parent, true);
+    }
     0
 }
 
@@ -58,6 +63,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let (tgid, tid) = current();
     // Before anything else: the thread may have been followed once.
     let _gone = THREADS.remove(tid);
+    let _gone = TLS_THREADS.remove(tid);
     if !is_followed(tgid) {
         return 0;
     }
@@ -92,5 +98,14 @@ pub(crate) fn report(kind: u8, lane: u8, tgid: u32, parent: u32, followed: bool)
     let header = emit::header(kind, lane, now());
     emit::send::<Process>(lane, header, |entry| {
         entry.write(Process { header, tgid, parent, followed: u32::from(followed), reserved: 0 });
+    });
+}
+
+/// As [`report`] of a followed process, and wakes the recorder, which has to act on it.
+#[inline(always)]
+pub(crate) fn report_at_once(kind: u8, lane: u8, tgid: u32, parent: u32) {
+    let header = emit::header(kind, lane, now());
+    emit::send_at_once::<Process>(lane, header, |entry| {
+        entry.write(Process { header, tgid, parent, followed: 1, reserved: 0 });
     });
 }

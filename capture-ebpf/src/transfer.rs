@@ -1,16 +1,17 @@
 //! Calls that moved bytes: which socket, which way, and at which position.
 
 use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX};
-use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index};
+use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
 
 use crate::calls::Call;
 use crate::control::O_NONBLOCK;
 use crate::emit::{self, count};
 use crate::keep::{keep, send};
 use crate::kernel::{field, user};
-use crate::maps::SCRATCH;
+use crate::maps::{SCRATCH, option};
 use crate::payload::{Moved, Scratch, forget, put};
 use crate::socket::{POSITIONS, Sock, Use, introduce, known_or_adopted, read_to};
+use crate::tls::{self, SocketCall};
 use crate::walk::{Walked, socket_of};
 
 const MSG_OOB: u64 = 0x1;
@@ -200,8 +201,28 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
     // Bytes that were peeked at come again.
     if forget!((*scratch).moved.flags) & MSG_PEEK == 0 {
         keep(scratch, &mut sock.talk);
+        if option(option::TLS) != 0 {
+            moved_records(scratch, sock);
+        }
     }
     send(scratch);
+}
+
+/// Tells of the call what the TLS programs want to know, all from maps again, see [`keep`].
+#[inline(always)]
+fn moved_records(scratch: *mut Scratch, sock: &mut Sock) {
+    let out = forget!((*scratch).moved.out);
+    tls::socket_moved(&SocketCall {
+        key: sock.key,
+        len: forget!((*scratch).data.len),
+        tgid: forget!((*scratch).data.tgid),
+        tid: forget!((*scratch).data.tid),
+        payload: unsafe { (&raw const (*scratch).payload).cast() },
+        captured: forget!((*scratch).data.prefix_len),
+        out,
+        nonblocking: forget!((*scratch).data.flags) & data_flags::NONBLOCKING != 0,
+        tls: *sock.talk.tls_of(out) != 0,
+    });
 }
 
 /// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.

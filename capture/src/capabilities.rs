@@ -44,7 +44,8 @@ const NEEDS: [Need; 5] = [
     Need {
         name: "CAP_SYS_ADMIN",
         required: false,
-        lost: "network namespaces cannot be entered: connections that are already open there are not followed",
+        lost: "the plaintext of TLS is not recorded; network namespaces cannot be entered: connections that are already open \
+               there are not followed",
         set: CapabilitySet::SYS_ADMIN,
     },
 ];
@@ -68,6 +69,11 @@ impl Privileges {
     /// kernel has it; `CAP_DAC_OVERRIDE` includes `CAP_DAC_READ_SEARCH`.
     pub fn needs(&self) -> impl Iterator<Item = (&'static Need, bool)> {
         NEEDS.iter().map(|need| (need, self.has(need)))
+    }
+
+    /// Whether programs may be attached to functions of other processes, as the plaintext of TLS takes.
+    pub fn can_probe_functions(&self) -> bool {
+        self.effective.contains(CapabilitySet::SYS_ADMIN)
     }
 
     /// Whether the limit of locked memory can be raised (`CAP_SYS_RESOURCE`), which only kernels before 5.11 need.
@@ -94,6 +100,15 @@ pub enum WriteAnywhere {
     No,
 }
 
+/// Whether programs on functions of user space are still to be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeFunctions {
+    /// TLS libraries of processes to come, too.
+    Yes,
+    /// None.
+    No,
+}
+
 /// Gives up all that is not needed once the probes are attached. What stays is for looking at new processes and for
 /// telling the BPF programs about them.
 ///
@@ -101,13 +116,17 @@ pub enum WriteAnywhere {
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn drop_unneeded(write: WriteAnywhere) -> io::Result<()> {
+pub fn drop_unneeded(write: WriteAnywhere, functions: ProbeFunctions) -> io::Result<()> {
     let held = capabilities(None)?;
     let write = match write {
         WriteAnywhere::Yes => CapabilitySet::DAC_OVERRIDE,
         WriteAnywhere::No => CapabilitySet::empty(),
     };
-    let needed = CapabilitySet::BPF | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | write;
+    let functions = match functions {
+        ProbeFunctions::Yes => CapabilitySet::SYS_ADMIN | CapabilitySet::PERFMON,
+        ProbeFunctions::No => CapabilitySet::empty(),
+    };
+    let needed = functions | CapabilitySet::BPF | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | write;
     let kept = held.permitted & needed;
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })?;
     Ok(())
@@ -115,7 +134,7 @@ pub fn drop_unneeded(write: WriteAnywhere) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CapabilitySet, Privileges, WriteAnywhere, drop_unneeded};
+    use super::{CapabilitySet, Privileges, ProbeFunctions, WriteAnywhere, drop_unneeded};
     use rustix::thread::capabilities;
 
     #[test]
@@ -135,7 +154,7 @@ mod tests {
         // On a thread of its own, as the test runner's others shall keep theirs.
         std::thread::spawn(|| {
             let before = capabilities(None).unwrap().permitted;
-            drop_unneeded(WriteAnywhere::No).unwrap();
+            drop_unneeded(WriteAnywhere::No, ProbeFunctions::No).unwrap();
             let after = capabilities(None).unwrap();
             assert_eq!(after.permitted, after.effective);
             assert!(before.contains(after.permitted));

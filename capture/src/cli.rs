@@ -81,6 +81,10 @@ pub struct RecordArgs {
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
     pub ring_size: u64,
 
+    /// Whether to record the plaintext of TLS libraries; each of their calls costs the recorded programs some microseconds
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = TlsMode::Auto)]
+    pub tls: TlsMode,
+
     /// Begin a new file when one has this size
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub rotate_size: Option<u64>,
@@ -100,6 +104,15 @@ pub struct RecordArgs {
     /// Run this command and record it, from its first instruction to the end of its last descendant
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Whether the plaintext of TLS is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TlsMode {
+    /// Of the libraries that are found in the recorded processes
+    Auto,
+    /// Not at all
+    Off,
 }
 
 /// Options of `doctor`.

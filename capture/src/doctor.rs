@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::bpf::{ArrivalHook, TRACEPOINTS};
 use crate::capabilities::Privileges;
 use crate::process::{PortIndex, ProcFs};
+use crate::tls::{TlsUse, tls_use};
 
 /// How a thing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -62,6 +63,7 @@ pub fn checks() -> Vec<Check> {
     checks.push(perf_event_paranoid(&read_sysctl("kernel/perf_event_paranoid")));
     checks.extend(memlock(version));
     checks.push(io_uring());
+    checks.push(tls());
     checks
 }
 
@@ -154,7 +156,7 @@ fn unprivileged_bpf(value: &Option<String>) -> Check {
 }
 
 fn perf_event_paranoid(value: &Option<String>) -> Check {
-    let detail = format!("{} (plaintext recording does not depend on it)", value.as_deref().unwrap_or("unknown"));
+    let detail = format!("{} (recording does not depend on it)", value.as_deref().unwrap_or("unknown"));
     Check::new("perf_event_paranoid", State::Ok, detail, "")
 }
 
@@ -186,6 +188,29 @@ fn io_uring() -> Check {
     }
     let detail = format!("what these do by io_uring is not recorded: {}", users.join(", "));
     Check::new("io_uring", State::Limited, detail, "turn io_uring off in these programs, if they are to be recorded")
+}
+
+/// What is linked into a program is not looked for here, as that takes reading all programs.
+fn tls() -> Check {
+    let procfs = ProcFs::new();
+    let listed = procfs.list().unwrap_or_default();
+    let used: Vec<_> = listed.into_iter().filter_map(|(tgid, _)| Some((tgid, tls_use(tgid)?))).collect();
+    let users = |wanted: TlsUse| used.iter().filter(move |(_, of)| *of == wanted);
+    let seen = users(TlsUse::Seen).count();
+    let java: Vec<String> = users(TlsUse::Java).map(|(tgid, _)| format!("java ({})", tgid.0)).collect();
+    if java.is_empty() {
+        let detail = format!(
+            "processes with a library that is seen into: {seen}; a recording names those whose TLS it does not see"
+        );
+        return Check::new("tls", State::Ok, detail, "");
+    }
+    let detail = format!("Java's own TLS is not seen: {}; processes with a library that is: {seen}", java.join(", "));
+    Check::new(
+        "tls",
+        State::Limited,
+        detail,
+        "record at a proxy in front of them, or have them use OpenSSL (netty-tcnative)",
+    )
 }
 
 fn read_sysctl(name: &str) -> Option<String> {

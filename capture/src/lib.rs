@@ -24,13 +24,14 @@ mod snapshot;
 mod sock_diag;
 mod stop;
 mod tape;
+mod tls;
 mod transcribe;
 mod units;
 mod wiring;
 
 pub use bpf::{ArrivalHook, BtfError, Counters, LanePosition, LoadError, PayloadLimits, ProbeOptions, Probes};
-pub use capabilities::{Need, Privileges, WriteAnywhere, drop_unneeded};
-pub use cli::{Cli, Command, DoctorArgs, RecordArgs};
+pub use capabilities::{Need, Privileges, ProbeFunctions, WriteAnywhere, drop_unneeded};
+pub use cli::{Cli, Command, DoctorArgs, RecordArgs, TlsMode};
 pub use clock::{mono_now, read_clocks};
 pub use command::{HeldCommand, hold};
 pub use doctor::{Check, State, checks};
@@ -45,4 +46,8 @@ pub use snapshot::{Snapshot, Unreadable, snapshot};
 pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
 pub use stop::Stop;
 pub use tape::TapeSink;
+pub use tls::{
+    AttachPlan, ElfError, ElfFile, Function, GoError, GoVersion, Machine, ReturnPoint, go_functions, go_version, plan,
+    plan_entry, plan_go,
+};
 pub use transcribe::{Transcriber, TranscriberCounts};

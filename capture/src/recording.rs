@@ -72,6 +72,11 @@ pub trait RecordSource {
     /// What tells arrivals on this kernel, for the tape; empty if nothing does.
     fn arrival_hook(&self) -> &str;
 
+    /// Why the plaintext of TLS is not recorded, if that was wanted and is refused.
+    fn tls_refused(&self) -> Option<&str> {
+        None
+    }
+
     /// Records that were lost so far, for whatever cause.
     fn lost(&self) -> u64;
 }
@@ -148,6 +153,7 @@ pub struct Recording<'a> {
     totals: Totals,
     started: MonoNanos,
     io_uring: BTreeSet<String>,
+    opaque_tls: BTreeSet<String>,
 }
 
 impl<'a> Recording<'a> {
@@ -159,8 +165,9 @@ impl<'a> Recording<'a> {
         processes: ProcessTable,
         poll_interval: Duration,
     ) -> Self {
-        let (totals, started, io_uring) = (Totals::default(), mono_now(), BTreeSet::new());
-        Self { origin, source, sink, processes, poll_interval, totals, started, io_uring }
+        let (totals, started) = (Totals::default(), mono_now());
+        let (io_uring, opaque_tls) = (BTreeSet::new(), BTreeSet::new());
+        Self { origin, source, sink, processes, poll_interval, totals, started, io_uring, opaque_tls }
     }
 
     /// Finds the processes, has them followed, and notes the connections that they have open. After this, nothing that
@@ -247,6 +254,16 @@ impl<'a> Recording<'a> {
         self.io_uring.iter().map(String::as_str)
     }
 
+    /// Names of recorded programs that use TLS whose plaintext is not seen.
+    pub fn opaque_tls_users(&self) -> impl Iterator<Item = &str> {
+        self.opaque_tls.iter().map(String::as_str)
+    }
+
+    /// Why the plaintext of TLS is not recorded, if that was wanted and is refused.
+    pub fn tls_refused(&self) -> Option<&str> {
+        self.source.tls_refused()
+    }
+
     fn take_in(&mut self) -> Result<bool, RecordingError> {
         let all = self.source.take_in(&mut self.processes);
         self.apply_changes()?;
@@ -261,11 +278,12 @@ impl<'a> Recording<'a> {
     /// Tells the probes what is new of processes, and the tape by way of them.
     fn apply_changes(&mut self) -> Result<(), RecordingError> {
         for change in self.processes.take_changes() {
-            if let Change::Follow(info) | Change::Update(info) = &change
-                && info.io_uring
-                && self.io_uring.len() < NAMED_MAX
-            {
-                self.io_uring.insert(info.comm.clone());
+            if let Change::Follow(info) | Change::Update(info) = &change {
+                for (used, names) in [(info.io_uring, &mut self.io_uring), (info.opaque_tls, &mut self.opaque_tls)] {
+                    if used && names.len() < NAMED_MAX {
+                        names.insert(info.comm.clone());
+                    }
+                }
             }
             let done = match change {
                 Change::Follow(info) => {

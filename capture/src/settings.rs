@@ -14,7 +14,7 @@ use redtape_core::Tgid;
 use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
 use redtape_core::tape::Rotation;
 
-use crate::cli::RecordArgs;
+use crate::cli::{RecordArgs, TlsMode};
 use crate::command::find_program;
 use crate::exit::Failure;
 use crate::names::{files_of_set, numbered, part_of};
@@ -35,6 +35,8 @@ pub struct Settings {
     pub payload: u32,
     /// The size of the ring buffer in bytes: a power of two.
     pub ring_size: u32,
+    /// Record the plaintext of TLS libraries.
+    pub tls: bool,
     /// How often to look for new processes and ports.
     pub poll_interval: Duration,
     /// The text of the configuration file, for the tape.
@@ -100,6 +102,7 @@ impl Settings {
             ring: args.ring,
             payload: payload(args.payload)?,
             ring_size: ring_size(args.ring_size)?,
+            tls: args.tls == TlsMode::Auto,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
             config_text,
             duration: args.duration,

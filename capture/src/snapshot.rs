@@ -83,6 +83,7 @@ fn connections(origin: Origin, sockets: &[TcpSocket], owners: &BTreeMap<Inode, &
             preexisting: true,
             first_in: 0,
             first_out: 0,
+            tls: None,
         })
     };
     sockets.iter().filter(|socket| !socket.listening).filter_map(connection).collect()

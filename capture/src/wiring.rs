@@ -1,5 +1,6 @@
 //! The probes and the transcription of their records, as the record loop wants them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::exit::Failure;
 use crate::process::ProcessTable;
 use crate::recording::RecordSource;
 use crate::settings::Settings;
+use crate::tls::TlsProbes;
 use crate::transcribe::Transcriber;
 
 /// Loads the probes for a recording.
@@ -19,12 +21,17 @@ pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn
     let options = ProbeOptions {
         ring_bytes: settings.ring_size,
         every_listen: settings.by_ports,
+        tls: settings.tls,
         payload: PayloadLimits { head: settings.payload, ..PayloadLimits::default() },
         ..ProbeOptions::default()
     };
     let probes = Probes::load(&options).map_err(Failure::environment)?;
     let (now, never) = (mono_now(), MonoNanos::default());
-    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, now), taken: never, asked: now }))
+    let (transcriber, mut tls) = (Transcriber::new(origin, now), settings.tls.then(Tls::default));
+    if let Some(tls) = &mut tls {
+        tls.probes.prepare(&probes);
+    }
+    Ok(Box::new(Kernel { probes, transcriber, tls, taken: never, asked: now }))
 }
 
 /// How often the kernel is asked what it skipped, in nanoseconds.
@@ -34,6 +41,7 @@ const ASK_NANOS: u64 = 1_000_000_000;
 struct Kernel {
     probes: Probes,
     transcriber: Transcriber,
+    tls: Option<Tls>,
     /// When the last record was made that was taken in.
     taken: MonoNanos,
     /// When the kernel was last asked what it skipped.
@@ -42,11 +50,18 @@ struct Kernel {
 
 impl RecordSource for Kernel {
     fn follow(&mut self, process: Tgid) -> io::Result<()> {
-        self.probes.follow(process.0).map_err(io::Error::other)
+        self.probes.follow(process.0).map_err(io::Error::other)?;
+        if let Some(tls) = &mut self.tls {
+            tls.probes.look(process, &mut self.probes);
+        }
+        Ok(())
     }
 
     fn unfollow(&mut self, process: Tgid) -> io::Result<()> {
         self.probes.unfollow(process.0);
+        if let Some(tls) = &mut self.tls {
+            tls.probes.forget(process, &mut self.probes);
+        }
         Ok(())
     }
 
@@ -71,19 +86,28 @@ impl RecordSource for Kernel {
     }
 
     fn take_in(&mut self, processes: &mut ProcessTable) -> bool {
-        let Self { probes, transcriber, taken, asked } = self;
+        let Self { probes, transcriber, tls, taken, asked } = self;
         // Read before the ring is emptied: what is missing below these numbers afterwards is lost.
         let (positions, counters, now) = (probes.lane_positions(), probes.counters(), mono_now());
         probes.drain(&mut |record| {
             *taken = MonoNanos::new(record.header().time).max(*taken);
             take_record(&record, transcriber, processes);
+            if let Some(tls) = tls {
+                tls.record(&record);
+            }
         });
+        if let Some(tls) = tls {
+            tls.catch_up(probes);
+        }
         if probes.is_drained() {
             transcriber.settle(&positions, &counters, now);
         }
         if now.since(*asked) >= ASK_NANOS {
             *asked = now;
             tell_skipped(probes, transcriber, now);
+            for tgid in transcriber.opaque_tls(now) {
+                processes.on_opaque_tls(tgid);
+            }
         }
         probes.is_drained()
     }
@@ -112,8 +136,46 @@ impl RecordSource for Kernel {
         self.probes.arrival_hook().name()
     }
 
+    fn tls_refused(&self) -> Option<&str> {
+        self.tls.as_ref()?.probes.refused()
+    }
+
     fn lost(&self) -> u64 {
         self.transcriber.counts().lost
+    }
+}
+
+/// The probes on TLS libraries, and the processes that have to be looked at.
+#[derive(Default)]
+struct Tls {
+    probes: TlsProbes,
+    /// What has happened to processes since the last look; true: they run another program.
+    due: BTreeMap<Tgid, bool>,
+}
+
+impl Tls {
+    fn record(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Fork(fork) if fork.followed != 0 => {
+                self.due.entry(Tgid(fork.tgid)).or_insert(false);
+            }
+            Record::Mapped(process) => {
+                self.due.entry(Tgid(process.tgid)).or_insert(false);
+            }
+            Record::Exec(exec) if exec.followed != 0 => {
+                self.due.insert(Tgid(exec.tgid), true);
+            }
+            _ => {}
+        }
+    }
+
+    fn catch_up(&mut self, probes: &mut Probes) {
+        for (tgid, new_program) in std::mem::take(&mut self.due) {
+            if new_program {
+                self.probes.forget(tgid, probes);
+            }
+            self.probes.look(tgid, probes);
+        }
     }
 }
 
@@ -136,6 +198,9 @@ fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &m
     }
     transcriber.record(record, &mut |tgid| processes.resolve(tgid).key);
     if let Record::Exit(exit) = record {
+        if transcriber.leaves_opaque_tls(Tgid(exit.tgid)) {
+            processes.on_opaque_tls(Tgid(exit.tgid));
+        }
         processes.on_exit(Tgid(exit.tgid));
     }
 }

@@ -127,7 +127,7 @@ fn doctor_tells_what_it_found() {
         let line = text.stdout.lines().find(|line| line.starts_with(check["name"].as_str().unwrap())).unwrap();
         assert!(line.contains(check["detail"].as_str().unwrap()), "{line}");
     }
-    for name in ["kernel", "btf", "tracepoints", "CAP_BPF", "CAP_PERFMON", "lockdown", "io_uring"] {
+    for name in ["kernel", "btf", "tracepoints", "CAP_BPF", "CAP_PERFMON", "lockdown", "io_uring", "tls"] {
         assert!(checks.iter().any(|check| check["name"] == name), "{name}");
     }
 }

@@ -110,6 +110,7 @@ fn http_fields(exchange: Exchange) -> HttpFields {
         grpc_status: grpc_status.or_else(|| grpc_status_of_reset(reset?)).filter(|_| head.is_grpc()),
         head,
         scheme: scheme(&conn),
+        untied: conn.is_untied(),
         status_code: response.as_ref().map(|response| response.status),
         reset,
         request_size: message.body_len,
@@ -121,8 +122,8 @@ fn http_fields(exchange: Exchange) -> HttpFields {
 }
 
 /// `url.scheme`
-const fn scheme(_conn: &ConnInfo) -> &'static str {
-    "http"
+const fn scheme(conn: &ConnInfo) -> &'static str {
+    if conn.tls.is_some() { "https" } else { "http" }
 }
 
 #[cfg(test)]

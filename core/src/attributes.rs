@@ -175,6 +175,7 @@ impl Span {
             ("redtape.accept_wait_ns", size(self.accept_wait_nanos)),
             ("redtape.link", self.link.map(|link| text(link.rule.as_str()))),
             ("redtape.link_strength", self.link.map(|link| text(link.strength.as_str()))),
+            ("redtape.tls.tie", http.untied.then(|| text("unknown"))),
             ("redtape.truncated", http.truncated.then(|| text("true"))),
             ("rpc.grpc.status_code", http.grpc_status.map(|code| AttributeValue::Int(code.into()))),
             ("rpc.method", rpc.map(|(_, method)| text(method))),

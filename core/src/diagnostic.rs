@@ -8,6 +8,8 @@ pub enum DiagnosticKind {
     AmbiguousLink,
     /// Bytes on a connection that are no protocol known here; the connection is not followed.
     NotHttp,
+    /// A TCP connection that carries TLS. Its plaintext, where the recorder had it, is a connection of its own.
+    Tls,
     /// A request or response head that cannot be read.
     MalformedHead,
     /// A head longer than the limit.
@@ -70,6 +72,7 @@ impl DiagnosticKind {
         match self {
             Self::AmbiguousLink => "ambiguous_link",
             Self::NotHttp => "not_http",
+            Self::Tls => "tls",
             Self::MalformedHead => "malformed_head",
             Self::HeadTooLong => "head_too_long",
             Self::AmbiguousLength => "ambiguous_length",

@@ -4,6 +4,7 @@ use crate::facts::{ConnInfo, ProcessInfo};
 use crate::ids::{ConnKey, Origin, ProcKey, Tid};
 use crate::ranges::{Ranges, RangesBuf};
 use crate::time::{ClockAnchor, MonoNanos};
+use crate::tls::TieRule;
 
 /// One fact on a tape, borrowing its payload from the block it was read from.
 ///
@@ -116,6 +117,16 @@ pub enum Body<'a> {
     },
     /// Nothing else happened until now: lets timeouts run on tape time.
     Tick,
+    /// It became known which TCP connection carries a TLS connection. The entry of the TLS connection that precedes this
+    /// event has what is known of the carrier's socket.
+    TlsTie {
+        /// The TLS connection.
+        conn: ConnKey,
+        /// The carrier's number within the same origin.
+        carrier: u64,
+        /// How it became known.
+        rule: TieRule,
+    },
 }
 
 impl Body<'_> {
@@ -133,7 +144,8 @@ impl Body<'_> {
             | Self::Connect { conn, .. }
             | Self::FdClose { conn, .. }
             | Self::Shutdown { conn, .. }
-            | Self::SocketError { conn, .. } => Some(*conn),
+            | Self::SocketError { conn, .. }
+            | Self::TlsTie { conn, .. } => Some(*conn),
             Self::Connection(info) => Some(info.key),
             Self::Data(data) => Some(data.conn),
             Self::Clock { .. }
@@ -163,6 +175,9 @@ pub struct Data<'a> {
     pub pos: u64,
     /// How many bytes the call moved. 0 for a read: the peer has ended its stream.
     pub len: u64,
+    /// When the bytes came that it was read from, for a connection that has no arrivals of its own: a TLS connection's
+    /// ciphertext arrives at its carrier.
+    pub arrived: Option<MonoNanos>,
     /// The captured parts of the payload.
     pub ranges: Ranges<'a>,
 }
@@ -241,7 +256,7 @@ pub enum Shutdown {
 
 /// The call that moved bytes. The numbers are the tape format's and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each is the system call of that name")]
+#[expect(missing_docs, reason = "each is the system call or library function of that name")]
 #[repr(u8)]
 pub enum Source {
     Read = 1,
@@ -258,6 +273,12 @@ pub enum Source {
     Splice = 12,
     /// Bytes read from a packet capture: the call is not known.
     Packet = 13,
+    SslRead = 14,
+    SslWrite = 15,
+    GnutlsRecv = 16,
+    GnutlsSend = 17,
+    GoTlsRead = 18,
+    GoTlsWrite = 19,
     /// A number of a newer format.
     Unknown = 0,
 }
@@ -279,6 +300,12 @@ impl Source {
             11 => Self::Sendfile,
             12 => Self::Splice,
             13 => Self::Packet,
+            14 => Self::SslRead,
+            15 => Self::SslWrite,
+            16 => Self::GnutlsRecv,
+            17 => Self::GnutlsSend,
+            18 => Self::GoTlsRead,
+            19 => Self::GoTlsWrite,
             _ => Self::Unknown,
         }
     }
@@ -299,8 +326,22 @@ impl Source {
             Self::Sendfile => "sendfile",
             Self::Splice => "splice",
             Self::Packet => "packet",
+            Self::SslRead => "ssl_read",
+            Self::SslWrite => "ssl_write",
+            Self::GnutlsRecv => "gnutls_recv",
+            Self::GnutlsSend => "gnutls_send",
+            Self::GoTlsRead => "go_tls_read",
+            Self::GoTlsWrite => "go_tls_write",
             Self::Unknown => "unknown",
         }
+    }
+
+    /// Whether it moved the plaintext of a TLS connection.
+    pub const fn is_tls(self) -> bool {
+        matches!(
+            self,
+            Self::SslRead | Self::SslWrite | Self::GnutlsRecv | Self::GnutlsSend | Self::GoTlsRead | Self::GoTlsWrite
+        )
     }
 }
 
@@ -451,6 +492,7 @@ impl From<Event<'_>> for EventBuf {
             }
             Body::SocketError { conn, errno } => BodyBuf::Plain(Body::SocketError { conn, errno }),
             Body::Tick => BodyBuf::Plain(Body::Tick),
+            Body::TlsTie { conn, carrier, rule } => BodyBuf::Plain(Body::TlsTie { conn, carrier, rule }),
         };
         let Event { time, cpu, seq, late, ext, .. } = event;
         Self { time, cpu, seq, late, body, ext: ext.0.to_vec() }

@@ -59,6 +59,52 @@ pub struct ConnInfo {
     pub first_in: u64,
     /// The position of the first byte sent that the tape can have.
     pub first_out: u64,
+    /// It is the plaintext side of a TLS connection: a TLS object of this library. What is known of its socket was copied from
+    /// the TCP connection that carries it; where that is not known, `endpoint` is `None`.
+    pub tls: Option<TlsLibrary>,
+}
+
+impl ConnInfo {
+    /// Whether it is the plaintext of a TLS connection whose socket is not known.
+    pub const fn is_untied(&self) -> bool {
+        self.tls.is_some() && self.endpoint.is_none()
+    }
+}
+
+/// The library that a TLS connection's plaintext was read from. The numbers are the tape format's and are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum TlsLibrary {
+    /// One of a newer format.
+    Unknown = 255,
+    /// OpenSSL, and its descendants with the same functions: `BoringSSL`, `LibreSSL`, AWS-LC.
+    OpenSsl = 1,
+    /// GnuTLS.
+    GnuTls = 2,
+    /// Go's `crypto/tls`.
+    GoTls = 3,
+}
+
+impl TlsLibrary {
+    /// The library with this number, [`TlsLibrary::Unknown`] for a number of a newer format.
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::OpenSsl,
+            2 => Self::GnuTls,
+            3 => Self::GoTls,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// A short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::OpenSsl => "openssl",
+            Self::GnuTls => "gnutls",
+            Self::GoTls => "go",
+        }
+    }
 }
 
 /// A process as it was when it was last looked at. A later entry with the same key replaces the earlier one.
@@ -96,6 +142,8 @@ pub struct ProcessInfo {
     pub listening: Vec<u16>,
     /// It uses io_uring, whose reads and writes the recorder does not see.
     pub io_uring: bool,
+    /// It uses TLS by a library whose plaintext the recorder does not see.
+    pub opaque_tls: bool,
 }
 
 impl ProcessInfo {

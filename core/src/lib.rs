@@ -28,6 +28,7 @@ pub mod synth;
 pub mod tape;
 mod target;
 mod time;
+pub mod tls;
 mod track;
 
 pub use assemble::Phases;
@@ -40,7 +41,7 @@ pub use event::{
 pub use exchange::{
     Exchange, Finding, Message, Outcome, Request, RequestHead, Response, Started, TraceContext, Version, What,
 };
-pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role};
+pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role, TlsLibrary};
 pub use filter::Filter;
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};

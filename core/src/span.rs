@@ -170,6 +170,8 @@ pub struct HttpFields {
     pub head: RequestHead,
     /// `url.scheme`
     pub scheme: &'static str,
+    /// It is of a TLS connection, and it is not known which socket carries that.
+    pub untied: bool,
     /// `http.response.status_code`
     pub status_code: Option<u16>,
     /// `rpc.grpc.status_code`: from the trailers, or what a reset of the stream means.

@@ -155,6 +155,7 @@ fn exchanges(calls: &[(Direction, Vec<u8>)], from: usize, chunk: usize) -> BTree
         preexisting,
         first_in: 0,
         first_out: 0,
+        tls: None,
     };
     let mut events = vec![EventBuf::new(MonoNanos::ZERO, BodyBuf::Connection(Box::new(info.clone())))];
     let mut next = [0u64; 2];
@@ -165,7 +166,7 @@ fn exchanges(calls: &[(Direction, Vec<u8>)], from: usize, chunk: usize) -> BTree
             let (pos, len) = (next[*direction as usize], bytes.len() as u64);
             next[*direction as usize] += len;
             let (conn, process, source, ranges) = (info.key, info.process, Source::Read, Ranges::EMPTY);
-            let data = Data { conn, process, stamp, direction: *direction, source, pos, len, ranges };
+            let data = Data { conn, process, stamp, direction: *direction, source, pos, len, arrived: None, ranges };
             if number >= from {
                 events.push(EventBuf::new(time, BodyBuf::Data(data, RangesBuf::prefix(bytes))));
             }

@@ -21,7 +21,7 @@ pub use program::{Conversation, Program, Source, conversation};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;
-pub use server::{Server, free_port};
+pub use server::{Server, free_port, wait_until_it_accepts};
 pub use trial::trial;
 
 pub use rustix::process::Signal;

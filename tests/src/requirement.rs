@@ -11,6 +11,8 @@ use crate::program::tools;
 pub enum Requirement {
     /// What recording needs: root, the capabilities for BPF, the kernel's types, and a kernel that is not locked down.
     Bpf,
+    /// What recording the plaintext of TLS needs beyond that: a right to attach to functions of other processes.
+    Uprobes,
     /// Root alone.
     Root,
     /// A program in `PATH`.
@@ -25,6 +27,7 @@ pub enum Requirement {
 
 /// Bits of the capability sets (linux/capability.h).
 const CAPABILITIES: [(&str, u32); 2] = [("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+const SYS_ADMIN: (&str, u32) = ("CAP_SYS_ADMIN", 21);
 
 impl Requirement {
     /// Why the requirement is not met; `None` if it is.
@@ -32,6 +35,7 @@ impl Requirement {
         match self {
             Self::Root => (!rustix::process::geteuid().is_root()).then(|| "root is needed".to_owned()),
             Self::Bpf => Self::Root.missing().or_else(bpf_missing),
+            Self::Uprobes => Self::Bpf.missing().or_else(|| lacked(&[SYS_ADMIN])),
             Self::Program(name) => (!installed(name)).then(|| format!("the program {name} is not installed")),
             Self::File(path) => (!Path::new(path).exists()).then(|| format!("{path} is not installed")),
             Self::Tool(name) => tool_missing(name),
@@ -56,10 +60,15 @@ fn bpf_missing() -> Option<String> {
     if lockdown.contains("[confidentiality]") {
         return Some("the kernel is locked down (confidentiality)".to_owned());
     }
+    lacked(&CAPABILITIES)
+}
+
+/// The first of these capabilities that the process lacks.
+fn lacked(capabilities: &[(&str, u32)]) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
     let set = u64::from_str_radix(set.trim(), 16).unwrap_or_default();
-    let (name, _) = CAPABILITIES.into_iter().find(|(_, bit)| set >> bit & 1 == 0)?;
+    let (name, _) = capabilities.iter().find(|(_, bit)| set >> bit & 1 == 0)?;
     Some(format!("root lacks {name}, as in a container"))
 }
 

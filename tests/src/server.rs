@@ -35,26 +35,40 @@ impl Server {
 
     /// nginx as one process, so that none is left when it is killed; it serves a file of 1 KiB as `/`.
     pub fn nginx() -> Result<Self> {
-        let folder = TempDir::new()?;
+        Self::nginx_in(TempDir::new()?, "", "", "master_process off;")
+    }
+
+    /// nginx that speaks TLS, by `key.pem` and `cert.pem` of this folder; as one process, or with workers of their own. Those end
+    /// when the server is told to, and not when it is killed.
+    pub fn nginx_with_tls(folder: TempDir, workers: usize) -> Result<Self> {
+        let root = folder.path().display();
+        let keys = format!("ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;");
+        let processes = match workers {
+            0 => "master_process off;".to_owned(),
+            workers => format!("user root; worker_processes {workers};"),
+        };
+        Self::nginx_in(folder, "ssl", &keys, &processes)
+    }
+
+    fn nginx_in(folder: TempDir, listen: &str, keys: &str, processes: &str) -> Result<Self> {
         let port = free_port()?;
         write_site(folder.path())?;
         let root = folder.path().display();
         let temporary =
             ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path tmp;"));
         let configuration = format!(
-            "master_process off; pid {root}/pid; error_log stderr; daemon off;\n\
+            "{processes} pid {root}/pid; error_log stderr; daemon off;\n\
              events {{ worker_connections 64; }}\n\
              http {{ access_log off; sendfile on; keepalive_requests 100000; {}\n\
-             server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n",
+             server {{ listen 127.0.0.1:{port} {listen}; {keys} root {root}; }} }}\n",
             temporary.join(" ")
         );
         let file = folder.path().join("nginx.conf");
         fs::write(&file, configuration)?;
         let mut command = Command::new("nginx");
         let process = Process::start(command.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]))?;
-        let mut server = Self { process, port, _folder: Some(folder) };
-        server.wait_until_it_accepts()?;
-        Ok(server)
+        wait_until_it_accepts(port).map_err(|error| format!("{error}: {}", process.stderr()))?;
+        Ok(Self { process, port, _folder: Some(folder) })
     }
 
     /// Python's own `http.server`, which serves the same file and closes each connection after its answer.
@@ -81,17 +95,18 @@ impl Server {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
+}
 
-    fn wait_until_it_accepts(&mut self) -> Result<()> {
-        let end = Instant::now() + READY;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            if Instant::now() > end {
-                return Err(format!("no connection within {READY:?}: {}", self.process.stderr()).into());
-            }
-            thread::sleep(Duration::from_millis(10));
+/// Waits until somebody accepts connections on a port of loopback.
+pub fn wait_until_it_accepts(port: u16) -> Result<()> {
+    let end = Instant::now() + READY;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if Instant::now() > end {
+            return Err(format!("no connection within {READY:?}").into());
         }
-        Ok(())
+        thread::sleep(Duration::from_millis(10));
     }
+    Ok(())
 }
 
 /// A port of loopback that nobody listens on at the moment.

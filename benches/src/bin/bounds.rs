@@ -72,6 +72,7 @@ impl Feed {
             preexisting: false,
             first_in: 0,
             first_out: 0,
+            tls: None,
         };
         self.push(Body::Connection(&info));
     }
@@ -93,6 +94,7 @@ impl Feed {
             source: Source::Read,
             pos,
             len: bytes.len() as u64,
+            arrived: None,
             ranges: Ranges::prefix(bytes),
         }));
     }

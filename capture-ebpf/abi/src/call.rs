@@ -42,3 +42,5 @@ pub const EPOLL_WAIT: u8 = 20;
 pub const IO_URING_ENTER: u8 = 21;
 /// io_uring_setup(2)
 pub const IO_URING_SETUP: u8 = 22;
+/// mmap(2)
+pub const MMAP: u8 = 23;

@@ -3,8 +3,8 @@
 
 use core::fmt;
 
-use crate::limits::PIECES_MAX;
-use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, kind};
+use crate::limits::{EDGE_BYTES_MAX, PIECES_MAX};
+use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, TlsData, kind};
 
 /// A field, or a record made of fields.
 pub(crate) trait Field: Sized {
@@ -73,6 +73,21 @@ pub enum Record<'a> {
     Shutdown(Control),
     /// The kernel reported an error on the socket.
     SocketError(Socket),
+    /// A followed process mapped a file that it may execute: a library.
+    Mapped(Process),
+    /// A TLS object is gone, or has ended both directions.
+    TlsClosed(Socket),
+    /// A hint of which socket carries a TLS object.
+    TlsClue(TlsClue),
+    /// A function of a TLS library moved plaintext.
+    TlsData {
+        /// The record.
+        call: TlsData,
+        /// The captured start of the plaintext.
+        prefix: &'a [u8],
+        /// The captured end of the plaintext.
+        tail: &'a [u8],
+    },
 }
 
 /// Captured pieces between a call's prefix and its tail: ascending, apart, and none empty.
@@ -162,6 +177,20 @@ impl<'a> Record<'a> {
             kind::LISTEN => Self::Listen(Field::take(&mut rest)?),
             kind::SHUTDOWN => Self::Shutdown(Field::take(&mut rest)?),
             kind::SOCKET_ERROR => Self::SocketError(Field::take(&mut rest)?),
+            kind::MAPPED => Self::Mapped(Field::take(&mut rest)?),
+            kind::TLS_CLOSED => Self::TlsClosed(Field::take(&mut rest)?),
+            kind::TLS_CLUE => Self::TlsClue(Field::take(&mut rest)?),
+            kind::TLS_DATA => {
+                let call: TlsData = Field::take(&mut rest)?;
+                let (start, end) = rest.split_at_checked(rest.len().checked_sub(EDGE_BYTES_MAX as usize)?)?;
+                let prefix = start.get(..usize::try_from(call.prefix_len).ok()?)?;
+                let tail = end.get(..usize::try_from(call.tail_len).ok()?)?;
+                if u64::from(call.prefix_len).checked_add(u64::from(call.tail_len))? > call.len {
+                    return None;
+                }
+                rest = &[];
+                Self::TlsData { call, prefix, tail }
+            }
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -190,12 +219,14 @@ impl<'a> Record<'a> {
                 &record.header
             }
             Self::Arrival(record) => &record.header,
-            Self::Closed(record) | Self::SocketError(record) => &record.header,
+            Self::Closed(record) | Self::SocketError(record) | Self::TlsClosed(record) => &record.header,
+            Self::TlsClue(record) => &record.header,
+            Self::TlsData { call, .. } => &call.header,
             Self::Conn(record) => &record.header,
             Self::Data { call, .. } => &call.header,
             Self::Listen(record) => &record.header,
             Self::Exec(record) => &record.header,
-            Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) => &record.header,
+            Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) | Self::Mapped(record) => &record.header,
         }
     }
 }
@@ -215,7 +246,7 @@ mod tests {
         bytes
     }
 
-    const SIZES: [(u8, usize); 13] = [
+    const SIZES: [(u8, usize); 16] = [
         (kind::CONN, 112),
         (kind::ACCEPT, 64),
         (kind::CONNECT, 64),
@@ -229,6 +260,9 @@ mod tests {
         (kind::FORK, 40),
         (kind::IO_URING, 40),
         (kind::LISTEN, 40),
+        (kind::MAPPED, 40),
+        (kind::TLS_CLOSED, 40),
+        (kind::TLS_CLUE, 64),
     ];
 
     #[test]
@@ -255,6 +289,22 @@ mod tests {
         assert_eq!(conn.local[0], 56);
         assert_eq!(conn.netns.to_le_bytes()[0], 88);
         assert_eq!((conn.role, conn.flags), (110, 111));
+    }
+
+    #[test]
+    fn plaintext_lies_before_the_room_for_its_end() {
+        let mut bytes = [0; 96 + 256 + 512];
+        bytes[0] = kind::TLS_DATA;
+        bytes[56] = 5; // len
+        bytes[76] = 3; // prefix_len
+        bytes[80] = 2; // tail_len
+        bytes[96..99].copy_from_slice(b"abc");
+        bytes[96 + 256..96 + 258].copy_from_slice(b"yz");
+        let Ok(Record::TlsData { call, prefix, tail }) = Record::decode(&bytes) else { panic!("plaintext") };
+        assert_eq!((call.len, prefix, tail), (5, &b"abc"[..], &b"yz"[..]));
+        bytes[56] = 4;
+        assert!(Record::decode(&bytes).is_err());
+        assert!(Record::decode(&bytes[..96]).is_err());
     }
 
     #[test]

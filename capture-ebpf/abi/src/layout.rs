@@ -69,7 +69,9 @@ layout! {
 pub const REGS_NR: usize = FIELDS;
 /// Offset of argument `n` of the system call in `pt_regs`, as it is at the call's exit, at `REGS_ARGS + n`.
 pub const REGS_ARGS: usize = FIELDS + 1;
+/// Offset of the stack pointer in `pt_regs`.
+pub const REGS_SP: usize = REGS_ARGS + 6;
 /// Offset of the word in `task_struct` whose bit 1 tells a 32-bit call (x86: `thread_info.status`, `TS_COMPAT`).
-pub const TASK_COMPAT: usize = REGS_ARGS + 6;
+pub const TASK_COMPAT: usize = REGS_SP + 1;
 /// How many entries the array has.
 pub const COUNT: usize = TASK_COMPAT + 1;

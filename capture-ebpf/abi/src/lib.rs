@@ -16,5 +16,6 @@ mod record;
 
 pub use decode::{Malformed, Pieces, Record};
 pub use record::{
-    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, conn_flags, data_flags, kind, lane, role,
+    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, TlsData, conn_flags, data_flags,
+    kind, lane, role, tie,
 };

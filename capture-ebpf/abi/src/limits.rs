@@ -37,5 +37,12 @@ pub const SOCKETS_MAX: u32 = 64 << 10;
 pub const THREADS_MAX: u32 = 64 << 10;
 /// Pairs of network namespace and listening port.
 pub const LISTENERS_MAX: u32 = 16 << 10;
+/// TLS objects that can be followed at a time; the one idle for longest goes first.
+pub const TLS_OBJECTS_MAX: u32 = 32 << 10;
+/// Threads that can be in a function of a TLS library at a time.
+pub const TLS_THREADS_MAX: u32 = 16 << 10;
+/// Clues sent of the same socket for the same TLS object; of another socket, there are always more.
+pub const TLS_CLUES_MAX: u8 = 8;
+
 /// System call numbers that the table of calls covers.
 pub const SYSCALLS_MAX: usize = 512;

@@ -18,5 +18,7 @@ pub const TAIL_BYTES: usize = 6;
 pub const WAKE_BYTES: usize = 7;
 /// 1: listen records are sent for every process, so that user space can choose among them.
 pub const LISTEN_ALL: usize = 8;
+/// 1: the plaintext of TLS libraries is recorded.
+pub const TLS: usize = 9;
 /// How many options there are.
-pub const COUNT: usize = 9;
+pub const COUNT: usize = 10;

@@ -19,6 +19,10 @@ pub mod kind {
     pub const FORK: u8 = 12;
     pub const IO_URING: u8 = 13;
     pub const LISTEN: u8 = 14;
+    pub const TLS_DATA: u8 = 15;
+    pub const TLS_CLUE: u8 = 16;
+    pub const TLS_CLOSED: u8 = 17;
+    pub const MAPPED: u8 = 18;
 }
 
 /// Lanes: records of one CPU are numbered per lane, because an interrupt's program may run in the middle of a system
@@ -32,8 +36,11 @@ pub mod lane {
     pub const ARRIVAL: u8 = 2;
     /// Programs on fork, exec and exit.
     pub const PROCESS: u8 = 3;
+    /// Programs on functions of TLS libraries. New kernels let another thread of the CPU in between, so once in a long while a number
+    /// of this lane is given out twice, which is no loss.
+    pub const TLS: u8 = 4;
     /// How many lanes there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// Bits of [`Data::flags`] and [`Control::flags`]; the first four are the tape format's.
@@ -62,6 +69,18 @@ pub mod role {
     pub const UNKNOWN: u8 = 0;
     pub const CLIENT: u8 = 1;
     pub const SERVER: u8 = 2;
+}
+
+/// Values of [`TlsData::rule`]: how the carrier is known. The first two are the tape format's.
+pub mod tie {
+    /// It is not known.
+    pub const NONE: u8 = 0;
+    /// The program gave its descriptor to the library.
+    pub const SET_FD: u8 = 1;
+    /// The library used it while it was called.
+    pub const CALL: u8 = 2;
+    /// Several were found, which contradict each other.
+    pub const CONFLICT: u8 = 255;
 }
 
 macro_rules! record {
@@ -178,6 +197,81 @@ record! {
 }
 
 record! {
+    /// A call of a TLS library that moved plaintext. Behind it come a part for the start of the plaintext, of which `prefix_len` bytes
+    /// are used, and one of [`EDGE_BYTES_MAX`](crate::limits::EDGE_BYTES_MAX) bytes for its end, of which `tail_len` are used.
+    TlsData: 96 bytes {
+        /// [`kind::TLS_DATA`]
+        header: Header,
+        /// The TLS object's key: a number with bit 62 set.
+        object: u64,
+        /// The key of the socket that carries it, 0 if it is not known.
+        carrier: u64,
+        /// When the function was entered.
+        entry: u64,
+        /// The position of its first byte: 0 is the first byte that was seen of the object.
+        pos: u64,
+        /// How many bytes it moved; 0 for a read at the end of the stream.
+        len: u64,
+        /// The process.
+        tgid: u32,
+        /// The thread.
+        tid: u32,
+        /// How often the thread had returned from an event wait.
+        loop_turn: u32,
+        /// Captured bytes of the plaintext's start.
+        prefix_len: u32,
+        /// Captured bytes of the plaintext's end, apart from the prefix.
+        tail_len: u32,
+        /// Bits of [`data_flags`].
+        flags: u16,
+        /// The number of the function, as the tape format has it.
+        source: u8,
+        /// 0: received, 1: sent.
+        out: u8,
+        /// The number of the library, as the tape format has it.
+        library: u8,
+        /// One of [`tie`].
+        rule: u8,
+        /// 1: the object is older than what was seen of it.
+        joined: u8,
+        /// 0.
+        reserved: u8,
+        /// 0.
+        reserved_too: u32,
+    }
+}
+
+record! {
+    /// A thread moved TLS records between a socket and a TLS object that works in memory, as it seems.
+    TlsClue: 64 bytes {
+        /// [`kind::TLS_CLUE`]
+        header: Header,
+        /// The TLS object's key.
+        object: u64,
+        /// The socket's key.
+        carrier: u64,
+        /// Bytes of plaintext that the library moved; 0 if none, as during a handshake.
+        plain: u32,
+        /// Length of the first TLS record that the socket call moved, without its head.
+        record: u32,
+        /// Bytes that the socket call moved.
+        moved: u32,
+        /// The process.
+        tgid: u32,
+        /// 0: received, 1: sent.
+        out: u8,
+        /// The number of the library, as the tape format has it.
+        library: u8,
+        /// The type of that TLS record.
+        content: u8,
+        /// 1: the object is older than what was seen of it.
+        joined: u8,
+        /// 0.
+        reserved: u32,
+    }
+}
+
+record! {
     /// An accept, connect, shutdown or close of a descriptor.
     Control: 64 bytes {
         /// [`kind::ACCEPT`], [`kind::CONNECT`], [`kind::SHUTDOWN`] or [`kind::FD_CLOSE`].
@@ -218,11 +312,11 @@ record! {
 }
 
 record! {
-    /// A socket is gone, or reports an error.
+    /// A socket or a TLS object is gone, or a socket reports an error.
     Socket: 40 bytes {
-        /// [`kind::CLOSED`] or [`kind::SOCKET_ERROR`].
+        /// [`kind::CLOSED`], [`kind::TLS_CLOSED`] or [`kind::SOCKET_ERROR`].
         header: Header,
-        /// The socket's key.
+        /// The socket's or the object's key.
         cookie: u64,
         /// The errno, or 0.
         errno: u32,
@@ -234,7 +328,7 @@ record! {
 record! {
     /// What happened to a process.
     Process: 40 bytes {
-        /// [`kind::EXIT`], [`kind::FORK`] or [`kind::IO_URING`].
+        /// [`kind::EXIT`], [`kind::FORK`], [`kind::IO_URING`] or [`kind::MAPPED`].
         header: Header,
         /// The process; of a fork, the child.
         tgid: u32,

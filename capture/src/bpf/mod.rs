@@ -2,6 +2,7 @@
 
 mod btf;
 mod error;
+mod functions;
 mod offsets;
 mod probes;
 mod skipped;
@@ -9,5 +10,6 @@ mod syscalls;
 
 pub use btf::BtfError;
 pub use error::LoadError;
+pub(crate) use functions::{FunctionProbe, ProbeRefused};
 pub(crate) use probes::TRACEPOINTS;
 pub use probes::{ArrivalHook, Counters, LanePosition, PayloadLimits, ProbeOptions, Probes};

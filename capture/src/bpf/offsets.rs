@@ -5,12 +5,13 @@ use redtape_abi::{layout, option};
 use super::btf::Btf;
 use super::error::LoadError;
 
-/// Offset and name of the x86-64 `pt_regs`: the call's number and its six arguments. They are still there at its exit.
+/// Offsets in the x86-64 `pt_regs`: the call's number and its six arguments, which are still there at its exit, and the stack
+/// pointer.
 #[cfg(target_arch = "x86_64")]
-const REGISTERS: [u32; 7] = [120, 112, 104, 96, 56, 72, 64];
+const REGISTERS: [u32; 8] = [120, 112, 104, 96, 56, 72, 64, 152];
 /// The same of arm64, where `orig_x0` keeps the first argument.
 #[cfg(target_arch = "aarch64")]
-const REGISTERS: [u32; 7] = [280, 272, 8, 16, 24, 32, 40];
+const REGISTERS: [u32; 8] = [280, 272, 8, 16, 24, 32, 40, 248];
 
 /// `LAYOUT`: the offsets of the fields that the programs read.
 ///

@@ -10,6 +10,7 @@ use redtape_abi::{Record, counter, lane, limits, option};
 
 use super::btf::Btf;
 use super::error::{LoadError, locked_down, missing_capabilities};
+use super::functions::load_functions;
 use super::offsets::{kernel_layout, kernel_options};
 use super::skipped::skipped_runs;
 use super::syscalls::call_table;
@@ -64,6 +65,8 @@ pub struct ProbeOptions {
     pub every_listen: bool,
     /// Hooks that tell arrivals, in the order to try them.
     pub arrival_hooks: Vec<ArrivalHook>,
+    /// Programs on functions of TLS libraries can be attached.
+    pub tls: bool,
     /// Do without the helpers that Linux 5.10 lacks, where the kernel has them too: for tests.
     pub plain_helpers: bool,
 }
@@ -78,6 +81,7 @@ impl Default for ProbeOptions {
             every_exec: true,
             every_listen: true,
             arrival_hooks: ArrivalHook::PREFERENCE.to_vec(),
+            tls: false,
             plain_helpers: false,
         }
     }
@@ -150,10 +154,11 @@ pub struct Probes {
     listeners: HashMap<MapData, u64, u32>,
     counters: PerCpuArray<MapData, [u64; counter::COUNT]>,
     arrival: ArrivalHook,
+    functions: Option<String>,
     delivered: u64,
     malformed: u64,
     drained: bool,
-    programs: Ebpf,
+    pub(super) programs: Ebpf,
 }
 
 impl Probes {
@@ -182,8 +187,12 @@ impl Probes {
         let followed = take(&mut programs, "FOLLOWED")?;
         let listeners = take(&mut programs, "LISTENERS")?;
         let counters = take(&mut programs, "COUNTERS")?;
+        // Where these are refused, the rest is recorded all the same.
+        let functions = if options.tls { load_functions(&mut programs) } else { Ok(()) };
+        let functions = functions.err().map(|error| error.to_string());
         let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
-        Ok(Self { ring, followed, listeners, counters, arrival, delivered: 0, malformed: 0, drained: false, programs })
+        let (delivered, malformed, drained) = (0, 0, false);
+        Ok(Self { ring, followed, listeners, counters, arrival, functions, delivered, malformed, drained, programs })
     }
 
     /// Follows a process: its calls and the sockets it uses from now on, and its children.
@@ -192,6 +201,20 @@ impl Probes {
     /// If the table of processes is full.
     pub fn follow(&mut self, tgid: u32) -> Result<(), aya::maps::MapError> {
         self.followed.insert(tgid, 1, 0)
+    }
+
+    /// Why programs on functions could not be loaded, if they could not.
+    pub(crate) fn functions_refused(&self) -> Option<&str> {
+        self.functions.as_deref()
+    }
+
+    /// Notes that functions of a TLS library are probed in a process: its children are told of at once.
+    pub(crate) fn uses_tls(&mut self, tgid: u32) {
+        const USES_TLS: u32 = 4;
+        if let Ok(state) = self.followed.get(&tgid, 0) {
+            // If the process is gone, there is nothing to note.
+            let _gone = self.followed.insert(tgid, state | USES_TLS, 2);
+        }
     }
 
     /// No longer follows a process; one that is not followed is fine, too.
@@ -297,6 +320,7 @@ fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
     switches[option::FOLLOW_ALL] = u32::from(options.follow_all);
     switches[option::EXEC_ALL] = u32::from(options.every_exec);
     switches[option::LISTEN_ALL] = u32::from(options.every_listen);
+    switches[option::TLS] = u32::from(options.tls);
     switches[option::HEAD_BYTES] = options.payload.head.min(limits::HEAD_BYTES_MAX);
     switches[option::PREFIX_BYTES] = options.payload.prefix.min(limits::EDGE_BYTES_MAX);
     switches[option::TAIL_BYTES] = options.payload.tail.min(limits::EDGE_BYTES_MAX);
@@ -323,7 +347,7 @@ fn object_error(source: aya::EbpfError) -> LoadError {
 }
 
 /// Says what lies behind a refused program, where that is known.
-fn program_error(program: &'static str, source: ProgramError) -> LoadError {
+pub(super) fn program_error(program: &'static str, source: ProgramError) -> LoadError {
     let missing = missing_capabilities();
     if !missing.is_empty() {
         return LoadError::Capabilities { missing };

@@ -30,6 +30,7 @@ pub(crate) fn call_table() -> [u8; SYSCALLS_MAX] {
         (libc::SYS_epoll_pwait2, call::EPOLL_WAIT),
         (libc::SYS_io_uring_enter, call::IO_URING_ENTER),
         (libc::SYS_io_uring_setup, call::IO_URING_SETUP),
+        (libc::SYS_mmap, call::MMAP),
     ];
     for (number, call) in calls {
         if let Some(entry) = usize::try_from(number).ok().and_then(|number| table.get_mut(number)) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redtape_core::Origin;
 
-use crate::capabilities::{Privileges, WriteAnywhere, drop_unneeded};
+use crate::capabilities::{Privileges, ProbeFunctions, WriteAnywhere, drop_unneeded};
 use crate::cli::RecordArgs;
 use crate::command::HeldCommand;
 use crate::exit::Failure;
@@ -30,8 +30,12 @@ use crate::wiring::open_probes;
 /// Something is wrong with the command line or the machine; or the tape could not be written to its end, in which case
 /// what was written stays.
 pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
-    let settings = Settings::new(args)?;
-    check_privileges()?;
+    let mut settings = Settings::new(args)?;
+    let privileges = check_privileges()?;
+    if settings.tls && !privileges.can_probe_functions() {
+        settings.tls = false;
+        settings.warnings.push("the plaintext of TLS is not recorded: CAP_SYS_ADMIN is missing".to_owned());
+    }
     let stop =
         Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
@@ -73,8 +77,18 @@ fn record_until(
     let mut progress = Progress::new(settings.quiet);
     let result = begin(&mut recording, settings, end).and_then(|()| recording.run(end, &mut progress));
     progress.clear();
+    if let Some(error) = recording.tls_refused() {
+        eprintln!(
+            "redtape-capture: warning: not all plaintext of TLS is recorded, see `redtape-capture doctor`: {error}"
+        );
+    }
     for name in recording.io_uring_users().filter(|_| !settings.quiet) {
         eprintln!("redtape-capture: warning: {name} uses io_uring: what it reads and writes by it is not recorded");
+    }
+    for name in recording.opaque_tls_users().filter(|_| !settings.quiet) {
+        eprintln!(
+            "redtape-capture: warning: {name} uses TLS of a library that is not seen into: its requests are not on the tape"
+        );
     }
     match result {
         Ok(reason) => Ok((reason, recording.totals())),
@@ -96,7 +110,8 @@ fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Resul
     let failed = |what: &'static str| {
         move |error: io::Error| RecordingError::Source(io::Error::new(error.kind(), format!("cannot {what}: {error}")))
     };
-    drop_unneeded(write_anywhere(&settings.output)).map_err(failed("give up capabilities"))?;
+    let functions = if settings.tls { ProbeFunctions::Yes } else { ProbeFunctions::No };
+    drop_unneeded(write_anywhere(&settings.output), functions).map_err(failed("give up capabilities"))?;
     if let Some(command) = &end.command {
         command.release().map_err(failed("let the command run"))?;
     }
@@ -129,13 +144,13 @@ impl Until for End {
     }
 }
 
-fn check_privileges() -> Result<(), Failure> {
+fn check_privileges() -> Result<Privileges, Failure> {
     let failed = |error| Failure::environment(format!("cannot tell this process's capabilities: {error}"));
     let privileges = Privileges::current().map_err(failed)?;
     let missing: Vec<_> =
         privileges.needs().filter(|(need, held)| need.required && !held).map(|(need, _)| need.name).collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(privileges);
     }
     let missing = missing.join(" and ");
     Err(Failure::environment(format!(

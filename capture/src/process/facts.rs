@@ -87,6 +87,7 @@ impl ProcFs {
             env: naming_variables(&process),
             listening: descriptors.listening(ports.listeners(netns, pid)),
             io_uring: descriptors.io_uring,
+            opaque_tls: false,
             comm: stat.comm,
         };
         Some((stat.starttime, info))

@@ -208,6 +208,15 @@ impl ProcessTable {
         }
     }
 
+    /// A process uses TLS whose plaintext is not seen.
+    pub fn on_opaque_tls(&mut self, tgid: Tgid) {
+        if let Some(entry) = self.living.get_mut(&tgid)
+            && !std::mem::replace(&mut entry.info.opaque_tls, true)
+        {
+            self.changes.push(Change::Update(Box::new(entry.info.clone())));
+        }
+    }
+
     /// A process ended. Returns its key if it was known.
     pub fn on_exit(&mut self, tgid: Tgid) -> Option<ProcKey> {
         let entry = self.living.remove(&tgid)?;
@@ -238,7 +247,13 @@ impl ProcessTable {
             _ => self.choose(&facts, parent_rule),
         };
         let info = match &known {
-            Some(known) => ProcessInfo { key: known.info.key, origin: known.info.origin, id: known.info.id, ..facts },
+            Some(known) => ProcessInfo {
+                key: known.info.key,
+                origin: known.info.origin,
+                id: known.info.id,
+                opaque_tls: known.info.opaque_tls,
+                ..facts
+            },
             None => self.number(facts),
         };
         let was_followed = known.as_ref().is_some_and(|known| known.rule.is_some());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use redtape_abi::{Conn, conn_flags, limits, role};
-use redtape_core::{ConnInfo, ConnKey, Endpoint, MonoNanos, Origin, ProcKey, Role};
+use redtape_core::{ConnInfo, ConnKey, Endpoint, MonoNanos, Origin, ProcKey, Role, TlsLibrary};
 use rustc_hash::FxHashMap;
 
 /// Connections remembered: twice what the programs follow, as ends may be lost.
@@ -26,6 +26,8 @@ struct Known {
     info: ConnInfo,
     /// The tape has `info` as it is.
     written: bool,
+    /// Its end is on its way to the tape.
+    ended: bool,
     /// Something has happened on it since it was last looked at for being forgotten.
     active: bool,
 }
@@ -47,7 +49,7 @@ impl Conns {
     pub(crate) fn describe(&mut self, info: ConnInfo) {
         let known = self.entry(info.key, info.id);
         if known.info.endpoint.is_none() {
-            *known = Known { info, written: false, active: true };
+            *known = Known { info, written: false, ended: false, active: true };
         } else if known.info.role == Role::Unknown && info.role != Role::Unknown {
             known.info.role = info.role;
             known.written = false;
@@ -79,6 +81,7 @@ impl Conns {
             preexisting: conn.flags & conn_flags::PREEXISTING != 0,
             first_in: conn.first_in,
             first_out: conn.first_out,
+            tls: None,
         };
         known.written = false;
     }
@@ -92,6 +95,44 @@ impl Conns {
             known.written = false;
         }
         key
+    }
+
+    /// The plaintext of a TLS object, which from now on is a connection.
+    pub(crate) fn plaintext(&mut self, object: u64, library: TlsLibrary, joined: bool, process: ProcKey) -> ConnKey {
+        let key = ConnKey::new(self.origin, object);
+        let known = self.entry(key, object);
+        if known.info.tls.is_none() {
+            known.info.tls = Some(library);
+            known.info.preexisting = joined;
+            known.info.process = process;
+            known.written = false;
+        }
+        key
+    }
+
+    /// What carries a TLS object is known, or is not known any more.
+    pub(crate) fn tie(&mut self, object: u64, carrier: Option<u64>) {
+        let facts = match carrier {
+            None => None,
+            Some(carrier) => match self.known.get(&ConnKey::new(self.origin, carrier)) {
+                Some(known) => Some(known.info.clone()),
+                None => return,
+            },
+        };
+        let (origin, key) = (self.origin, ConnKey::new(self.origin, object));
+        let facts = facts.unwrap_or_else(|| blank(key, origin, object));
+        let Some(known) = self.known.get_mut(&key) else { return };
+        let ConnInfo { process, tls, preexisting, .. } = known.info;
+        let info = ConnInfo { key, id: object, process, tls, preexisting, first_in: 0, first_out: 0, ..facts };
+        known.written &= known.info == info;
+        known.info = info;
+    }
+
+    /// A TLS object is no more, or its carrier is: the key of its connection, if that is known and was open.
+    pub(crate) fn end_plaintext(&mut self, object: u64) -> Option<ConnKey> {
+        let key = ConnKey::new(self.origin, object);
+        let known = self.known.get_mut(&key)?;
+        (!std::mem::replace(&mut known.ended, true)).then_some(key)
     }
 
     /// The connection's facts, if the tape does not have them as they are.
@@ -114,7 +155,7 @@ impl Conns {
             self.order.push_back(key);
         }
         let origin = self.origin;
-        let blank = || Known { info: blank(key, origin, id), written: false, active: false };
+        let blank = || Known { info: blank(key, origin, id), written: false, ended: false, active: false };
         let known = self.known.entry(key).or_insert_with(blank);
         // At first sight its place is at the end as it is.
         known.active = !first_sight;
@@ -161,6 +202,7 @@ fn blank(key: ConnKey, origin: Origin, id: u64) -> ConnInfo {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     }
 }
 

@@ -5,6 +5,8 @@ use redtape_core::{
     Body, BodyBuf, ConnInfo, Direction, EventBuf, Loss, LossCause, MonoNanos, Origin, ProcKey, Role, Tgid,
 };
 
+mod tls;
+
 use super::transcriber::Transcriber;
 use crate::bpf::{Counters, LanePosition};
 

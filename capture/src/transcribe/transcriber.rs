@@ -8,8 +8,10 @@ use redtape_core::{
     ProcessInfo, Ranges, RangesBuf, Shutdown, Source, Stamp, Tgid, Tid,
 };
 
+use super::carriers::SocketCall;
 use super::conns::Conns;
 use super::losses::{Hole, Losses};
+use super::plaintext::{self, Plaintext};
 use super::window::{WINDOW_NANOS, Window};
 use crate::bpf::{Counters, LanePosition};
 
@@ -28,6 +30,7 @@ pub struct Transcriber {
     origin: Origin,
     conns: Conns,
     losses: Losses,
+    tls: Plaintext,
     window: Window,
     ready: VecDeque<EventBuf>,
     ticked: MonoNanos,
@@ -43,6 +46,8 @@ pub struct TranscriberCounts {
     pub lost: u64,
     /// Events given out, without dictionary entries and ticks.
     pub events: u64,
+    /// Times that evidence of which socket carries a TLS object contradicted itself: the object has no address then.
+    pub contradicted_ties: u64,
 }
 
 impl Transcriber {
@@ -54,6 +59,7 @@ impl Transcriber {
             origin,
             conns: Conns::new(origin),
             losses: Losses::new(start),
+            tls: Plaintext::new(),
             window,
             ready: VecDeque::new(),
             ticked: start,
@@ -125,14 +131,24 @@ impl Transcriber {
         self.ready.pop_front()
     }
 
+    /// Recorded processes that have moved TLS records, but no plaintext that was seen; each once.
+    pub fn opaque_tls(&mut self, now: MonoNanos) -> Vec<Tgid> {
+        self.tls.carriers.opaque(now)
+    }
+
+    /// Whether a process that ends, or runs another program now, has moved TLS records, but no plaintext that was seen.
+    pub fn leaves_opaque_tls(&mut self, tgid: Tgid) -> bool {
+        self.tls.carriers.leave(tgid)
+    }
+
     /// Events that are held back.
     pub fn held(&self) -> usize {
         self.window.len()
     }
 
     /// What has gone through so far.
-    pub const fn counts(&self) -> TranscriberCounts {
-        self.counts
+    pub fn counts(&self) -> TranscriberCounts {
+        TranscriberCounts { contradicted_ties: self.tls.contradictions(), ..self.counts }
     }
 
     fn release(&mut self, until: MonoNanos) {
@@ -187,10 +203,14 @@ impl Transcriber {
             Record::Conn(conn) => {
                 let process = (conn.tgid != 0).then(|| process_of(Tgid(conn.tgid)));
                 self.conns.record(&conn, process);
+                self.tls.learn(conn.cookie, &mut self.conns);
                 None
             }
             Record::Data { call, prefix, pieces, tail } => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
+                if !DataFlags(call.flags).contains(DataFlags::PEEK) {
+                    self.tls.carriers.moved(call.cookie, &socket_call(&call, prefix));
+                }
                 let data = data(&call, conn, process);
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
                 Some((counts_at, BodyBuf::Data(data, ranges(&call, prefix, pieces, tail))))
@@ -216,9 +236,18 @@ impl Transcriber {
             }
             Record::Arrival(arrival) => {
                 let conn = self.conns.seen(arrival.cookie);
+                self.tls.carriers.arrival(arrival.cookie, arrival.end, time);
                 at_exit(Body::Arrival { conn, end: arrival.end, fin: arrival.fin != 0 })
             }
-            Record::Closed(socket) => at_exit(Body::Close { conn: self.conns.seen(socket.cookie) }),
+            Record::Closed(socket) => {
+                if let Some(conn) = self.tls.close_carrier(socket.cookie, &mut self.conns) {
+                    self.hold_own(time, Body::Close { conn });
+                }
+                at_exit(Body::Close { conn: self.conns.seen(socket.cookie) })
+            }
+            Record::TlsData { .. } | Record::TlsClue(_) | Record::TlsClosed(_) => {
+                self.translate_tls(record, time, process_of)
+            }
             Record::SocketError(socket) => {
                 let errno = u16::try_from(socket.errno).unwrap_or(u16::MAX);
                 at_exit(Body::SocketError { conn: self.conns.seen(socket.cookie), errno })
@@ -226,13 +255,55 @@ impl Transcriber {
             Record::Exec(exec) if exec.followed != 0 => at_exit(Body::Exec { process: process_of(Tgid(exec.tgid)) }),
             Record::Exit(process) => at_exit(Body::Exit { process: process_of(Tgid(process.tgid)) }),
             // The recorder asks its table of processes; their facts are what the tape needs.
-            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) => None,
+            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) | Record::Mapped(_) => None,
+        }
+    }
+
+    /// The event that a record of a TLS library is.
+    fn translate_tls(
+        &mut self,
+        record: &Record<'_>,
+        time: MonoNanos,
+        process_of: &mut impl FnMut(Tgid) -> ProcKey,
+    ) -> Option<(MonoNanos, BodyBuf)> {
+        match *record {
+            Record::TlsData { call, prefix, tail } => {
+                let process = process_of(Tgid(call.tgid));
+                self.tls.carriers.plaintext(Tgid(call.tgid));
+                let (data, tie) = self.tls.data(&call, process, &mut self.conns);
+                if let Some(tie) = tie {
+                    self.hold_own(time, tie);
+                }
+                let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
+                Some((counts_at, BodyBuf::Data(data, plaintext::ranges(&call, prefix, tail))))
+            }
+            Record::TlsClue(clue) => {
+                let process = process_of(Tgid(clue.tgid));
+                let tie = self.tls.clue(&clue, process, &mut self.conns)?;
+                Some((time, BodyBuf::Plain(tie)))
+            }
+            Record::TlsClosed(object) => {
+                let conn = self.tls.close_object(object.cookie, &mut self.conns)?;
+                Some((time, BodyBuf::Plain(Body::Close { conn })))
+            }
+            _ => None,
         }
     }
 
     fn user(&mut self, cookie: u64, tgid: u32, process_of: &mut impl FnMut(Tgid) -> ProcKey) -> (ConnKey, ProcKey) {
         let process = process_of(Tgid(tgid));
         (self.conns.used(cookie, process), process)
+    }
+}
+
+fn socket_call<'a>(call: &DataRecord, prefix: &'a [u8]) -> SocketCall<'a> {
+    SocketCall {
+        tgid: Tgid(call.tgid),
+        time: MonoNanos::new(call.header.time),
+        received: call.out == 0,
+        pos: call.pos,
+        len: call.len,
+        prefix,
     }
 }
 
@@ -246,6 +317,7 @@ fn data(call: &DataRecord, conn: ConnKey, process: ProcKey) -> Data<'static> {
         source: Source::from_number(source),
         pos,
         len,
+        arrived: None,
         ranges: Ranges::EMPTY,
     }
 }

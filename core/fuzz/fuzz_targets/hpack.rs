@@ -29,6 +29,7 @@ fuzz_target!(|input: &[u8]| {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     };
     let at = |now| MonoNanos::new(now);
     shard.push(&event(0, Body::Connection(&info)), at(0), &mut out);
@@ -37,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
         now += 1000;
         let stamp = Stamp { entry: at(now), exit: at(now), ..Stamp::default() };
         let (process, direction, source, len) = (info.process, Direction::In, Source::Read, call.len() as u64);
-        let data = Data { conn, process, stamp, direction, source, pos, len, ranges: Ranges::prefix(&call) };
+        let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges: Ranges::prefix(&call) };
         pos += len;
         if pos == len || mode & 1 == 0 || len % 2 == 1 {
             shard.push(&event(now, Body::Data(data)), at(now), &mut out);

@@ -36,6 +36,7 @@ fuzz_target!(|input: &[u8]| {
         preexisting: mode & 0x80 != 0,
         first_in: 0,
         first_out: 0,
+        tls: None,
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
     let event = |now, body| Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };
@@ -54,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
             12 if what & 2 == 0 => Body::Close { conn },
             12 => Body::SocketError { conn, errno: 104 },
             8 => Body::Arrival { conn, end: pos + len, fin: false },
-            _ => Body::Data(Data { conn, process, stamp, direction, source, pos, len, ranges }),
+            _ => Body::Data(Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges }),
         };
         if matches!(body, Body::Data(_)) {
             next[direction as usize] = pos.saturating_add(len);

@@ -37,6 +37,7 @@ fuzz_target!(|input: &[u8]| {
         preexisting: mode & 0x80 != 0,
         first_in: 0,
         first_out: 0,
+        tls: None,
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
     shard.push(&event(0, Body::Connection(&info)), MonoNanos::ZERO, &mut out);
@@ -46,7 +47,7 @@ fuzz_target!(|input: &[u8]| {
         next[direction as usize] += len;
         let stamp = Stamp { entry: at, exit: at, ..Stamp::default() };
         let (process, source, ranges) = (info.process, Source::Read, ranges.as_ranges());
-        let data = Data { conn, process, stamp, direction, source, pos, len, ranges };
+        let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges };
         if !lost {
             shard.push(&event(now, Body::Data(data)), at, &mut out);
         }

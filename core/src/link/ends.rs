@@ -16,10 +16,11 @@ const LINGER_NANOS: u64 = 10_000_000_000;
 /// What identifies a connection, the same seen from both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Name {
-    /// Initial sequence numbers of client and server.
-    Sequence(u32, u32),
-    /// Network namespace, addresses of client and server.
-    Addresses(u32, SocketAddr, SocketAddr),
+    /// Initial sequence numbers of client and server, and whether it is the plaintext of TLS, which has the numbers of its
+    /// carrier.
+    Sequence(u32, u32, bool),
+    /// Network namespace, addresses of client and server, and whether it is the plaintext of TLS.
+    Addresses(u32, SocketAddr, SocketAddr, bool),
 }
 
 /// Who answers to a name on one side.
@@ -75,7 +76,12 @@ impl Ends {
             Role::Server => true,
             Role::Unknown => return,
         };
-        let names = [sequence(info, server), addresses(info, server)];
+        // Positions in a plaintext that was joined in the middle are not those of the other end.
+        let names = if info.tls.is_some() && info.preexisting {
+            [None, None]
+        } else {
+            [sequence(info, server), addresses(info, server)]
+        };
         match self.ends.get(&info.key) {
             Some(known) if known.names == names => return,
             Some(_) => self.forget(info.key),
@@ -173,18 +179,21 @@ impl Ends {
 
 fn sequence(info: &ConnInfo, server: bool) -> Option<Name> {
     let (local, remote) = (info.isn_local?, info.isn_remote?);
-    Some(if server { Name::Sequence(remote, local) } else { Name::Sequence(local, remote) })
+    let (client, server) = if server { (remote, local) } else { (local, remote) };
+    Some(Name::Sequence(client, server, info.tls.is_some()))
 }
 
 fn addresses(info: &ConnInfo, server: bool) -> Option<Name> {
     let Endpoint { local, remote } = info.endpoint?;
     let [local, remote] = [local, remote].map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
-    Some(if server { Name::Addresses(info.netns, remote, local) } else { Name::Addresses(info.netns, local, remote) })
+    let (client, server) = if server { (remote, local) } else { (local, remote) };
+    Some(Name::Addresses(info.netns, client, server, info.tls.is_some()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::TlsLibrary;
     use crate::ids::{Origin, ProcKey};
 
     /// End number `id` of a connection with these sequence numbers.
@@ -205,6 +214,7 @@ mod tests {
             preexisting: false,
             first_in: 0,
             first_out: 0,
+            tls: None,
         }
     }
 
@@ -222,6 +232,24 @@ mod tests {
         assert_eq!(ends.partner(client.key), Partner::None);
         ends.open(&third);
         assert_eq!(ends.partner(client.key), Partner::One(third.key));
+    }
+
+    #[test]
+    fn plaintext_and_its_carrier_are_not_each_others_ends() {
+        let tls = |info: ConnInfo| ConnInfo { tls: Some(TlsLibrary::OpenSsl), ..info };
+        let mut ends = Ends::new(10);
+        let carriers = [info(1, Role::Client, 7), info(2, Role::Server, 7)];
+        let [client, server] = [tls(info(3, Role::Client, 7)), tls(info(4, Role::Server, 7))];
+        [&carriers[0], &carriers[1], &client].into_iter().for_each(|end| ends.open(end));
+        assert_eq!(ends.partner(client.key), Partner::None);
+        ends.open(&server);
+        assert_eq!(ends.partner(client.key), Partner::One(server.key));
+        assert_eq!(ends.partner(carriers[0].key), Partner::One(carriers[1].key));
+        // Joined in the middle, it has positions of its own.
+        let mut ends = Ends::new(10);
+        ends.open(&client);
+        ends.open(&ConnInfo { preexisting: true, ..server });
+        assert_eq!(ends.partner(client.key), Partner::None);
     }
 
     #[test]

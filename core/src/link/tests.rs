@@ -76,6 +76,7 @@ impl Script {
             preexisting: false,
             first_in: 0,
             first_out: 0,
+            tls: None,
         };
         self.linker.opened(&info);
         self.conns.insert(name.to_owned(), Arc::new(info));

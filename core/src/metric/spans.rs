@@ -38,6 +38,7 @@ pub(crate) fn server(route: &str) -> Span {
         http: HttpFields {
             head: RequestHead::new("GET", &format!("{route}/1"), Some("shop.example:80"), None, Version::Http11, None),
             scheme: "http",
+            untied: false,
             status_code: Some(200),
             grpc_status: None,
             reset: None,

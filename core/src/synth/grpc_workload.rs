@@ -105,7 +105,10 @@ impl Generator {
         *pos += len;
         let payload = RangesBuf::prefix([bytes, &[b'x'; CAPTURED][..CAPTURED.min(body)]].concat());
         let (process, ranges) = (self.process, Ranges::EMPTY);
-        self.push(BodyBuf::Data(Data { conn, process, stamp, direction, source, pos: from, len, ranges }, payload));
+        self.push(BodyBuf::Data(
+            Data { conn, process, stamp, direction, source, pos: from, len, arrived: None, ranges },
+            payload,
+        ));
     }
 
     fn open(&mut self, at: usize) {
@@ -125,6 +128,7 @@ impl Generator {
             preexisting: false,
             first_in: 0,
             first_out: 0,
+            tls: None,
         };
         self.slots[at] = Slot { info: Some(info.clone()), ..Slot::default() };
         self.push(BodyBuf::Connection(Box::new(info)));

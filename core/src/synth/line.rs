@@ -158,6 +158,7 @@ impl Line {
                 preexisting: false,
                 first_in: 0,
                 first_out: 0,
+                tls: None,
             };
             End { info, recorded: opening.recorded[n], turn: Turn::default() }
         };
@@ -319,6 +320,7 @@ fn record_data(
         source,
         pos,
         len: bytes.len() as u64,
+        arrived: None,
         ranges: Ranges::EMPTY,
     };
     out.push(end, thread.cpu(), time, BodyBuf::Data(data, payload));

@@ -251,7 +251,8 @@ impl WorkloadEvents {
         let from = *pos;
         *pos += len;
         let (conn, process) = (slot.conn, self.process);
-        let data = Data { conn, process, stamp, direction, source, pos: from, len, ranges: Ranges::EMPTY };
+        let data =
+            Data { conn, process, stamp, direction, source, pos: from, len, arrived: None, ranges: Ranges::EMPTY };
         self.push(time, BodyBuf::Data(data, payload));
     }
 
@@ -280,6 +281,7 @@ impl WorkloadEvents {
             preexisting: false,
             first_in: 0,
             first_out: 0,
+            tls: None,
         };
         self.slots[at] = Slot { conn, ..Slot::default() };
         self.push(now, BodyBuf::Connection(Box::new(info)));

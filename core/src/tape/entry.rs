@@ -3,9 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::v1;
-use crate::facts::{ConnInfo, Endpoint, ProcessInfo, Role};
+use crate::facts::{ConnInfo, Endpoint, ProcessInfo, Role, TlsLibrary};
 use crate::ids::{ConnKey, Origin, ProcKey, Tgid};
 use crate::time::MonoNanos;
+
+/// The number of no TLS library.
+const PLAIN: u8 = 0;
 
 /// The entry of a connection; `origin` and `process` are indices.
 pub(super) fn conn_entry(info: &ConnInfo, origin: u32, process: u32) -> v1::ConnEntry {
@@ -28,6 +31,7 @@ pub(super) fn conn_entry(info: &ConnInfo, origin: u32, process: u32) -> v1::Conn
         preexisting: info.preexisting,
         first_in: info.first_in,
         first_out: info.first_out,
+        tls: info.tls.map_or(PLAIN, |library| library as u8),
     }
 }
 
@@ -58,6 +62,7 @@ pub(super) fn conn_info(entry: v1::ConnEntry, origin: Origin, process: ProcKey, 
         preexisting: entry.preexisting,
         first_in: entry.first_in,
         first_out: entry.first_out,
+        tls: (entry.tls != PLAIN).then(|| TlsLibrary::from_number(entry.tls)),
     })
 }
 
@@ -103,6 +108,7 @@ pub(super) fn proc_entry(info: &ProcessInfo, origin: u32) -> v1::ProcEntry {
         env: info.env.clone(),
         listening: info.listening.clone(),
         io_uring: info.io_uring,
+        opaque_tls: info.opaque_tls,
     }
 }
 
@@ -129,5 +135,6 @@ pub(super) fn process_info(entry: v1::ProcEntry, origin: Origin, shift: i64) -> 
         env: entry.env,
         listening: entry.listening,
         io_uring: entry.io_uring,
+        opaque_tls: entry.opaque_tls,
     }
 }

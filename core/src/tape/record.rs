@@ -10,6 +10,7 @@ use crate::event::{Body, Data, DataFlags, Direction, Event, Ext, Loss, LossCause
 use crate::ids::{ConnKey, ProcKey, Tid};
 use crate::ranges::Ranges;
 use crate::time::{ClockAnchor, MonoNanos, WallNanos};
+use crate::tls::TieRule;
 
 /// The indices that a record refers to its block's dictionary by. Those that its kind does not have are 0.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,7 @@ pub(super) const fn number(body: &Body<'_>) -> Option<u8> {
         Body::Clock { .. } => kind::CLOCK,
         Body::Close { .. } => kind::CLOSE,
         Body::Connect { .. } => kind::CONNECT,
+        Body::Data(data) if data.source.is_tls() || data.arrived.is_some() => kind::TLS_DATA,
         Body::Data(_) => kind::DATA,
         Body::Exec { .. } => kind::EXEC,
         Body::Exit { .. } => kind::EXIT,
@@ -38,6 +40,7 @@ pub(super) const fn number(body: &Body<'_>) -> Option<u8> {
         Body::Shutdown { .. } => kind::SHUTDOWN,
         Body::SocketError { .. } => kind::SOCKET_ERROR,
         Body::Tick => kind::TICK,
+        Body::TlsTie { .. } => kind::TLS_TIE,
         Body::Connection(_) | Body::Process(_) => return None,
     })
 }
@@ -114,7 +117,13 @@ pub(super) fn put_head(event: &Event<'_>, out: &mut Vec<u8>) {
             out,
         ),
         Body::Connect { stamp, errno, .. } => encode(&v1::Connect { stamp: stamp_head(stamp, time), errno }, out),
-        Body::Data(data) => encode(&data_head(&data, time), out),
+        Body::Data(data) => {
+            encode(&data_head(&data, time), out);
+            if number(&event.body) == Some(kind::TLS_DATA) {
+                let before = |at: MonoNanos| time.nanos().wrapping_sub(at.nanos()).cast_signed();
+                encode(&v1::TlsData { arrived_before: data.arrived.map(before) }, out);
+            }
+        }
         Body::FdClose { tid, .. } => encode(&v1::FdClose { tid: tid.0 }, out),
         Body::Loss(loss) => encode(
             &v1::Loss { cause: loss.cause as u8, count: loss.count, from: loss.from.nanos(), to: loss.to.nanos() },
@@ -129,6 +138,7 @@ pub(super) fn put_head(event: &Event<'_>, out: &mut Vec<u8>) {
             encode(&v1::Shutdown { stamp: stamp_head(stamp, time), how }, out);
         }
         Body::SocketError { errno, .. } => encode(&v1::SocketError { errno }, out),
+        Body::TlsTie { carrier, rule, .. } => encode(&v1::TlsTie { carrier, rule: rule as u8 }, out),
         Body::Close { .. }
         | Body::Connection(_)
         | Body::Exec { .. }
@@ -210,7 +220,7 @@ impl<'a> RawRecord<'a> {
     /// `Err` is a record that does not hold what its kind says; `Ok(None)` is one of a kind that is not known.
     #[inline]
     pub(super) fn decode(&self, dictionary: &'a Dictionary) -> Result<Option<(Event<'a>, usize)>, Malformed> {
-        if self.number == kind::DATA {
+        if matches!(self.number, kind::DATA | kind::TLS_DATA) {
             return self.decode_data(dictionary).map(Some).ok_or(Malformed);
         }
         self.decode_other(dictionary).ok_or(Malformed)
@@ -223,6 +233,7 @@ impl<'a> RawRecord<'a> {
         let index = take_size(&mut bytes)?;
         let process = dictionary.process_key(index)?;
         let head = v1::Data::take(&mut bytes)?;
+        let arrived = if self.number == kind::TLS_DATA { self.take_arrived(&mut bytes)? } else { None };
         let ext = self.take_ext(&mut bytes)?;
         let direction = match head.direction {
             0 => Direction::In,
@@ -232,7 +243,7 @@ impl<'a> RawRecord<'a> {
         let (pos, len, stamp) = (head.pos, head.len, self.stamp(&head.stamp));
         let ranges = take_ranges(bytes, &head)?;
         let source = Source::from_number(head.source);
-        let data = Data { conn, process, stamp, direction, source, pos, len, ranges };
+        let data = Data { conn, process, stamp, direction, source, pos, len, arrived, ranges };
         Some((self.event(Body::Data(data), ext), index))
     }
 
@@ -244,6 +255,11 @@ impl<'a> RawRecord<'a> {
         let Some(body) = self.take_body(&mut bytes, dictionary, conn, process)? else { return Some(None) };
         let ext = self.take_ext(&mut bytes)?;
         bytes.is_empty().then(|| Some((self.event(body, ext), index)))
+    }
+
+    fn take_arrived(&self, bytes: &mut &'a [u8]) -> Option<Option<MonoNanos>> {
+        let v1::TlsData { arrived_before } = take_head(bytes)?;
+        Some(arrived_before.map(|before| MonoNanos::new(self.time.wrapping_sub(before.cast_unsigned()))))
     }
 
     #[inline]
@@ -311,6 +327,10 @@ impl<'a> RawRecord<'a> {
                 Body::SocketError { conn, errno }
             }
             kind::TICK => Body::Tick,
+            kind::TLS_TIE => {
+                let v1::TlsTie { carrier, rule } = take_head(bytes)?;
+                Body::TlsTie { conn, carrier, rule: TieRule::from_number(rule) }
+            }
             _ => return Some(None),
         }))
     }

@@ -17,6 +17,8 @@ pub(super) mod kind {
     pub(crate) const FD_CLOSE: u8 = 6;
     pub(crate) const SHUTDOWN: u8 = 7;
     pub(crate) const SOCKET_ERROR: u8 = 8;
+    pub(crate) const TLS_DATA: u8 = 9;
+    pub(crate) const TLS_TIE: u8 = 10;
     pub(crate) const TICK: u8 = 32;
     pub(crate) const EXEC: u8 = 33;
     pub(crate) const EXIT: u8 = 34;
@@ -37,7 +39,7 @@ pub(super) mod kind {
 
     /// Whether events of this number name a process, whose index then precedes the head.
     pub(crate) const fn of_process(number: u8) -> bool {
-        matches!(number, ACCEPT | CONNECT | DATA | FD_CLOSE | SHUTDOWN | EXEC | EXIT)
+        matches!(number, ACCEPT | CONNECT | DATA | FD_CLOSE | SHUTDOWN | TLS_DATA | EXEC | EXIT)
     }
 }
 
@@ -117,6 +119,20 @@ pub(super) struct SocketError {
     pub(super) errno: u16,
 }
 
+/// What follows the head of [`Data`] where the call moved the plaintext of a TLS connection.
+#[derive(Debug, PartialEq, Encode, Decode)]
+pub(super) struct TlsData {
+    /// How long before the event's time its bytes had arrived, in nanoseconds (wrapping); `None` if that is not known.
+    pub(super) arrived_before: Option<i64>,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+pub(super) struct TlsTie {
+    /// The carrier's number within the TLS connection's origin.
+    pub(super) carrier: u64,
+    pub(super) rule: u8,
+}
+
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(super) struct Clock {
     pub(super) mono: u64,
@@ -163,6 +179,8 @@ pub(super) struct ConnEntry {
     pub(super) preexisting: bool,
     pub(super) first_in: u64,
     pub(super) first_out: u64,
+    /// 0 plain TCP, else the number of the TLS library whose plaintext it is.
+    pub(super) tls: u8,
 }
 
 #[derive(Debug, PartialEq, Encode, Decode)]
@@ -201,6 +219,7 @@ pub(super) struct ProcEntry {
     pub(super) env: Vec<(String, String)>,
     pub(super) listening: Vec<u16>,
     pub(super) io_uring: bool,
+    pub(super) opaque_tls: bool,
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Conn {
             // Reading on is the other end's matter; a descriptor may have duplicates.
             Body::Shutdown { how: Shutdown::Read, .. } | Body::FdClose { .. } => {}
             Body::Connection(_) | Body::Clock { .. } | Body::Exec { .. } | Body::Exit { .. } => {}
-            Body::Loss(_) | Body::Process(_) | Body::Tick => {}
+            Body::Loss(_) | Body::Process(_) | Body::Tick | Body::TlsTie { .. } => {}
         }
     }
 
@@ -311,12 +311,13 @@ impl Conn {
                 (false, _) => {
                     undecided.turns += u8::from(turned);
                     if undecided.turns >= MAX_TURNS {
-                        self.ignore(data.pos, cx);
+                        self.ignore(DiagnosticKind::NotHttp, data.pos, cx);
                     }
                     return;
                 }
             },
-            _ => return self.ignore(data.pos, cx),
+            Detected::Tls => return self.ignore(DiagnosticKind::Tls, data.pos, cx),
+            _ => return self.ignore(DiagnosticKind::NotHttp, data.pos, cx),
         };
         // Frames do not always tell whose they are.
         let Some(side) = side else { return };
@@ -326,7 +327,7 @@ impl Conn {
             self.role = role;
         }
         if self.role != role {
-            return self.ignore(data.pos, cx);
+            return self.ignore(DiagnosticKind::NotHttp, data.pos, cx);
         }
         let held = std::mem::take(&mut undecided.held);
         let (requests, responses) = if server { (&self.received, &self.sent) } else { (&self.sent, &self.received) };
@@ -341,9 +342,9 @@ impl Conn {
         self.parse(data, from, cx);
     }
 
-    fn ignore(&mut self, pos: u64, cx: &mut Context<'_>) {
+    fn ignore(&mut self, why: DiagnosticKind, pos: u64, cx: &mut Context<'_>) {
         self.protocol = Protocol::Ignored;
-        self.report(DiagnosticKind::NotHttp, pos, cx);
+        self.report(why, pos, cx);
     }
 
     /// Hands the bytes of a call from position `from` on to the parser.
@@ -357,6 +358,7 @@ impl Conn {
             start: data.pos,
             end: data.pos.saturating_add(data.len),
             arrivals: (data.direction == Direction::In).then_some(&self.arrivals),
+            arrived: data.arrived,
             limits: cx.limits,
             lossy_until: cx.lossy_until,
         };

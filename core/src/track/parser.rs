@@ -73,6 +73,8 @@ pub(crate) struct Call<'a> {
     pub(crate) end: u64,
     /// When its bytes arrived; `None` for bytes sent.
     pub(crate) arrivals: Option<&'a Arrivals>,
+    /// When they arrived, where the connection has no arrivals of its own.
+    pub(crate) arrived: Option<MonoNanos>,
     pub(crate) limits: &'a Limits,
     /// Records from up to this moment may be missing.
     pub(crate) lossy_until: MonoNanos,
@@ -81,7 +83,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// When the byte at `pos` became readable.
     pub(crate) fn arrival(&self, pos: u64) -> Option<MonoNanos> {
-        self.arrivals?.at(pos).filter(|&at| at <= self.stamp.exit)
+        self.arrivals?.at(pos).or(self.arrived).filter(|&at| at <= self.stamp.exit)
     }
 }
 

@@ -126,6 +126,9 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payloa
         }
         Body::SocketError { conn, errno } => write!(out, "socket-error {} errno={errno}", Conn(conn))?,
         Body::Tick => write!(out, "tick")?,
+        Body::TlsTie { conn, carrier, rule } => {
+            write!(out, "tls-tie {} carrier={carrier} by {}", Conn(conn), rule.name())?;
+        }
     }
     writeln!(out)
 }
@@ -137,6 +140,9 @@ fn write_data(out: &mut impl Write, data: &Data<'_>, payload: bool) -> io::Resul
     };
     let call = Call(data.process, data.stamp);
     write!(out, "{arrow} {name} {}{call} pos={} len={}", Conn(data.conn), data.pos, data.len)?;
+    if let Some(arrived) = data.arrived {
+        write!(out, " arrived={} before", nanos(data.stamp.exit.since(arrived)))?;
+    }
     for (offset, bytes) in data.ranges.iter() {
         write!(out, " [{offset}+{}]", bytes.len())?;
         if payload {
@@ -161,6 +167,9 @@ fn write_connection(out: &mut impl Write, info: &ConnInfo) -> io::Result<()> {
             write!(out, " {name}={isn}")?;
         }
     }
+    if let Some(library) = info.tls {
+        write!(out, " tls={}", library.name())?;
+    }
     if info.preexisting {
         write!(out, " preexisting in={} out={}", info.first_in, info.first_out)?;
     }
@@ -174,6 +183,9 @@ fn write_process(out: &mut impl Write, info: &ProcessInfo) -> io::Result<()> {
     }
     if info.io_uring {
         write!(out, " io_uring")?;
+    }
+    if info.opaque_tls {
+        write!(out, " opaque_tls")?;
     }
     Ok(())
 }

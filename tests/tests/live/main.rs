@@ -11,6 +11,7 @@ mod loss;
 mod networks;
 mod queue;
 mod servers;
+mod tls;
 
 use libtest_mimic::Arguments;
 
@@ -23,6 +24,7 @@ fn main() {
         grpc::trials(),
         languages::trials(),
         servers::trials(),
+        tls::trials(),
         queue::trials(),
         command::trials(),
         late::trials(),

@@ -1,9 +1,11 @@
 //! Makes the tapes: sound ones by the writer, and from those one of every defect by changing bytes.
 
 use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Writer, WriterOptions};
+use redtape_core::tls::TieRule;
 use redtape_core::{
     Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Endpoint, EventBuf, Loss, LossCause,
-    MonoNanos, Origin, ProcKey, ProcessInfo, Ranges, RangesBuf, Role, Shutdown, Source, Stamp, Tgid, Tid, WallNanos,
+    MonoNanos, Origin, ProcKey, ProcessInfo, Ranges, RangesBuf, Role, Shutdown, Source, Stamp, Tgid, Tid, TlsLibrary,
+    WallNanos,
 };
 
 const ORIGIN: Origin = Origin(*b"fixture's origin");
@@ -21,7 +23,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("compressed.tape", self::whole(WriterOptions::FILE)),
         ("empty.tape", Vec::new()),
         ("newer-major.tape", of_version(&whole, 1, 0)),
-        ("newer-minor.tape", of_version(&whole, 0, 2)),
+        ("newer-minor.tape", of_version(&whole, 0, 3)),
         ("no-end.tape", whole[..block_at(&whole, INDEX)].to_vec()),
         ("not-a-tape.tape", b"{\"this\": \"is JSON\"}\n".to_vec()),
         ("set-0.tape", set[0].clone()),
@@ -171,6 +173,7 @@ fn connection(id: u64, preexisting: bool) -> BodyBuf {
         preexisting,
         first_in: 0,
         first_out: 0,
+        tls: None,
     }))
 }
 
@@ -192,13 +195,33 @@ fn process() -> BodyBuf {
         env: vec![("OTEL_SERVICE_NAME".to_owned(), "shop".to_owned())],
         listening: vec![8080],
         io_uring: false,
+        opaque_tls: false,
     }))
 }
 
 fn data(conn: ConnKey, direction: Direction, len: u64, ranges: RangesBuf, stamp: Stamp) -> BodyBuf {
     let source = if direction == Direction::In { Source::Read } else { Source::Writev };
     let process = ProcKey::new(ORIGIN, 1);
-    BodyBuf::Data(Data { conn, process, stamp, direction, source, pos: 0, len, ranges: Ranges::EMPTY }, ranges)
+    BodyBuf::Data(
+        Data { conn, process, stamp, direction, source, pos: 0, len, arrived: None, ranges: Ranges::EMPTY },
+        ranges,
+    )
+}
+
+/// The number of the plaintext that connection 7 carries.
+const TLS: u64 = 1 << 62 | 1;
+
+fn tls_connection() -> BodyBuf {
+    let BodyBuf::Connection(carrier) = connection(7, false) else { unreachable!() };
+    let (key, tls) = (ConnKey::new(ORIGIN, TLS), Some(TlsLibrary::OpenSsl));
+    BodyBuf::Connection(Box::new(ConnInfo { key, id: TLS, tls, ..*carrier }))
+}
+
+fn plaintext(conn: ConnKey, stamp: Stamp) -> BodyBuf {
+    let request = RangesBuf::prefix(*b"GET /cart HTTP/1.1\r\n\r\n");
+    let BodyBuf::Data(data, request) = data(conn, Direction::In, 22, request, stamp) else { unreachable!() };
+    let arrived = Some(MonoNanos::new(1_900_000));
+    BodyBuf::Data(Data { source: Source::SslRead, arrived, ..data }, request)
 }
 
 /// One event of every kind, some with extensions, late or of an unknown connection.
@@ -216,6 +239,8 @@ fn bodies() -> Vec<BodyBuf> {
         BodyBuf::Plain(Body::Accept { conn, process, stamp }),
         data(conn, Direction::In, 22, request, stamp),
         data(conn, Direction::Out, 4095, response, stamp),
+        plaintext(ConnKey::new(ORIGIN, TLS), stamp),
+        BodyBuf::Plain(Body::TlsTie { conn: ConnKey::new(ORIGIN, TLS), carrier: 7, rule: TieRule::Records }),
         BodyBuf::Plain(Body::SocketError { conn, errno: 104 }),
         BodyBuf::Plain(Body::Shutdown { conn, process, stamp, how: Shutdown::Both }),
         BodyBuf::Plain(Body::FdClose { conn, process, tid: Tid(4243) }),
@@ -246,6 +271,7 @@ fn whole(options: WriterOptions) -> Vec<u8> {
     writer.snapshot(MonoNanos::new(1_000_000_000), []).unwrap();
     let mut push = |event: EventBuf| writer.push(&event.as_event()).unwrap();
     push(event(0, connection(7, false)));
+    push(event(0, tls_connection()));
     for (n, body) in (1..).zip(bodies()) {
         let late = n == 3;
         let ext = if n == 5 { vec![1, 0, 2, 0, 0xaa, 0xbb] } else { Vec::new() };

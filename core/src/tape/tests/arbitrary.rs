@@ -7,11 +7,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Loss, LossCause, Shutdown, Source, Stamp};
-use crate::facts::{ConnInfo, Endpoint, ProcessInfo, Role};
+use crate::facts::{ConnInfo, Endpoint, ProcessInfo, Role, TlsLibrary};
 use crate::ids::{ConnKey, Origin, ProcKey, Tgid, Tid};
 use crate::ranges::{Ranges, RangesBuf};
 use crate::tape::{CloseReason, EventSource, Meta, ReadReport, Reader, TapeSource, Writer, WriterOptions};
 use crate::time::{ClockAnchor, MonoNanos, WallNanos};
+use crate::tls::TieRule;
 
 pub(crate) const ORIGIN: Origin = Origin([0x11; 16]);
 
@@ -72,27 +73,39 @@ fn stamp() -> impl Strategy<Value = Stamp> {
 
 fn data() -> impl Strategy<Value = BodyBuf> {
     let payload = (vec(any::<u8>(), 0..400), vec((1..50u32, vec(any::<u8>(), 1..20)), 0..3), 0..1000u64);
-    let call = (conn_key(), proc_key(), stamp(), any::<bool>(), 0..14u8, any::<u64>());
-    (call, payload).prop_map(|((conn, process, stamp, out, source, pos), (prefix, pieces, more))| {
-        let mut end = u32::try_from(prefix.len()).unwrap();
-        let mut ranges = RangesBuf::prefix(prefix);
-        for (gap, bytes) in pieces {
-            ranges.push(end + gap, &bytes);
-            end += gap + u32::try_from(bytes.len()).unwrap();
-        }
-        let direction = if out { Direction::Out } else { Direction::In };
-        let source = Source::from_number(source);
-        let len = u64::from(end) + more;
-        BodyBuf::Data(Data { conn, process, stamp, direction, source, pos, len, ranges: Ranges::EMPTY }, ranges)
-    })
+    let call = (conn_key(), proc_key(), stamp(), any::<bool>(), 0..20u8, any::<u64>());
+    (call, payload, option::of(mono())).prop_map(
+        |((conn, process, stamp, out, source, pos), (prefix, pieces, more), arrived)| {
+            let mut end = u32::try_from(prefix.len()).unwrap();
+            let mut ranges = RangesBuf::prefix(prefix);
+            for (gap, bytes) in pieces {
+                ranges.push(end + gap, &bytes);
+                end += gap + u32::try_from(bytes.len()).unwrap();
+            }
+            let direction = if out { Direction::Out } else { Direction::In };
+            let source = Source::from_number(source);
+            let len = u64::from(end) + more;
+            BodyBuf::Data(
+                Data { conn, process, stamp, direction, source, pos, len, arrived, ranges: Ranges::EMPTY },
+                ranges,
+            )
+        },
+    )
 }
 
 fn connection() -> impl Strategy<Value = BodyBuf> {
     let addresses = option::of((any::<SocketAddr>(), any::<SocketAddr>()));
     let ids = (0..6u64, proc_key(), 0..3u8, addresses, any::<u32>());
-    let stream = (any::<Option<u32>>(), any::<Option<u32>>(), option::of(mono()), any::<bool>(), any::<(u64, u64)>());
+    let stream = (
+        any::<Option<u32>>(),
+        any::<Option<u32>>(),
+        option::of(mono()),
+        any::<bool>(),
+        any::<(u64, u64)>(),
+        option::of(0..4u8),
+    );
     (ids, stream).prop_map(
-        |((id, process, role, addresses, netns), (isn_local, isn_remote, established, old, first))| {
+        |((id, process, role, addresses, netns), (isn_local, isn_remote, established, old, first, tls))| {
             BodyBuf::Connection(Box::new(ConnInfo {
                 key: ConnKey::new(ORIGIN, id),
                 origin: ORIGIN,
@@ -107,6 +120,7 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
                 preexisting: old,
                 first_in: first.0,
                 first_out: first.1,
+                tls: tls.map(TlsLibrary::from_number),
             }))
         },
     )
@@ -114,28 +128,31 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
 
 fn process() -> impl Strategy<Value = BodyBuf> {
     let texts = (".{0,8}", ".{0,8}", vec(".{0,8}", 0..3), ".{0,8}", vec((".{0,4}", ".{0,4}"), 0..3));
-    let numbers = (1..4u64, any::<[u32; 5]>(), mono(), vec(any::<u16>(), 0..3), any::<bool>());
-    (texts, numbers).prop_map(|((comm, exe, cmdline, cgroup, env), (id, numbers, started, listening, io_uring))| {
-        let [tgid, parent, netns, pidns, mntns] = numbers;
-        BodyBuf::Process(Box::new(ProcessInfo {
-            key: ProcKey::new(ORIGIN, id),
-            origin: ORIGIN,
-            id,
-            tgid: Tgid(tgid),
-            parent: Tgid(parent),
-            started,
-            comm,
-            exe,
-            cmdline,
-            cgroup,
-            netns,
-            pidns,
-            mntns,
-            env,
-            listening,
-            io_uring,
-        }))
-    })
+    let numbers = (1..4u64, any::<[u32; 5]>(), mono(), vec(any::<u16>(), 0..3), any::<[bool; 2]>());
+    (texts, numbers).prop_map(
+        |((comm, exe, cmdline, cgroup, env), (id, numbers, started, listening, [io_uring, opaque_tls]))| {
+            let [tgid, parent, netns, pidns, mntns] = numbers;
+            BodyBuf::Process(Box::new(ProcessInfo {
+                key: ProcKey::new(ORIGIN, id),
+                origin: ORIGIN,
+                id,
+                tgid: Tgid(tgid),
+                parent: Tgid(parent),
+                started,
+                comm,
+                exe,
+                cmdline,
+                cgroup,
+                netns,
+                pidns,
+                mntns,
+                env,
+                listening,
+                io_uring,
+                opaque_tls,
+            }))
+        },
+    )
 }
 
 fn of_connection() -> impl Strategy<Value = Body<'static>> {
@@ -161,6 +178,11 @@ fn of_connection() -> impl Strategy<Value = Body<'static>> {
             how: [Shutdown::Read, Shutdown::Write, Shutdown::Both][how],
         }),
         (conn_key(), any::<u16>()).prop_map(|(conn, errno)| Body::SocketError { conn, errno }),
+        (conn_key(), any::<u64>(), 0..4u8).prop_map(|(conn, carrier, rule)| Body::TlsTie {
+            conn,
+            carrier,
+            rule: TieRule::from_number(rule),
+        }),
     ]
 }
 

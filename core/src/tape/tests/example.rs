@@ -26,6 +26,7 @@ fn example() -> Vec<u8> {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     };
     let stamp = Stamp {
         tid: Tid(300),
@@ -35,7 +36,7 @@ fn example() -> Vec<u8> {
         exit: time,
     };
     let (process, direction, source) = (ProcKey::default(), Direction::In, Source::Read);
-    let data = Data { conn, process, stamp, direction, source, pos: 0, len: 18, ranges: Ranges::EMPTY };
+    let data = Data { conn, process, stamp, direction, source, pos: 0, len: 18, arrived: None, ranges: Ranges::EMPTY };
     let payload = RangesBuf::prefix(*b"GET / HTTP/1.1");
     let meta = Meta { tape: [0x77; 16], origin: ORIGIN, tool: "example".to_owned(), ..Meta::default() };
     let mut writer = Writer::new(Vec::new(), &meta, WriterOptions::PIPE).unwrap();

@@ -65,6 +65,7 @@ fn connection(id: u64, process: u64) -> ConnInfo {
         preexisting: false,
         first_in: 0,
         first_out: 0,
+        tls: None,
     }
 }
 

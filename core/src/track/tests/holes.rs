@@ -476,7 +476,7 @@ fn connections_older_than_the_recording_are_joined_at_a_boundary() {
         > \x17\x03\x03\x00\x20
         < abc
         ",
-        "! not_http",
+        "! tls",
     );
     check(
         r"

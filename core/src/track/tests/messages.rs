@@ -428,7 +428,6 @@ fn ends_without_a_response() {
 #[test]
 fn other_protocols_are_counted_once() {
     for first in [
-        r"\x16\x03\x01\x02\x00\x01\x00",
         r"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         r"*1\r\n$4\r\nPING\r\n",
         r"EHLO there\r\n",
@@ -437,6 +436,8 @@ fn other_protocols_are_counted_once() {
     ] {
         check(&format!("> {first}\n< whatever\n> GET / HTTP/1.1\\r\\n\\r\\n\nclose"), "! not_http");
     }
+    // What they carry is none of this connection's business.
+    check("> \\x16\\x03\\x01\\x02\\x00\\x01\\x00\n< whatever\nclose", "! tls");
     check("< SSH-2.0-OpenSSH_9.6\\r\\n\n> SSH-2.0-x\\r\\n", "! not_http");
     check(
         r"

@@ -6,6 +6,7 @@ mod http2;
 mod messages;
 mod properties;
 mod script;
+mod tls;
 
 use script::{Script, check, render, run};
 

@@ -348,7 +348,17 @@ fn nonsense() -> impl Strategy<Value = (u64, BodyBuf)> {
         let direction = if out { Direction::Out } else { Direction::In };
         let len = bytes.len() as u64 + more;
         let process = ProcKey::default();
-        let data = Data { conn, process, stamp, direction, source: Source::Read, pos, len, ranges: Ranges::EMPTY };
+        let data = Data {
+            conn,
+            process,
+            stamp,
+            direction,
+            source: Source::Read,
+            pos,
+            len,
+            arrived: None,
+            ranges: Ranges::EMPTY,
+        };
         BodyBuf::Data(data, RangesBuf::prefix(bytes))
     });
     let (process, stamp) = (ProcKey::default(), Stamp::default());

@@ -48,6 +48,7 @@ impl Script {
             preexisting: attached,
             first_in: 0,
             first_out: 0,
+            tls: None,
         };
         let mut script = Self { events: Vec::new(), info: info.clone(), now: 0, next: [0; 2] };
         script.push(BodyBuf::Connection(Box::new(info)));
@@ -140,7 +141,7 @@ impl Script {
     fn call(&mut self, direction: Direction, pos: u64, len: u64, ranges: RangesBuf, flags: DataFlags) {
         let stamp = Stamp { flags, ..self.stamp() };
         let (conn, process, source) = (self.info.key, ProcKey::default(), Source::Read);
-        let data = Data { conn, process, stamp, direction, source, pos, len, ranges: Ranges::EMPTY };
+        let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges: Ranges::EMPTY };
         self.push(BodyBuf::Data(data, ranges));
     }
 

@@ -1,0 +1,584 @@
+//! Functions of TLS libraries: what plaintext they moved, and which socket carries it.
+//!
+//! A TLS object (an `SSL*`, a GnuTLS session) is a connection of its own. Its socket is certain where the program told the library the
+//! descriptor, or where the library itself used the socket while it was called. Where the library works in memory, the
+//! programs only note which socket the thread moved TLS records of just before or after, with their lengths: user space
+//! decides.
+
+use core::hint::black_box;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, TLS_CLUES_MAX};
+use redtape_abi::{Socket, TlsClue, TlsData, counter, data_flags, kind, lane, layout as index, option, tie};
+
+use crate::emit::{self, count, now};
+use crate::kernel::{current, field, is_followed, user};
+use crate::maps::{RECORDS, THREADS, TLS_OBJECTS, TLS_THREADS, option};
+
+/// Keys of TLS objects.
+const OBJECT_KEY: u64 = 1 << 62;
+
+/// What a function does.
+pub(crate) mod op {
+    pub(crate) const READ: u8 = 1;
+    pub(crate) const WRITE: u8 = 2;
+    pub(crate) const HANDSHAKE: u8 = 3;
+    pub(crate) const SHUTDOWN: u8 = 4;
+    /// Makes an object, and writes its address where the first argument says.
+    pub(crate) const MAKE: u8 = 5;
+}
+
+/// Numbers of libraries, as the tape format has them.
+pub(crate) mod library {
+    pub(crate) const OPENSSL: u8 = 1;
+    pub(crate) const GNUTLS: u8 = 2;
+}
+
+/// Where a TLS object is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub address: u64,
+    pub tgid: u64,
+}
+
+/// A TLS object.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Object {
+    /// Its key: a number with [`OBJECT_KEY`].
+    pub id: u64,
+    /// The key of the socket that carries it, 0 if not known.
+    pub carrier: u64,
+    /// Bytes of plaintext so far.
+    pub in_pos: u64,
+    pub out_pos: u64,
+    /// Bytes moved since the direction last turned.
+    pub run: u64,
+    /// The socket of the last clue.
+    pub clue: u64,
+    /// One of [`library`].
+    pub library: u8,
+    /// One of [`tie`].
+    pub rule: u8,
+    /// 1: it is older than what was seen of it.
+    pub joined: u8,
+    /// 1: bytes were last moved out.
+    pub last_out: u8,
+    /// How many clues were sent.
+    pub clues: u8,
+    /// 1: the last call on the carrier was one that does not wait.
+    pub nonblocking: u8,
+    /// 1: its end was sent.
+    pub closed: u8,
+    pub reserved: u8,
+}
+
+/// A thread that calls a TLS library.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct TlsThread {
+    /// The object of the function that it is in, 0 if it is in none.
+    pub object: u64,
+    /// The stack pointer at its entry.
+    pub stack: u64,
+    /// Where the plaintext is.
+    pub buffer: u64,
+    /// Where the function says how many bytes it moved; 0 if it returns that.
+    pub result: u64,
+    /// When it was entered.
+    pub entered: u64,
+    /// The socket that was used within it.
+    pub carrier: u64,
+    /// The socket that TLS records were read from last.
+    pub read_from: u64,
+    /// The object that was read from since then, 0 if none.
+    pub read_by: u64,
+    /// The object that plaintext was written to since the last TLS records were written to a socket.
+    pub wrote: u64,
+    /// Length of the first of those records, without its head.
+    pub record: u32,
+    /// Bytes that were read with it.
+    pub moved: u32,
+    /// Bytes of that plaintext.
+    pub wrote_len: u32,
+    /// Functions of the library that it is in, further in.
+    pub depth: u32,
+    /// One of [`op`].
+    pub op: u8,
+    /// One of [`library`].
+    pub library: u8,
+    /// The type of the record.
+    pub content: u8,
+    /// 1: records of several sockets were read since an object was last read from.
+    pub read_many: u8,
+    /// 1: plaintext of several objects was written.
+    pub wrote_many: u8,
+    /// 1: the socket was used in a way that does not wait.
+    pub nonblocking: u8,
+    /// 1: several sockets were used.
+    pub conflict: u8,
+    pub reserved: u8,
+}
+
+/// The arguments of a function.
+pub(crate) struct Call {
+    pub op: u8,
+    pub library: u8,
+    pub object: u64,
+    pub buffer: u64,
+    pub result: u64,
+}
+
+/// A function is entered; `regs` are the registers.
+#[inline(always)]
+pub(crate) fn enter(regs: u64, call: &Call) {
+    let (tgid, tid) = current();
+    if !is_followed(tgid) {
+        return;
+    }
+    let stack: u64 = field(black_box(regs), index::REGS_SP);
+    if let Some(thread) = TLS_THREADS.get_ptr_mut(tid) {
+        let thread = unsafe { &mut *thread };
+        // A function of the library that another one calls, as where TLS runs within TLS. What lies further out on the stack was
+        // left without returning.
+        if thread.object != 0 && stack < thread.stack {
+            thread.depth += 1;
+            return;
+        }
+        thread.object = call.object;
+        thread.stack = stack;
+        thread.buffer = call.buffer;
+        thread.result = call.result;
+        thread.op = call.op;
+        thread.library = call.library;
+        thread.carrier = 0;
+        thread.conflict = 0;
+        thread.depth = 0;
+        thread.entered = now();
+        return;
+    }
+    let thread = TlsThread {
+        object: call.object,
+        stack,
+        buffer: call.buffer,
+        result: call.result,
+        entered: now(),
+        carrier: 0,
+        read_from: 0,
+        read_by: 0,
+        wrote: 0,
+        record: 0,
+        moved: 0,
+        wrote_len: 0,
+        depth: 0,
+        op: call.op,
+        library: call.library,
+        content: 0,
+        read_many: 0,
+        wrote_many: 0,
+        nonblocking: 0,
+        conflict: 0,
+        reserved: 0,
+    };
+    if TLS_THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
+        count(counter::MAP_FULL);
+    }
+}
+
+/// A function has returned `ret`.
+#[inline(always)]
+pub(crate) fn leave(ret: u64) {
+    let (tgid, tid) = current();
+    let Some(thread) = TLS_THREADS.get_ptr_mut(tid) else { return };
+    let thread = unsafe { &mut *thread };
+    if thread.depth > 0 {
+        thread.depth -= 1;
+        return;
+    }
+    let address = thread.object;
+    if address == 0 || !is_followed(tgid) {
+        return;
+    }
+    thread.object = 0;
+    let ret = if thread.library == library::OPENSSL { i64::from(ret as i32) } else { ret.cast_signed() };
+    if thread.op == op::MAKE {
+        if ret == 0
+            && let Some(made) = user::<u64>(thread.buffer)
+        {
+            make(&Place { address: made, tgid: u64::from(tgid) }, thread.library, 0);
+        }
+        return;
+    }
+    let place = Place { address, tgid: u64::from(tgid) };
+    let Some(object) = known_or_joined(&place, thread.library) else { return };
+    learn_carrier(object, thread);
+    match thread.op {
+        op::SHUTDOWN if ret == i64::from(thread.library == library::OPENSSL) => close(object),
+        op::READ | op::WRITE | op::HANDSHAKE => returned(object, thread, ret, tgid, tid),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn returned(object: &mut Object, thread: &mut TlsThread, ret: i64, tgid: u32, tid: u32) {
+    let out = thread.op == op::WRITE;
+    let mut len = if ret > 0 && thread.op != op::HANDSHAKE { ret.cast_unsigned() } else { 0 };
+    if thread.result != 0 && len != 0 {
+        len = user::<u64>(thread.result).unwrap_or(0);
+    }
+    if !out {
+        clue_of_read(object, thread, len, tgid);
+    } else if len > 0 && object.carrier == 0 {
+        thread.wrote_many = u8::from(thread.wrote != 0 && (thread.wrote_many != 0 || thread.wrote != object.id));
+        if thread.wrote == 0 {
+            thread.wrote_len = len as u32;
+        }
+        thread.wrote = object.id;
+    }
+    let ended = ret == 0 && thread.op == op::READ && thread.result == 0;
+    if len > 0 || ended {
+        moved(object, thread, len, out, tgid, tid);
+    }
+}
+
+/// The carrier, if the library used a socket in this call.
+#[inline(always)]
+fn learn_carrier(object: &mut Object, thread: &TlsThread) {
+    if thread.carrier == 0 {
+        return;
+    }
+    object.nonblocking = thread.nonblocking;
+    if object.rule == tie::NONE {
+        object.rule = tie::CALL;
+        object.carrier = thread.carrier;
+    }
+    if object.carrier != thread.carrier || thread.conflict != 0 {
+        object.rule = tie::CONFLICT;
+        object.carrier = 0;
+    }
+}
+
+/// A read from an object that works in memory, behind a read of TLS records from one socket.
+#[inline(always)]
+fn clue_of_read(object: &mut Object, thread: &mut TlsThread, len: u64, tgid: u32) {
+    let carrier = thread.read_from;
+    if thread.read_by == 0 {
+        thread.read_by = object.id;
+    }
+    if carrier != 0 && thread.read_many == 0 && thread.read_by == object.id && object.rule == tie::NONE {
+        let records = Records { record: thread.record, moved: thread.moved, content: thread.content };
+        clue(object, carrier, len, &records, false, tgid);
+    }
+}
+
+/// What a socket call moved.
+struct Records {
+    record: u32,
+    moved: u32,
+    content: u8,
+}
+
+#[inline(always)]
+fn clue(object: &mut Object, carrier: u64, plain: u64, records: &Records, out: bool, tgid: u32) {
+    if object.clue == carrier && object.clues >= TLS_CLUES_MAX {
+        return;
+    }
+    object.clue = carrier;
+    object.clues = object.clues.saturating_add(1);
+    let header = emit::header(kind::TLS_CLUE, lane::TLS, now());
+    emit::send::<TlsClue>(lane::TLS, header, |entry| {
+        entry.write(TlsClue {
+            header,
+            object: object.id,
+            carrier,
+            plain: plain as u32,
+            record: records.record,
+            moved: records.moved,
+            tgid,
+            out: u8::from(out),
+            library: object.library,
+            content: records.content,
+            joined: object.joined,
+            reserved: 0,
+        });
+    });
+}
+
+/// A thread moved bytes of a socket: of which of its TLS objects may they be?
+#[inline(always)]
+pub(crate) fn socket_moved(socket: &SocketCall) {
+    let Some(thread) = TLS_THREADS.get_ptr_mut(socket.tid) else { return };
+    let thread = unsafe { &mut *thread };
+    let payload = socket.payload;
+    let head = socket.captured >= 5 && unsafe { begins_record(payload) };
+    if !head && !socket.tls {
+        return;
+    }
+    if thread.object != 0 {
+        thread.conflict |= u8::from(thread.carrier != 0 && thread.carrier != socket.key);
+        thread.carrier = socket.key;
+        thread.nonblocking = u8::from(socket.nonblocking);
+        return;
+    }
+    let (record, content) =
+        if head { unsafe { (u32::from(*payload.add(3)) << 8 | u32::from(*payload.add(4)), *payload) } } else { (0, 0) };
+    if !socket.out {
+        let unread = thread.read_by == 0 && thread.read_from != 0;
+        thread.read_many = u8::from(unread && (thread.read_many != 0 || thread.read_from != socket.key));
+        thread.read_by = 0;
+        thread.read_from = socket.key;
+        thread.record = record;
+        thread.moved = socket.len as u32;
+        thread.content = content;
+        return;
+    }
+    if thread.wrote != 0 && thread.wrote_many == 0 && head {
+        // Sent for each call: what they are worth is decided in user space, which knows what is tied.
+        let header = emit::header(kind::TLS_CLUE, lane::TLS, now());
+        emit::send::<TlsClue>(lane::TLS, header, |entry| {
+            entry.write(TlsClue {
+                header,
+                object: thread.wrote,
+                carrier: socket.key,
+                plain: thread.wrote_len,
+                record,
+                moved: socket.len as u32,
+                tgid: socket.tgid,
+                out: 1,
+                library: thread.library,
+                content,
+                joined: 0,
+                reserved: 0,
+            });
+        });
+    }
+    thread.wrote = 0;
+    thread.wrote_many = 0;
+}
+
+/// A call on a socket.
+pub(crate) struct SocketCall {
+    pub key: u64,
+    pub len: u64,
+    pub tgid: u32,
+    pub tid: u32,
+    /// The beginning of its payload, and how many bytes of it were captured.
+    pub payload: *const u8,
+    pub captured: u32,
+    pub out: bool,
+    pub nonblocking: bool,
+    /// The direction is known to be TLS.
+    pub tls: bool,
+}
+
+/// The head of a TLS record (RFC 8446, section 5.1).
+#[inline(always)]
+unsafe fn begins_record(payload: *const u8) -> bool {
+    unsafe { *payload >= 20 && *payload <= 23 && *payload.add(1) == 3 && *payload.add(2) <= 4 }
+}
+
+/// The program told the library the socket.
+#[inline(always)]
+pub(crate) fn told(address: u64, library: u8, key: u64) {
+    let (tgid, _) = current();
+    let Some(object) = known_or_joined(&Place { address, tgid: u64::from(tgid) }, library) else { return };
+    if object.rule == tie::NONE {
+        object.rule = tie::SET_FD;
+        object.carrier = key;
+    } else if object.carrier != key {
+        object.rule = tie::CONFLICT;
+        object.carrier = 0;
+    }
+}
+
+/// An object is about to be used for another connection. OpenSSL itself does so at the beginning of a handshake.
+#[inline(always)]
+pub(crate) fn cleared(address: u64, library: u8) {
+    let (tgid, _) = current();
+    let place = Place { address, tgid: u64::from(tgid) };
+    if let Some(object) = TLS_OBJECTS.get_ptr_mut(place)
+        && unsafe { (*object).in_pos | (*object).out_pos } != 0
+    {
+        made(address, library);
+    }
+}
+
+/// An object was made.
+#[inline(always)]
+pub(crate) fn made(address: u64, library: u8) {
+    let (tgid, _) = current();
+    if address == 0 || !is_followed(tgid) {
+        return;
+    }
+    let place = Place { address, tgid: u64::from(tgid) };
+    if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
+        close(unsafe { &mut *object });
+    }
+    make(&place, library, 0);
+}
+
+/// An object is no more.
+#[inline(always)]
+pub(crate) fn freed(address: u64) {
+    let (tgid, _) = current();
+    let place = Place { address, tgid: u64::from(tgid) };
+    if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
+        close(unsafe { &mut *object });
+        let _gone = TLS_OBJECTS.remove(place);
+    }
+}
+
+#[inline(always)]
+fn close(object: &mut Object) {
+    if object.closed != 0 || object.in_pos | object.out_pos == 0 {
+        return;
+    }
+    object.closed = 1;
+    let header = emit::header(kind::TLS_CLOSED, lane::TLS, now());
+    let cookie = object.id;
+    emit::send::<Socket>(lane::TLS, header, |entry| {
+        entry.write(Socket { header, cookie, errno: 0, reserved: 0 });
+    });
+}
+
+#[inline(always)]
+fn known_or_joined(place: &Place, library: u8) -> Option<&'static mut Object> {
+    if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
+        return Some(unsafe { &mut *object });
+    }
+    make(place, library, 1);
+    TLS_OBJECTS.get_ptr_mut(place).map(|object| unsafe { &mut *object })
+}
+
+#[inline(always)]
+fn make(place: &Place, library: u8, joined: u8) {
+    // Unique on a CPU, since time goes on between two of them.
+    let id = (now() << 7 | u64::from(unsafe { bpf_get_smp_processor_id() } & 0x7f)) & (OBJECT_KEY - 1) | OBJECT_KEY;
+    let object = Object {
+        id,
+        carrier: 0,
+        in_pos: 0,
+        out_pos: 0,
+        run: 0,
+        clue: 0,
+        library,
+        rule: tie::NONE,
+        joined,
+        last_out: 0,
+        clues: 0,
+        nonblocking: 0,
+        closed: 0,
+        reserved: 0,
+    };
+    if TLS_OBJECTS.insert(place, object, u64::from(BPF_ANY)).is_err() {
+        count(counter::MAP_FULL);
+    }
+}
+
+/// A record with room for `N` bytes of the plaintext's start.
+#[repr(C)]
+struct Plaintext<const N: usize> {
+    data: TlsData,
+    prefix: [u8; N],
+    tail: [u8; EDGE_BYTES_MAX as usize],
+}
+
+/// Plaintext was moved: takes its position, and sends what is kept of it.
+#[inline(always)]
+fn moved(object: &mut Object, thread: &TlsThread, len: u64, out: bool, tgid: u32, tid: u32) {
+    let run = if object.last_out == u8::from(out) { object.run } else { 0 };
+    let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
+    let edge = u64::from(option(option::PREFIX_BYTES));
+    let keep = if head > edge { head } else { edge };
+    let prefix = if len < keep { len } else { keep };
+    let (rest, tail) = (len - prefix, u64::from(option(option::TAIL_BYTES)));
+    let tail = if rest < tail { rest } else { tail };
+    let part = Part { prefix, tail, len, out, tgid, tid };
+    // Room of few sizes: old kernels want it constant, and new ones let other threads of the CPU in between, so that a
+    // common place to put the record together will not do.
+    if prefix <= 256 {
+        send::<256>(object, thread, &part);
+    } else if prefix <= 2048 {
+        send::<2048>(object, thread, &part);
+    } else {
+        send::<{ HEAD_BYTES_MAX as usize }>(object, thread, &part);
+    }
+    object.last_out = u8::from(out);
+    object.run = run.wrapping_add(len);
+    if out {
+        object.out_pos = object.out_pos.wrapping_add(len);
+    } else {
+        object.in_pos = object.in_pos.wrapping_add(len);
+    }
+}
+
+/// What to send of a call.
+struct Part {
+    prefix: u64,
+    tail: u64,
+    len: u64,
+    out: bool,
+    tgid: u32,
+    tid: u32,
+}
+
+#[inline(always)]
+fn send<const N: usize>(object: &Object, thread: &TlsThread, part: &Part) {
+    let header = emit::header(kind::TLS_DATA, lane::TLS, now());
+    let Some(mut entry) = RECORDS.reserve::<Plaintext<N>>(0) else {
+        emit::ring_full(lane::TLS);
+        return;
+    };
+    let record: &mut MaybeUninit<Plaintext<N>> = &mut entry;
+    let record = record.as_mut_ptr();
+    let mut flags = if object.nonblocking != 0 { data_flags::NONBLOCKING } else { 0 };
+    let (prefix_len, tail_len) = unsafe {
+        let prefix = copy((&raw mut (*record).prefix).cast(), N as u64, thread.buffer, part.prefix);
+        let from = thread.buffer.wrapping_add(part.len).wrapping_sub(part.tail);
+        (prefix, copy((&raw mut (*record).tail).cast(), u64::from(EDGE_BYTES_MAX), from, part.tail))
+    };
+    if u64::from(prefix_len) < part.prefix {
+        flags |= data_flags::FAULT;
+        count(counter::FAULT);
+    }
+    let source = 12 + 2 * thread.library + u8::from(part.out);
+    let loop_turn = THREADS.get_ptr(part.tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
+    unsafe {
+        (*record).data = TlsData {
+            header,
+            object: object.id,
+            carrier: object.carrier,
+            entry: thread.entered,
+            pos: if part.out { object.out_pos } else { object.in_pos },
+            len: part.len,
+            tgid: part.tgid,
+            tid: part.tid,
+            loop_turn,
+            prefix_len,
+            tail_len,
+            flags,
+            source,
+            out: u8::from(part.out),
+            library: object.library,
+            rule: object.rule,
+            joined: object.joined,
+            reserved: 0,
+            reserved_too: 0,
+        };
+    }
+    entry.submit(emit::wake_flags());
+}
+
+/// Copies user memory, all or nothing. Returns how much.
+#[inline(always)]
+unsafe fn copy(to: *mut u8, room: u64, from: u64, len: u64) -> u32 {
+    let len = black_box(len);
+    if len == 0 || len > room {
+        return 0;
+    }
+    if unsafe { bpf_probe_read_user(to.cast(), len as u32, from as *const _) } == 0 { len as u32 } else { 0 }
+}

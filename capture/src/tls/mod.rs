@@ -1,0 +1,16 @@
+//! TLS libraries within programs: where their functions are, and where the programs on them are attached.
+
+mod attach;
+mod attach_point;
+mod elf;
+mod functions;
+mod go;
+#[cfg(test)]
+mod tests;
+mod users;
+
+pub(crate) use attach::TlsProbes;
+pub use attach_point::{AttachPlan, ReturnPoint, plan, plan_entry, plan_go};
+pub use elf::{ElfError, ElfFile, Function, Machine};
+pub use go::{GoError, GoVersion, go_functions, go_version};
+pub(crate) use users::{TlsUse, tls_use};

@@ -1,0 +1,179 @@
+//! TCP connections as carriers of TLS: when their records arrived, and which processes use TLS that is not seen.
+
+use std::collections::VecDeque;
+
+use redtape_core::tls::APPLICATION_DATA;
+use redtape_core::{MonoNanos, Tgid};
+use rustc_hash::FxHashMap;
+
+/// Arrivals kept of a connection until their bytes are read.
+const ARRIVALS_MAX: usize = 64;
+/// So many calls that moved encrypted data, and no plaintext for so long after the first of them, tell that the plaintext is not seen.
+const OPAQUE_CALLS: u32 = 4;
+const OPAQUE_NANOS: u64 = 2_000_000_000;
+
+/// What is remembered of connections and processes for the sake of TLS. Bounded by the connections and processes that the
+/// transcriber knows: whoever forgets one of those says so here.
+#[derive(Debug, Default)]
+pub(crate) struct Carriers {
+    conns: FxHashMap<u64, Carrier>,
+    users: FxHashMap<Tgid, User>,
+}
+
+#[derive(Debug, Default)]
+struct Carrier {
+    /// The position behind the last byte of each arrival, and when it was.
+    arrivals: VecDeque<(u64, MonoNanos)>,
+    carries: Carries,
+    /// When the record arrived that was read last.
+    arrived: Option<MonoNanos>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Carries {
+    #[default]
+    Unknown,
+    Tls,
+    Plain,
+}
+
+/// A process that moves TLS records.
+#[derive(Debug, Default)]
+struct User {
+    encrypted: u32,
+    since: MonoNanos,
+    plaintext: bool,
+    told: bool,
+}
+
+impl Carriers {
+    /// Bytes up to `end` became readable at a socket.
+    pub(crate) fn arrival(&mut self, cookie: u64, end: u64, at: MonoNanos) {
+        let carrier = self.conns.entry(cookie).or_default();
+        if carrier.carries != Carries::Plain {
+            if carrier.arrivals.len() >= ARRIVALS_MAX {
+                carrier.arrivals.pop_front();
+            }
+            carrier.arrivals.push_back((end, at));
+        }
+    }
+
+    /// A call moved bytes of a socket, of which it captured the first ones.
+    pub(crate) fn moved(&mut self, cookie: u64, call: &SocketCall<'_>) {
+        let carrier = self.conns.entry(cookie).or_default();
+        let record = matches!(call.prefix, [20..=23, 3, 0..=4, ..]);
+        match carrier.carries {
+            Carries::Plain => return,
+            Carries::Unknown if record => carrier.carries = Carries::Tls,
+            Carries::Unknown if call.pos == 0 && !call.prefix.is_empty() => {
+                *carrier = Carrier { carries: Carries::Plain, ..Carrier::default() };
+                return;
+            }
+            Carries::Unknown | Carries::Tls => {}
+        }
+        if call.received {
+            if record {
+                carrier.arrived = carrier.arrivals.iter().find(|(end, _)| *end > call.pos).map(|(_, at)| *at);
+            }
+            let read = call.pos.saturating_add(call.len);
+            while carrier.arrivals.front().is_some_and(|(end, _)| *end <= read) {
+                carrier.arrivals.pop_front();
+            }
+        }
+        if call.prefix.first() == Some(&APPLICATION_DATA) && record {
+            let user = self.users.entry(call.tgid).or_insert_with(|| User { since: call.time, ..User::default() });
+            user.encrypted = user.encrypted.saturating_add(1);
+        }
+    }
+
+    /// When the TLS record arrived that was last read from a socket.
+    pub(crate) fn arrived(&self, cookie: u64) -> Option<MonoNanos> {
+        self.conns.get(&cookie)?.arrived
+    }
+
+    /// A process's plaintext was seen.
+    pub(crate) fn plaintext(&mut self, tgid: Tgid) {
+        self.users.entry(tgid).or_default().plaintext = true;
+    }
+
+    /// Processes that move encrypted data whose plaintext is not seen, each once.
+    pub(crate) fn opaque(&mut self, now: MonoNanos) -> Vec<Tgid> {
+        let mut opaque: Vec<_> =
+            self.users.iter_mut().filter_map(|(tgid, user)| user.tell(now).then_some(*tgid)).collect();
+        opaque.sort_unstable();
+        opaque
+    }
+
+    /// As [`Carriers::opaque`], of a process that ends or runs another program, which is forgotten.
+    pub(crate) fn leave(&mut self, tgid: Tgid) -> bool {
+        self.users.remove(&tgid).is_some_and(|mut user| user.tell(MonoNanos::MAX))
+    }
+
+    /// A connection is over.
+    pub(crate) fn forget(&mut self, cookie: u64) {
+        self.conns.remove(&cookie);
+    }
+}
+
+impl User {
+    fn tell(&mut self, now: MonoNanos) -> bool {
+        let opaque = !self.plaintext && self.encrypted >= OPAQUE_CALLS && now.since(self.since) >= OPAQUE_NANOS;
+        opaque && !std::mem::replace(&mut self.told, true)
+    }
+}
+
+/// A call on a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketCall<'a> {
+    pub(crate) tgid: Tgid,
+    pub(crate) time: MonoNanos,
+    pub(crate) received: bool,
+    pub(crate) pos: u64,
+    pub(crate) len: u64,
+    pub(crate) prefix: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Carriers, SocketCall};
+    use redtape_core::{MonoNanos, Tgid};
+
+    fn call(pos: u64, prefix: &[u8]) -> SocketCall<'_> {
+        SocketCall { tgid: Tgid(5), time: MonoNanos::new(1), received: true, pos, len: 30, prefix }
+    }
+
+    #[test]
+    fn a_record_arrived_when_its_first_byte_did() {
+        let mut carriers = Carriers::default();
+        for (end, at) in [(10, 100), (30, 200), (60, 300)] {
+            carriers.arrival(1, end, MonoNanos::new(at));
+        }
+        carriers.moved(1, &call(0, &[22, 3, 1, 0, 25]));
+        assert_eq!(carriers.arrived(1), Some(MonoNanos::new(100)));
+        carriers.moved(1, &call(30, &[23, 3, 3, 0, 25]));
+        assert_eq!(carriers.arrived(1), Some(MonoNanos::new(300)));
+        assert!(carriers.conns[&1].arrivals.is_empty());
+    }
+
+    #[test]
+    fn processes_whose_plaintext_is_not_seen_are_told_once() {
+        let mut carriers = Carriers::default();
+        for pos in [0, 30, 60, 90, 120] {
+            carriers.moved(1, &call(pos, &[23, 3, 3, 0, 25]));
+        }
+        let later = MonoNanos::new(3_000_000_000);
+        assert_eq!(carriers.opaque(MonoNanos::new(2)), []);
+        assert_eq!(carriers.opaque(later), [Tgid(5)]);
+        assert_eq!(carriers.opaque(later), []);
+        carriers.plaintext(Tgid(6));
+        assert!(!carriers.leave(Tgid(6)));
+    }
+
+    #[test]
+    fn other_connections_cost_nothing() {
+        let mut carriers = Carriers::default();
+        carriers.moved(1, &call(0, b"GET / HTTP/1.1"));
+        carriers.arrival(1, 100, MonoNanos::new(5));
+        assert!(carriers.conns[&1].arrivals.is_empty());
+    }
+}

@@ -1,0 +1,168 @@
+//! Records of TLS libraries.
+
+use redtape_abi::{Arrival, Data, Pieces, Record, Socket, TlsClue, TlsData, call, kind, tie};
+use redtape_core::tls::TieRule;
+use redtape_core::{Body, ConnInfo, ConnKey, EventBuf, MonoNanos, Role, Source, Tgid, TlsLibrary};
+
+use super::{MS, ORIGIN, START, Script};
+
+/// The key of the TLS object; its carrier is 1.
+const OBJECT: u64 = 1 << 62 | 5;
+
+impl Script {
+    /// Bytes 0 to 120 arrive at the carrier and are read: a TLS record.
+    fn ciphertext(&mut self, arrived: u64, read: u64) {
+        let header = self.header(kind::ARRIVAL, arrived);
+        self.push(&Record::Arrival(Arrival { header, cookie: 1, end: 120, fin: 0 }));
+        let header = self.header(kind::DATA, read);
+        let call = Data {
+            header,
+            cookie: 1,
+            entry: header.time,
+            pos: 0,
+            len: 120,
+            tgid: 9,
+            tid: 9,
+            loop_turn: 0,
+            fd: 3,
+            prefix_len: 5,
+            tail_len: 0,
+            source: call::READ,
+            out: 0,
+            flags: 0,
+            pieces: 0,
+        };
+        self.push(&Record::Data { call, prefix: &[23, 3, 3, 0, 115], pieces: Pieces::default(), tail: &[] });
+    }
+
+    fn plaintext(&mut self, ms: u64, rule: u8, carrier: u64) {
+        let header = self.header(kind::TLS_DATA, ms);
+        let call = TlsData {
+            header,
+            object: OBJECT,
+            carrier,
+            entry: header.time,
+            pos: 0,
+            len: 98,
+            tgid: 9,
+            tid: 9,
+            loop_turn: 0,
+            prefix_len: 4,
+            tail_len: 0,
+            flags: 0,
+            source: 14,
+            out: 0,
+            library: 1,
+            rule,
+            joined: 0,
+            reserved: 0,
+            reserved_too: 0,
+        };
+        self.push(&Record::TlsData { call, prefix: b"GET ", tail: &[] });
+    }
+
+    fn clue(&mut self, ms: u64, carrier: u64) {
+        let header = self.header(kind::TLS_CLUE, ms);
+        let clue = TlsClue {
+            header,
+            object: OBJECT,
+            carrier,
+            plain: 98,
+            record: 115,
+            moved: 120,
+            tgid: 9,
+            out: 0,
+            library: 1,
+            content: 23,
+            joined: 0,
+            reserved: 0,
+        };
+        self.push(&Record::TlsClue(clue));
+    }
+}
+
+fn key() -> ConnKey {
+    ConnKey::new(ORIGIN, OBJECT)
+}
+
+/// The entries of the TLS connection, in order.
+fn entries(events: &[EventBuf]) -> Vec<ConnInfo> {
+    let entry = |event: &EventBuf| match event.as_event().body {
+        Body::Connection(info) if info.key == key() => Some(info.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(entry).collect()
+}
+
+fn count(events: &[EventBuf], wanted: Body<'_>) -> usize {
+    events.iter().filter(|event| event.as_event().body == wanted).count()
+}
+
+#[test]
+fn plaintext_has_the_facts_of_its_carrier_and_ends_with_it() {
+    for by_clue in [false, true] {
+        let mut script = Script::new();
+        script.conn(1, 9, 0);
+        script.ciphertext(10, 30);
+        if by_clue {
+            script.clue(31, 1);
+            script.plaintext(31, tie::NONE, 0);
+        } else {
+            script.plaintext(31, tie::CALL, 1);
+        }
+        script.closed(40);
+        let header = script.header(kind::TLS_CLOSED, 41);
+        script.push(&Record::TlsClosed(Socket { header, cookie: OBJECT, errno: 0, reserved: 0 }));
+        let events = script.finish();
+        let [info] = &entries(&events)[..] else { panic!("one entry") };
+        assert_eq!((info.tls, info.role, info.isn_local), (Some(TlsLibrary::OpenSsl), Role::Server, None));
+        assert_eq!(info.endpoint.map(|endpoint| endpoint.remote.port()), Some(81));
+        let data = events.iter().find_map(|event| match event.as_event().body {
+            Body::Data(data) if data.conn == key() => Some((data.source, data.arrived)),
+            _ => None,
+        });
+        assert_eq!(data, Some((Source::SslRead, Some(MonoNanos::new(START + 10 * MS)))));
+        let rule = if by_clue { TieRule::Records } else { TieRule::Call };
+        assert_eq!(count(&events, Body::TlsTie { conn: key(), carrier: 1, rule }), 1);
+        assert_eq!(count(&events, Body::Close { conn: key() }), 1);
+    }
+}
+
+#[test]
+fn without_evidence_and_against_it_there_is_no_address() {
+    let mut script = Script::new();
+    script.conn(1, 9, 0);
+    script.plaintext(10, tie::NONE, 0);
+    let [info] = &entries(&script.finish())[..] else { panic!("one entry") };
+    assert_eq!((info.endpoint, info.role, info.netns), (None, Role::Unknown, 0));
+
+    let mut script = Script::new();
+    script.conn(1, 9, 0);
+    script.conn(2, 9, 0);
+    script.clue(10, 1);
+    script.plaintext(11, tie::NONE, 0);
+    assert!(entries(&script.advance(200))[0].endpoint.is_some());
+    script.clue(210, 2);
+    script.plaintext(211, tie::NONE, 0);
+    let [info] = &entries(&script.finish())[..] else { panic!("one more entry") };
+    assert_eq!(info.endpoint, None);
+    assert_eq!(script.transcriber.counts().contradicted_ties, 1);
+}
+
+#[test]
+fn a_process_whose_plaintext_is_not_seen_is_told() {
+    let mut script = Script::new();
+    for ms in [10, 20, 30, 40] {
+        script.ciphertext(ms, ms);
+    }
+    let later = MonoNanos::new(START + 5000 * MS);
+    assert_eq!(script.transcriber.opaque_tls(later), [Tgid(9)]);
+    assert!(!script.transcriber.leaves_opaque_tls(Tgid(9)));
+
+    let mut script = Script::new();
+    for ms in [10, 20, 30, 40] {
+        script.ciphertext(ms, ms);
+        script.plaintext(ms, tie::CALL, 1);
+    }
+    assert_eq!(script.transcriber.opaque_tls(later), []);
+}
