@@ -23,7 +23,7 @@ pub(crate) struct Call {
     pub loop_turn: u32,
     /// What it returned.
     pub ret: i64,
-    regs: *const u8,
+    pub regs: *const u8,
 }
 
 impl Call {

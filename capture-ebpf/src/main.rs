@@ -20,6 +20,7 @@ mod calls;
 mod control;
 mod emit;
 mod frames;
+mod go_tls;
 mod keep;
 mod kernel;
 mod maps;

@@ -3,10 +3,12 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use redtape_abi::limits::{
-    FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_OBJECTS_MAX, TLS_THREADS_MAX,
+    FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_GOROUTINES_MAX,
+    TLS_OBJECTS_MAX, TLS_THREADS_MAX,
 };
 use redtape_abi::{counter, layout, option};
 
+use crate::go_tls::GoCall;
 use crate::payload::Scratch;
 use crate::socket::Sock;
 use crate::tls::{Object, Place, TlsThread};
@@ -86,6 +88,10 @@ pub(crate) static TLS_OBJECTS: LruHashMap<Place, Object> = LruHashMap::with_max_
 /// Threads that have called a TLS library, by tid.
 #[map]
 pub(crate) static TLS_THREADS: HashMap<u32, TlsThread> = HashMap::with_max_entries(TLS_THREADS_MAX, 0);
+
+/// Goroutines that have called Go's crypto/tls, by the address of their `runtime.g`.
+#[map]
+pub(crate) static TLS_GOROUTINES: LruHashMap<Place, GoCall> = LruHashMap::with_max_entries(TLS_GOROUTINES_MAX, 0);
 
 /// What was produced and lost, see [`counter`].
 #[map]

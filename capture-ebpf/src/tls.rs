@@ -35,6 +35,7 @@ pub(crate) mod op {
 pub(crate) mod library {
     pub(crate) const OPENSSL: u8 = 1;
     pub(crate) const GNUTLS: u8 = 2;
+    pub(crate) const GO: u8 = 3;
 }
 
 /// Where a TLS object is.
@@ -77,22 +78,48 @@ pub(crate) struct Object {
     pub reserved: u8,
 }
 
-/// A thread that calls a TLS library.
+/// A function of a TLS library that is being called.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct TlsThread {
-    /// The object of the function that it is in, 0 if it is in none.
+pub(crate) struct Running {
+    /// Its object, 0 if it has returned.
     pub object: u64,
     /// The stack pointer at its entry.
     pub stack: u64,
     /// Where the plaintext is.
     pub buffer: u64,
-    /// Where the function says how many bytes it moved; 0 if it returns that.
-    pub result: u64,
     /// When it was entered.
     pub entered: u64,
     /// The socket that was used within it.
     pub carrier: u64,
+    /// One of [`op`].
+    pub op: u8,
+    /// One of [`library`].
+    pub library: u8,
+    /// 1: the socket was used in a way that does not wait.
+    pub nonblocking: u8,
+    /// 1: several sockets were used.
+    pub conflict: u8,
+    pub reserved: u32,
+}
+
+impl Running {
+    /// Notes a socket that was used within the call.
+    #[inline(always)]
+    pub(crate) fn used(&mut self, socket: &SocketCall) {
+        self.conflict |= u8::from(self.carrier != 0 && self.carrier != socket.key);
+        self.carrier = socket.key;
+        self.nonblocking = u8::from(socket.nonblocking);
+    }
+}
+
+/// A thread that calls a TLS library.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct TlsThread {
+    pub call: Running,
+    /// Where the function says how many bytes it moved; 0 if it returns that.
+    pub result: u64,
     /// The socket that TLS records were read from last.
     pub read_from: u64,
     /// The object that was read from since then, 0 if none.
@@ -107,21 +134,13 @@ pub(crate) struct TlsThread {
     pub wrote_len: u32,
     /// Functions of the library that it is in, further in.
     pub depth: u32,
-    /// One of [`op`].
-    pub op: u8,
-    /// One of [`library`].
-    pub library: u8,
     /// The type of the record.
     pub content: u8,
     /// 1: records of several sockets were read since an object was last read from.
     pub read_many: u8,
     /// 1: plaintext of several objects was written.
     pub wrote_many: u8,
-    /// 1: the socket was used in a way that does not wait.
-    pub nonblocking: u8,
-    /// 1: several sockets were used.
-    pub conflict: u8,
-    pub reserved: u8,
+    pub reserved: [u8; 5],
 }
 
 /// The arguments of a function.
@@ -141,33 +160,34 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         return;
     }
     let stack: u64 = field(black_box(regs), index::REGS_SP);
+    let running = Running {
+        object: call.object,
+        stack,
+        buffer: call.buffer,
+        entered: now(),
+        carrier: 0,
+        op: call.op,
+        library: call.library,
+        nonblocking: 0,
+        conflict: 0,
+        reserved: 0,
+    };
     if let Some(thread) = TLS_THREADS.get_ptr_mut(tid) {
         let thread = unsafe { &mut *thread };
         // A function of the library that another one calls, as where TLS runs within TLS. What lies further out on the stack was
         // left without returning.
-        if thread.object != 0 && stack < thread.stack {
+        if thread.call.object != 0 && stack < thread.call.stack {
             thread.depth += 1;
             return;
         }
-        thread.object = call.object;
-        thread.stack = stack;
-        thread.buffer = call.buffer;
+        thread.call = running;
         thread.result = call.result;
-        thread.op = call.op;
-        thread.library = call.library;
-        thread.carrier = 0;
-        thread.conflict = 0;
         thread.depth = 0;
-        thread.entered = now();
         return;
     }
     let thread = TlsThread {
-        object: call.object,
-        stack,
-        buffer: call.buffer,
+        call: running,
         result: call.result,
-        entered: now(),
-        carrier: 0,
         read_from: 0,
         read_by: 0,
         wrote: 0,
@@ -175,14 +195,10 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         moved: 0,
         wrote_len: 0,
         depth: 0,
-        op: call.op,
-        library: call.library,
         content: 0,
         read_many: 0,
         wrote_many: 0,
-        nonblocking: 0,
-        conflict: 0,
-        reserved: 0,
+        reserved: [0; 5],
     };
     if TLS_THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
@@ -199,25 +215,25 @@ pub(crate) fn leave(ret: u64) {
         thread.depth -= 1;
         return;
     }
-    let address = thread.object;
+    let address = thread.call.object;
     if address == 0 || !is_followed(tgid) {
         return;
     }
-    thread.object = 0;
-    let ret = if thread.library == library::OPENSSL { i64::from(ret as i32) } else { ret.cast_signed() };
-    if thread.op == op::MAKE {
+    thread.call.object = 0;
+    let ret = if thread.call.library == library::OPENSSL { i64::from(ret as i32) } else { ret.cast_signed() };
+    if thread.call.op == op::MAKE {
         if ret == 0
-            && let Some(made) = user::<u64>(thread.buffer)
+            && let Some(made) = user::<u64>(thread.call.buffer)
         {
-            make(&Place { address: made, tgid: u64::from(tgid) }, thread.library, 0);
+            make(&Place { address: made, tgid: u64::from(tgid) }, thread.call.library, 0);
         }
         return;
     }
     let place = Place { address, tgid: u64::from(tgid) };
-    let Some(object) = known_or_joined(&place, thread.library) else { return };
-    learn_carrier(object, thread);
-    match thread.op {
-        op::SHUTDOWN if ret == i64::from(thread.library == library::OPENSSL) => close(object),
+    let Some(object) = known_or_joined(&place, thread.call.library) else { return };
+    learn_carrier(object, &thread.call);
+    match thread.call.op {
+        op::SHUTDOWN if ret == i64::from(thread.call.library == library::OPENSSL) => close(object),
         op::READ | op::WRITE | op::HANDSHAKE => returned(object, thread, ret, tgid, tid),
         _ => {}
     }
@@ -225,8 +241,8 @@ pub(crate) fn leave(ret: u64) {
 
 #[inline(always)]
 fn returned(object: &mut Object, thread: &mut TlsThread, ret: i64, tgid: u32, tid: u32) {
-    let out = thread.op == op::WRITE;
-    let mut len = if ret > 0 && thread.op != op::HANDSHAKE { ret.cast_unsigned() } else { 0 };
+    let out = thread.call.op == op::WRITE;
+    let mut len = if ret > 0 && thread.call.op != op::HANDSHAKE { ret.cast_unsigned() } else { 0 };
     if thread.result != 0 && len != 0 {
         len = user::<u64>(thread.result).unwrap_or(0);
     }
@@ -239,24 +255,24 @@ fn returned(object: &mut Object, thread: &mut TlsThread, ret: i64, tgid: u32, ti
         }
         thread.wrote = object.id;
     }
-    let ended = ret == 0 && thread.op == op::READ && thread.result == 0;
+    let ended = ret == 0 && thread.call.op == op::READ && thread.result == 0;
     if len > 0 || ended {
-        moved(object, thread, len, out, tgid, tid);
+        moved(object, &thread.call, len, out, tgid, tid);
     }
 }
 
 /// The carrier, if the library used a socket in this call.
 #[inline(always)]
-fn learn_carrier(object: &mut Object, thread: &TlsThread) {
-    if thread.carrier == 0 {
+pub(crate) fn learn_carrier(object: &mut Object, call: &Running) {
+    if call.carrier == 0 {
         return;
     }
-    object.nonblocking = thread.nonblocking;
+    object.nonblocking = call.nonblocking;
     if object.rule == tie::NONE {
         object.rule = tie::CALL;
-        object.carrier = thread.carrier;
+        object.carrier = call.carrier;
     }
-    if object.carrier != thread.carrier || thread.conflict != 0 {
+    if object.carrier != call.carrier || call.conflict != 0 {
         object.rule = tie::CONFLICT;
         object.carrier = 0;
     }
@@ -318,10 +334,8 @@ pub(crate) fn socket_moved(socket: &SocketCall) {
     if !head && !socket.tls {
         return;
     }
-    if thread.object != 0 {
-        thread.conflict |= u8::from(thread.carrier != 0 && thread.carrier != socket.key);
-        thread.carrier = socket.key;
-        thread.nonblocking = u8::from(socket.nonblocking);
+    if thread.call.object != 0 {
+        thread.call.used(socket);
         return;
     }
     let (record, content) =
@@ -349,7 +363,7 @@ pub(crate) fn socket_moved(socket: &SocketCall) {
                 moved: socket.len as u32,
                 tgid: socket.tgid,
                 out: 1,
-                library: thread.library,
+                library: thread.call.library,
                 content,
                 joined: 0,
                 reserved: 0,
@@ -446,7 +460,7 @@ fn close(object: &mut Object) {
 }
 
 #[inline(always)]
-fn known_or_joined(place: &Place, library: u8) -> Option<&'static mut Object> {
+pub(crate) fn known_or_joined(place: &Place, library: u8) -> Option<&'static mut Object> {
     if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
         return Some(unsafe { &mut *object });
     }
@@ -489,7 +503,7 @@ struct Plaintext<const N: usize> {
 
 /// Plaintext was moved: takes its position, and sends what is kept of it.
 #[inline(always)]
-fn moved(object: &mut Object, thread: &TlsThread, len: u64, out: bool, tgid: u32, tid: u32) {
+pub(crate) fn moved(object: &mut Object, call: &Running, len: u64, out: bool, tgid: u32, tid: u32) {
     let run = if object.last_out == u8::from(out) { object.run } else { 0 };
     let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
     let edge = u64::from(option(option::PREFIX_BYTES));
@@ -501,11 +515,11 @@ fn moved(object: &mut Object, thread: &TlsThread, len: u64, out: bool, tgid: u32
     // Room of few sizes: old kernels want it constant, and new ones let other threads of the CPU in between, so that a
     // common place to put the record together will not do.
     if prefix <= 256 {
-        send::<256>(object, thread, &part);
+        send::<256>(object, call, &part);
     } else if prefix <= 2048 {
-        send::<2048>(object, thread, &part);
+        send::<2048>(object, call, &part);
     } else {
-        send::<{ HEAD_BYTES_MAX as usize }>(object, thread, &part);
+        send::<{ HEAD_BYTES_MAX as usize }>(object, call, &part);
     }
     object.last_out = u8::from(out);
     object.run = run.wrapping_add(len);
@@ -527,7 +541,7 @@ struct Part {
 }
 
 #[inline(always)]
-fn send<const N: usize>(object: &Object, thread: &TlsThread, part: &Part) {
+fn send<const N: usize>(object: &Object, call: &Running, part: &Part) {
     let header = emit::header(kind::TLS_DATA, lane::TLS, now());
     let Some(mut entry) = RECORDS.reserve::<Plaintext<N>>(0) else {
         emit::ring_full(lane::TLS);
@@ -537,22 +551,22 @@ fn send<const N: usize>(object: &Object, thread: &TlsThread, part: &Part) {
     let record = record.as_mut_ptr();
     let mut flags = if object.nonblocking != 0 { data_flags::NONBLOCKING } else { 0 };
     let (prefix_len, tail_len) = unsafe {
-        let prefix = copy((&raw mut (*record).prefix).cast(), N as u64, thread.buffer, part.prefix);
-        let from = thread.buffer.wrapping_add(part.len).wrapping_sub(part.tail);
+        let prefix = copy((&raw mut (*record).prefix).cast(), N as u64, call.buffer, part.prefix);
+        let from = call.buffer.wrapping_add(part.len).wrapping_sub(part.tail);
         (prefix, copy((&raw mut (*record).tail).cast(), u64::from(EDGE_BYTES_MAX), from, part.tail))
     };
     if u64::from(prefix_len) < part.prefix {
         flags |= data_flags::FAULT;
         count(counter::FAULT);
     }
-    let source = 12 + 2 * thread.library + u8::from(part.out);
+    let source = 12 + 2 * call.library + u8::from(part.out);
     let loop_turn = THREADS.get_ptr(part.tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
     unsafe {
         (*record).data = TlsData {
             header,
             object: object.id,
             carrier: object.carrier,
-            entry: thread.entered,
+            entry: call.entered,
             pos: if part.out { object.out_pos } else { object.in_pos },
             len: part.len,
             tgid: part.tgid,

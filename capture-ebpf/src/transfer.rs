@@ -6,6 +6,7 @@ use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, 
 use crate::calls::Call;
 use crate::control::O_NONBLOCK;
 use crate::emit::{self, count};
+use crate::go_tls;
 use crate::keep::{keep, send};
 use crate::kernel::{field, user};
 use crate::maps::{SCRATCH, option};
@@ -202,17 +203,17 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
     if forget!((*scratch).moved.flags) & MSG_PEEK == 0 {
         keep(scratch, &mut sock.talk);
         if option(option::TLS) != 0 {
-            moved_records(scratch, sock);
+            moved_records(scratch, sock, call.regs as u64);
         }
     }
     send(scratch);
 }
 
-/// Tells of the call what the TLS programs want to know, all from maps again, see [`keep`].
+/// Tells of the call what the TLS programs want to know, all from maps again, see [`keep`]; `regs` are the call's.
 #[inline(always)]
-fn moved_records(scratch: *mut Scratch, sock: &mut Sock) {
+fn moved_records(scratch: *mut Scratch, sock: &mut Sock, regs: u64) {
     let out = forget!((*scratch).moved.out);
-    tls::socket_moved(&SocketCall {
+    let socket = SocketCall {
         key: sock.key,
         len: forget!((*scratch).data.len),
         tgid: forget!((*scratch).data.tgid),
@@ -222,7 +223,9 @@ fn moved_records(scratch: *mut Scratch, sock: &mut Sock) {
         out,
         nonblocking: forget!((*scratch).data.flags) & data_flags::NONBLOCKING != 0,
         tls: *sock.talk.tls_of(out) != 0,
-    });
+    };
+    go_tls::socket_moved(black_box(regs), &socket);
+    tls::socket_moved(&socket);
 }
 
 /// The position of the call's first byte, by the socket's own sequence numbers, which the call has advanced.

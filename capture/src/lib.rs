@@ -47,7 +47,7 @@ pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
 pub use stop::Stop;
 pub use tape::TapeSink;
 pub use tls::{
-    AttachPlan, ElfError, ElfFile, Function, GoError, GoVersion, Machine, ReturnPoint, go_functions, go_version, plan,
-    plan_entry, plan_go,
+    AttachPlan, AttachPoint, ElfError, ElfFile, Function, GoError, GoVersion, Machine, ReturnPoint, go_functions,
+    go_points, go_version, plan, plan_entry, plan_go,
 };
 pub use transcribe::{Transcriber, TranscriberCounts};

@@ -71,7 +71,10 @@ pub const REGS_NR: usize = FIELDS;
 pub const REGS_ARGS: usize = FIELDS + 1;
 /// Offset of the stack pointer in `pt_regs`.
 pub const REGS_SP: usize = REGS_ARGS + 6;
+/// Offsets in `pt_regs` of the registers in which Go passes the first three arguments and the first result, and of the one
+/// that holds the goroutine: at `REGS_GO + 3`.
+pub const REGS_GO: usize = REGS_SP + 1;
 /// Offset of the word in `task_struct` whose bit 1 tells a 32-bit call (x86: `thread_info.status`, `TS_COMPAT`).
-pub const TASK_COMPAT: usize = REGS_SP + 1;
+pub const TASK_COMPAT: usize = REGS_GO + 4;
 /// How many entries the array has.
 pub const COUNT: usize = TASK_COMPAT + 1;

@@ -5,13 +5,13 @@ use redtape_abi::{layout, option};
 use super::btf::Btf;
 use super::error::LoadError;
 
-/// Offsets in the x86-64 `pt_regs`: the call's number and its six arguments, which are still there at its exit, and the stack
-/// pointer.
+/// Offsets in the x86-64 `pt_regs`: the call's number and its six arguments, which are still there at its exit, the stack
+/// pointer, and what Go passes in registers: ax, bx, cx, and the goroutine in r14.
 #[cfg(target_arch = "x86_64")]
-const REGISTERS: [u32; 8] = [120, 112, 104, 96, 56, 72, 64, 152];
+const REGISTERS: [u32; 12] = [120, 112, 104, 96, 56, 72, 64, 152, 80, 40, 88, 8];
 /// The same of arm64, where `orig_x0` keeps the first argument.
 #[cfg(target_arch = "aarch64")]
-const REGISTERS: [u32; 8] = [280, 272, 8, 16, 24, 32, 40, 248];
+const REGISTERS: [u32; 12] = [280, 272, 8, 16, 24, 32, 40, 248, 0, 8, 16, 224];
 
 /// `LAYOUT`: the offsets of the fields that the programs read.
 ///

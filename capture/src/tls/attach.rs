@@ -11,7 +11,7 @@ use redtape_core::Tgid;
 use rustc_hash::FxHashMap;
 
 use super::functions::{Probed, functions_of};
-use super::{ElfError, ElfFile, Machine, ReturnPoint, plan, plan_entry};
+use super::{AttachPoint, ElfError, ElfFile, Machine, ReturnPoint, go_points, plan, plan_entry};
 use crate::bpf::{FunctionProbe, ProbeRefused, Probes};
 
 /// The processor of this machine.
@@ -27,17 +27,10 @@ const FILES_MAX: usize = 4096;
 /// Device and inode: the same file under whatever name.
 type FileId = (i32, i32, u64);
 
-/// A place in a file, and the program that goes there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Point {
-    program: &'static str,
-    offset: u64,
-}
-
 /// The probes on TLS libraries.
 #[derive(Debug, Default)]
 pub(crate) struct TlsProbes {
-    files: FxHashMap<FileId, Rc<[Point]>>,
+    files: FxHashMap<FileId, Rc<[AttachPoint]>>,
     processes: BTreeMap<Tgid, Attached>,
     refused: Option<String>,
     failed: Option<String>,
@@ -112,11 +105,11 @@ impl TlsProbes {
     }
 
     /// The places to attach to in a file; none if it is no TLS library, or not readable.
-    fn points(&mut self, file: &Mapped) -> Rc<[Point]> {
+    fn points(&mut self, file: &Mapped) -> Rc<[AttachPoint]> {
         if let Some(points) = self.files.get(&file.id) {
             return Rc::clone(points);
         }
-        let points: Rc<[Point]> = find(&file.path, file.functions).unwrap_or_default().into();
+        let points: Rc<[AttachPoint]> = find(&file.path, file.functions).unwrap_or_default().into();
         if self.files.len() >= FILES_MAX {
             self.files.clear();
         }
@@ -162,18 +155,19 @@ fn in_root_of(pid: i32, path: &Path) -> PathBuf {
 }
 
 /// Finds the functions in a file, and the cheapest places of their probes.
-fn find(path: &Path, functions: &[Probed]) -> Result<Vec<Point>, ElfError> {
+fn find(path: &Path, functions: &[Probed]) -> Result<Vec<AttachPoint>, ElfError> {
     let file = ElfFile::open(path)?;
     let machine = file.machine();
     if machine != HOST {
         return Ok(Vec::new());
     }
     let symbols: Vec<_> = functions.iter().map(|function| function.symbol).collect();
-    let mut points = Vec::new();
+    // What is no Go program, or of no Go that is known, has none of these.
+    let mut points = go_points(&file).unwrap_or_default();
     for (probed, found) in functions.iter().zip(file.functions(&symbols)?) {
         let Some(found) = found else { continue };
         let code = file.code(&found).unwrap_or_default();
-        let mut add = |program, offset| points.push(Point { program, offset: found.offset + offset });
+        let mut add = |program, offset| points.push(AttachPoint { program, offset: found.offset + offset });
         match (probed.entry, probed.result) {
             (Some(entry), None) => add(entry, plan_entry(machine, code, probed.arguments)),
             (entry, Some((by_uretprobe, inside))) => {

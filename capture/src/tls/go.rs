@@ -50,6 +50,9 @@ pub enum GoError {
     /// The table contradicts itself.
     #[error("its .gopclntab is damaged")]
     Damaged,
+    /// A function's code is not understood.
+    #[error("the code of {0} could not be decoded")]
+    Code(&'static str),
     /// Nothing says where its code begins.
     #[error("neither its .gopclntab nor its .go.module says where its code begins")]
     NoText,

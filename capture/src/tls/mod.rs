@@ -5,6 +5,7 @@ mod attach_point;
 mod elf;
 mod functions;
 mod go;
+mod points;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -14,3 +15,4 @@ pub use attach_point::{AttachPlan, ReturnPoint, plan, plan_entry, plan_go};
 pub use elf::{ElfError, ElfFile, Function, Machine};
 pub use go::{GoError, GoVersion, go_functions, go_version};
 pub(crate) use users::{TlsUse, tls_use};
+pub use points::{AttachPoint, go_points};
