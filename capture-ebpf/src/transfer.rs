@@ -1,5 +1,7 @@
 //! Calls that moved bytes: which socket, which way, and at which position.
 
+use core::hint::black_box;
+
 use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX};
 use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
 

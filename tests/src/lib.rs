@@ -17,7 +17,7 @@ mod trial;
 pub use binary::binary;
 pub use greetings::{Answered, Counts, Greetings, Load, Truth};
 pub use process::{Finished, Process};
-pub use program::{Conversation, Program, Source, conversation};
+pub use program::{Conversation, Program, Source, conversation, tool};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;

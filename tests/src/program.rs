@@ -135,8 +135,11 @@ fn certificate(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A program's place among the tools, or its name alone for `PATH` to find.
-fn tool(name: &str) -> Result<PathBuf> {
+/// A program's place among the tools that `ci/install` has made, or its name alone for `PATH` to find.
+///
+/// # Errors
+/// The target folder is not found.
+pub fn tool(name: &str) -> Result<PathBuf> {
     let path = tools()?.join(name);
     Ok(if path.exists() { path } else { name.into() })
 }

@@ -3,6 +3,7 @@
 
 mod command;
 mod endings;
+mod go_tls;
 mod greetings;
 mod grpc;
 mod languages;
@@ -21,6 +22,7 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let trials = [
         greetings::trials(),
+        go_tls::trials(),
         grpc::trials(),
         languages::trials(),
         servers::trials(),
