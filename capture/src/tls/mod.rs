@@ -14,5 +14,5 @@ pub(crate) use attach::TlsProbes;
 pub use attach_point::{AttachPlan, ReturnPoint, plan, plan_entry, plan_go};
 pub use elf::{ElfError, ElfFile, Function, Machine};
 pub use go::{GoError, GoVersion, go_functions, go_version};
-pub(crate) use users::{TlsUse, tls_use};
 pub use points::{AttachPoint, go_points};
+pub(crate) use users::{TlsUse, tls_use};
