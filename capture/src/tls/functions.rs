@@ -24,7 +24,7 @@ const fn entry(symbol: &'static str, arguments: usize, entry: &'static str) -> P
 }
 
 /// OpenSSL, and its descendants.
-pub(crate) const OPENSSL: &[Probed] = &[
+pub(crate) static OPENSSL: &[Probed] = &[
     call("SSL_read", 2, "ssl_read"),
     call("SSL_read_ex", 4, "ssl_read_ex"),
     call("SSL_write", 2, "ssl_write"),
@@ -40,7 +40,7 @@ pub(crate) const OPENSSL: &[Probed] = &[
 ];
 
 /// GnuTLS.
-pub(crate) const GNUTLS: &[Probed] = &[
+pub(crate) static GNUTLS: &[Probed] = &[
     call("gnutls_record_recv", 2, "gnutls_recv"),
     call("gnutls_record_send", 2, "gnutls_send"),
     call("gnutls_handshake", 1, "gnutls_handshake"),
