@@ -52,7 +52,6 @@ impl fmt::Display for Requirement {
     }
 }
 
-
 fn bpf_missing() -> Option<String> {
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Some("the kernel has no types to read (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)".to_owned());

@@ -62,13 +62,18 @@ pub(crate) fn trials() -> Vec<Trial> {
     let websocket = trial("languages::python_websocket", WEBSOCKET.needs, upgrades);
     let h2c = [(C, C), (GO, GO), (NODE, NODE), (RUST, RUST), (NODE, ASYNCIO)];
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
-    http.into_iter().chain([websocket]).chain(h2c).collect()
+    // Of clients of the others, the first calls are over before the probes are on.
+    let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
+    http.into_iter().chain([websocket]).chain(h2c).chain(https).collect()
 }
 
 fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
     let ends =
         if server.name == client.name { client.name.into() } else { format!("{}_to_{}", client.name, server.name) };
-    let needs = [server.needs, client.needs].concat();
+    let mut needs = [server.needs, client.needs].concat();
+    if protocol == "https" {
+        needs.extend([self::needs("openssl"), Requirement::Uprobes]);
+    }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
         let recording = server.record_calls_of(&client, protocol)?;
         assert_eq!(recording.info()?.lost, 0);
