@@ -81,9 +81,23 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         call::ACCEPT if ret >= 0 => control::accepted(&returned(regs, number, ret, tgid, tid)),
         call::CONNECT => control::connected(&returned(regs, number, ret, tgid, tid)),
         call::SHUTDOWN if ret == 0 => control::shut(&returned(regs, number, ret, tgid, tid)),
-        call::READ..=call::SPLICE if ret >= 0 => transfer::moved(&returned(regs, number, ret, tgid, tid)),
+        call::READ..=call::SPLICE if ret >= 0 => transfer::moved(&ctx, &returned(regs, number, ret, tgid, tid)),
         _ => {}
     }
+    0
+}
+
+/// What `sys_exit` goes on with for a call that moved HTTP/2 frames.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_frames(_ctx: BtfTracePointContext) -> i32 {
+    transfer::moved_frames();
+    0
+}
+
+/// What `sys_exit` goes on with where TLS libraries are seen into: the call may have moved TLS records.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit_tls(ctx: BtfTracePointContext) -> i32 {
+    transfer::moved_records(ctx.arg(0));
     0
 }
 

@@ -7,6 +7,7 @@
 
 use core::hint::black_box;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
@@ -15,7 +16,8 @@ use redtape_abi::{counter, layout as index};
 use crate::emit::{count, now};
 use crate::kernel::{current, field, is_followed, user};
 use crate::maps::{TLS_GOROUTINES, TLS_OBJECTS};
-use crate::tls::{Place, Running, SocketCall, freed, known_or_joined, learn_carrier, library, made, moved, op};
+use crate::plaintext::moved;
+use crate::tls::{Place, Running, SocketCall, freed, known_or_joined, learn_carrier, library, made, op};
 
 /// A goroutine in a function of crypto/tls.
 #[repr(C)]
@@ -87,7 +89,7 @@ pub fn go_handshake(ctx: ProbeContext) -> u32 {
 /// A `RET` of one of these.
 #[uprobe]
 pub fn go_return(ctx: ProbeContext) -> u32 {
-    returned(black_box(ctx.regs as u64));
+    returned(&ctx, black_box(ctx.regs as u64));
     0
 }
 
@@ -154,8 +156,8 @@ fn renegotiates(object: u64, within: Option<&GoCall>, tgid: u32) -> bool {
 }
 
 #[inline(always)]
-fn returned(regs: u64) {
-    let (tgid, tid) = current();
+fn returned(ctx: &impl EbpfContext, regs: u64) {
+    let (tgid, _) = current();
     let Some(goroutine) = goroutine(regs, tgid) else { return };
     let Some(call) = TLS_GOROUTINES.get_ptr_mut(goroutine.place) else { return };
     let call = unsafe { &mut *call };
@@ -178,7 +180,7 @@ fn returned(regs: u64) {
         if call.on_stack != 0 {
             call.call.buffer = call.call.buffer.wrapping_add(goroutine.high);
         }
-        moved(object, &call.call, len.cast_unsigned(), call.call.op == op::WRITE, tgid, tid);
+        moved(ctx, place, object, &call.call, len.cast_unsigned(), call.call.op == op::WRITE);
     }
 }
 

@@ -4,7 +4,7 @@
 use core::hint::black_box;
 
 use redtape_abi::limits::{PIECES_MAX, SEGMENTS_MAX, TLS_HEAD_BYTES};
-use redtape_abi::{Data, lane, option};
+use redtape_abi::{Data, option};
 
 use crate::emit;
 use crate::frames::{self, Frames, Walked};
@@ -52,24 +52,41 @@ impl Talk {
     }
 }
 
-/// Copies what is kept of the call in `scratch.moved`, and notes it in `scratch.data`, which is complete but for that.
-///
-/// What is needed behind it should lie in maps: the verifier goes through the walk once for each way of getting here that it
-/// can tell from the others.
+/// Whether the frames of the call in `scratch` are walked: on HTTP/2, which a client's preface begins.
 #[inline(always)]
-pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk) {
-    restart(scratch);
+pub(crate) fn has_frames(scratch: *mut Scratch, talk: &mut Talk) -> bool {
     if talk.http2 == 0 && forget!((*scratch).data.pos) == 0 && frames::begin(scratch, &raw mut talk.frames) {
         talk.http2 = 1;
     }
-    let walked = if forget!(talk.http2) == 0 { Walked::Not } else { frames::walk(scratch, &raw mut talk.frames) };
-    let rest = match walked {
+    talk.http2 != 0
+}
+
+/// Copies what is kept of the call in `scratch.moved`, and notes it in `scratch.data`, which is complete but for that.
+#[inline(always)]
+pub(crate) fn keep(scratch: *mut Scratch, talk: &mut Talk) {
+    restart(scratch);
+    let rest = prefix(scratch, talk);
+    keep_end(scratch, talk, rest);
+}
+
+/// As [`keep`], of a call that [`has_frames`]. The verifier goes through the walk once for each way of getting here that it can tell
+/// from the others, so this belongs into a program of its own, behind a tail call.
+#[inline(always)]
+pub(crate) fn keep_frames(scratch: *mut Scratch, talk: &mut Talk) {
+    restart(scratch);
+    let rest = match frames::walk(scratch, &raw mut talk.frames) {
         Walked::Not => prefix(scratch, talk),
         Walked::UpTo(offset) => forget!((*scratch).moved.len).wrapping_sub(offset),
     };
+    keep_end(scratch, talk, rest);
+    append_table(scratch);
+}
+
+/// Keeps what is wanted of the last `rest` bytes.
+#[inline(always)]
+fn keep_end(scratch: *mut Scratch, talk: &mut Talk, rest: u64) {
     put!(scratch.captured, copied(scratch) as u32);
     tail(scratch, rest);
-    append_table(scratch);
     talk.turn(forget!((*scratch).moved.out), forget!((*scratch).moved.len));
 }
 
@@ -131,10 +148,10 @@ fn begins_tls(scratch: *const Scratch) -> bool {
 
 /// Sends the record in `scratch.data`, with what was kept.
 #[inline(always)]
-pub(crate) fn send(scratch: *const Scratch) {
+pub(crate) fn send(scratch: *const Scratch, lane: u8) {
     let behind = black_box(forget!((*scratch).captured).wrapping_add(8 * forget!((*scratch).data.pieces)));
     if behind > CAPTURED_MAX + 8 * PIECES_MAX {
         return;
     }
-    emit::send_bytes(lane::CALL, scratch.cast(), size_of::<Data>() as u64 + u64::from(behind));
+    emit::send_bytes(lane, scratch.cast(), size_of::<Data>() as u64 + u64::from(behind));
 }

@@ -25,6 +25,7 @@ mod keep;
 mod kernel;
 mod maps;
 mod payload;
+mod plaintext;
 mod processes;
 mod socket;
 mod states;

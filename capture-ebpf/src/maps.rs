@@ -1,16 +1,17 @@
 //! Maps, and the read-only data that the recorder fills in before loading.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, Stack};
 use redtape_abi::limits::{
     FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_GOROUTINES_MAX,
-    TLS_OBJECTS_MAX, TLS_THREADS_MAX,
+    TLS_OBJECTS_MAX, TLS_SCRATCHES, TLS_THREADS_MAX,
 };
-use redtape_abi::{counter, layout, option};
+use redtape_abi::{after, counter, layout, option};
 
 use crate::go_tls::GoCall;
 use crate::payload::Scratch;
 use crate::socket::Sock;
+use crate::plaintext::Plaintext;
 use crate::tls::{Object, Place, TlsThread};
 
 #[unsafe(no_mangle)]
@@ -92,6 +93,25 @@ pub(crate) static TLS_THREADS: HashMap<u32, TlsThread> = HashMap::with_max_entri
 /// Goroutines that have called Go's crypto/tls, by the address of their `runtime.g`.
 #[map]
 pub(crate) static TLS_GOROUTINES: LruHashMap<Place, GoCall> = LruHashMap::with_max_entries(TLS_GOROUTINES_MAX, 0);
+
+/// Plaintext that a function moved, by the thread that is about to return from it: what `tls_keep` makes a record of.
+#[map]
+pub(crate) static TLS_MOVED: HashMap<u32, Plaintext> = HashMap::with_max_entries(TLS_THREADS_MAX, 0);
+
+/// Where records of plaintext are put together. A program on a function can be preempted by another one on the same CPU, so
+/// there are some for all CPUs together, and `TLS_FREE` has the numbers of those that nobody uses.
+#[map]
+pub(crate) static TLS_SCRATCH: Array<Scratch> = Array::with_max_entries(TLS_SCRATCHES, 0);
+#[map]
+pub(crate) static TLS_FREE: Stack<u32> = Stack::with_max_entries(TLS_SCRATCHES, 0);
+
+/// The programs that `sys_exit` goes on with, see [`after`].
+#[map]
+pub(crate) static AFTER_SYS_EXIT: ProgramArray = ProgramArray::with_max_entries(after::COUNT, 0);
+
+/// The program that those on the return of TLS functions go on with where one moved plaintext.
+#[map]
+pub(crate) static AFTER_RETURN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// What was produced and lost, see [`counter`].
 #[map]

@@ -24,6 +24,8 @@ pub(crate) struct Scratch {
     margin: [u8; HEAD_BYTES_MAX as usize],
     pub moved: Moved,
     pub walk: Walk,
+    /// The address of the socket's `struct sock`, for the program that goes on with the call.
+    pub socket: u64,
     /// How many bytes of the call's start, or of its end, are wanted.
     pub wanted: u64,
     /// How many bytes of payload belong to the record, without the table of the pieces.

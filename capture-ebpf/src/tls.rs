@@ -6,17 +6,18 @@
 //! decides.
 
 use core::hint::black_box;
-use core::mem::MaybeUninit;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use redtape_abi::limits::{EDGE_BYTES_MAX, HEAD_BYTES_MAX, TLS_CLUES_MAX};
-use redtape_abi::{Socket, TlsClue, TlsData, counter, data_flags, kind, lane, layout as index, option, tie};
+use redtape_abi::limits::TLS_CLUES_MAX;
+use redtape_abi::{Socket, TlsClue, counter, kind, lane, layout as index, tie};
 
 use crate::emit::{self, count, now};
+use crate::keep::Talk;
 use crate::kernel::{current, field, is_followed, user};
-use crate::maps::{RECORDS, THREADS, TLS_OBJECTS, TLS_THREADS, option};
+use crate::maps::{TLS_OBJECTS, TLS_THREADS};
+use crate::plaintext::moved;
 
 /// Keys of TLS objects.
 const OBJECT_KEY: u64 = 1 << 62;
@@ -57,25 +58,23 @@ pub(crate) struct Object {
     /// Bytes of plaintext so far.
     pub in_pos: u64,
     pub out_pos: u64,
-    /// Bytes moved since the direction last turned.
-    pub run: u64,
     /// The socket of the last clue.
     pub clue: u64,
+    /// What the payload of its calls is chosen by.
+    pub talk: Talk,
     /// One of [`library`].
     pub library: u8,
     /// One of [`tie`].
     pub rule: u8,
     /// 1: it is older than what was seen of it.
     pub joined: u8,
-    /// 1: bytes were last moved out.
-    pub last_out: u8,
     /// How many clues were sent.
     pub clues: u8,
     /// 1: the last call on the carrier was one that does not wait.
     pub nonblocking: u8,
     /// 1: its end was sent.
     pub closed: u8,
-    pub reserved: u8,
+    pub reserved: [u8; 2],
 }
 
 /// A function of a TLS library that is being called.
@@ -207,7 +206,7 @@ pub(crate) fn enter(regs: u64, call: &Call) {
 
 /// A function has returned `ret`.
 #[inline(always)]
-pub(crate) fn leave(ret: u64) {
+pub(crate) fn leave(ctx: &impl EbpfContext, ret: u64) {
     let (tgid, tid) = current();
     let Some(thread) = TLS_THREADS.get_ptr_mut(tid) else { return };
     let thread = unsafe { &mut *thread };
@@ -234,20 +233,20 @@ pub(crate) fn leave(ret: u64) {
     learn_carrier(object, &thread.call);
     match thread.call.op {
         op::SHUTDOWN if ret == i64::from(thread.call.library == library::OPENSSL) => close(object),
-        op::READ | op::WRITE | op::HANDSHAKE => returned(object, thread, ret, tgid, tid),
+        op::READ | op::WRITE | op::HANDSHAKE => returned(ctx, place, object, thread, ret),
         _ => {}
     }
 }
 
 #[inline(always)]
-fn returned(object: &mut Object, thread: &mut TlsThread, ret: i64, tgid: u32, tid: u32) {
+fn returned(ctx: &impl EbpfContext, place: Place, object: &mut Object, thread: &mut TlsThread, ret: i64) {
     let out = thread.call.op == op::WRITE;
     let mut len = if ret > 0 && thread.call.op != op::HANDSHAKE { ret.cast_unsigned() } else { 0 };
     if thread.result != 0 && len != 0 {
         len = user::<u64>(thread.result).unwrap_or(0);
     }
     if !out {
-        clue_of_read(object, thread, len, tgid);
+        clue_of_read(object, thread, len, place.tgid as u32);
     } else if len > 0 && object.carrier == 0 {
         thread.wrote_many = u8::from(thread.wrote != 0 && (thread.wrote_many != 0 || thread.wrote != object.id));
         if thread.wrote == 0 {
@@ -257,7 +256,7 @@ fn returned(object: &mut Object, thread: &mut TlsThread, ret: i64, tgid: u32, ti
     }
     let ended = ret == 0 && thread.call.op == op::READ && thread.result == 0;
     if len > 0 || ended {
-        moved(object, &thread.call, len, out, tgid, tid);
+        moved(ctx, place, object, &thread.call, len, out);
     }
 }
 
@@ -477,122 +476,17 @@ fn make(place: &Place, library: u8, joined: u8) {
         carrier: 0,
         in_pos: 0,
         out_pos: 0,
-        run: 0,
         clue: 0,
+        talk: Talk::NEW,
         library,
         rule: tie::NONE,
         joined,
-        last_out: 0,
         clues: 0,
         nonblocking: 0,
         closed: 0,
-        reserved: 0,
+        reserved: [0; 2],
     };
     if TLS_OBJECTS.insert(place, object, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
-}
-
-/// A record with room for `N` bytes of the plaintext's start.
-#[repr(C)]
-struct Plaintext<const N: usize> {
-    data: TlsData,
-    prefix: [u8; N],
-    tail: [u8; EDGE_BYTES_MAX as usize],
-}
-
-/// Plaintext was moved: takes its position, and sends what is kept of it.
-#[inline(always)]
-pub(crate) fn moved(object: &mut Object, call: &Running, len: u64, out: bool, tgid: u32, tid: u32) {
-    let run = if object.last_out == u8::from(out) { object.run } else { 0 };
-    let head = u64::from(option(option::HEAD_BYTES)).saturating_sub(run);
-    let edge = u64::from(option(option::PREFIX_BYTES));
-    let keep = if head > edge { head } else { edge };
-    let prefix = if len < keep { len } else { keep };
-    let (rest, tail) = (len - prefix, u64::from(option(option::TAIL_BYTES)));
-    let tail = if rest < tail { rest } else { tail };
-    let part = Part { prefix, tail, len, out, tgid, tid };
-    // Room of few sizes: old kernels want it constant, and new ones let other threads of the CPU in between, so that a
-    // common place to put the record together will not do.
-    if prefix <= 256 {
-        send::<256>(object, call, &part);
-    } else if prefix <= 2048 {
-        send::<2048>(object, call, &part);
-    } else {
-        send::<{ HEAD_BYTES_MAX as usize }>(object, call, &part);
-    }
-    object.last_out = u8::from(out);
-    object.run = run.wrapping_add(len);
-    if out {
-        object.out_pos = object.out_pos.wrapping_add(len);
-    } else {
-        object.in_pos = object.in_pos.wrapping_add(len);
-    }
-}
-
-/// What to send of a call.
-struct Part {
-    prefix: u64,
-    tail: u64,
-    len: u64,
-    out: bool,
-    tgid: u32,
-    tid: u32,
-}
-
-#[inline(always)]
-fn send<const N: usize>(object: &Object, call: &Running, part: &Part) {
-    let header = emit::header(kind::TLS_DATA, lane::TLS, now());
-    let Some(mut entry) = RECORDS.reserve::<Plaintext<N>>(0) else {
-        emit::ring_full(lane::TLS);
-        return;
-    };
-    let record: &mut MaybeUninit<Plaintext<N>> = &mut entry;
-    let record = record.as_mut_ptr();
-    let mut flags = if object.nonblocking != 0 { data_flags::NONBLOCKING } else { 0 };
-    let (prefix_len, tail_len) = unsafe {
-        let prefix = copy((&raw mut (*record).prefix).cast(), N as u64, call.buffer, part.prefix);
-        let from = call.buffer.wrapping_add(part.len).wrapping_sub(part.tail);
-        (prefix, copy((&raw mut (*record).tail).cast(), u64::from(EDGE_BYTES_MAX), from, part.tail))
-    };
-    if u64::from(prefix_len) < part.prefix {
-        flags |= data_flags::FAULT;
-        count(counter::FAULT);
-    }
-    let source = 12 + 2 * call.library + u8::from(part.out);
-    let loop_turn = THREADS.get_ptr(part.tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
-    unsafe {
-        (*record).data = TlsData {
-            header,
-            object: object.id,
-            carrier: object.carrier,
-            entry: call.entered,
-            pos: if part.out { object.out_pos } else { object.in_pos },
-            len: part.len,
-            tgid: part.tgid,
-            tid: part.tid,
-            loop_turn,
-            prefix_len,
-            tail_len,
-            flags,
-            source,
-            out: u8::from(part.out),
-            library: object.library,
-            rule: object.rule,
-            joined: object.joined,
-            reserved: 0,
-            reserved_too: 0,
-        };
-    }
-    entry.submit(emit::wake_flags());
-}
-
-/// Copies user memory, all or nothing. Returns how much.
-#[inline(always)]
-unsafe fn copy(to: *mut u8, room: u64, from: u64, len: u64) -> u32 {
-    let len = black_box(len);
-    if len == 0 || len > room {
-        return 0;
-    }
-    if unsafe { bpf_probe_read_user(to.cast(), len as u32, from as *const _) } == 0 { len as u32 } else { 0 }
 }

@@ -56,14 +56,14 @@ entered! {
 /// The return of each of them.
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
-    leave(ctx.ret());
+    leave(&ctx, ctx.ret());
     0
 }
 
 /// As [`tls_return`], from within the function: behind the last instruction that changes the result.
 #[uprobe]
 pub fn tls_return_inside(ctx: ProbeContext) -> u32 {
-    leave(result(&ctx));
+    leave(&ctx, result(&ctx));
     0
 }
 

@@ -2,16 +2,17 @@
 
 use core::hint::black_box;
 
+use aya_ebpf::EbpfContext;
 use redtape_abi::limits::{MESSAGES_MAX, SEGMENTS_MAX};
-use redtape_abi::{Data, call, counter, data_flags, kind, lane, layout as index, option};
+use redtape_abi::{Data, after, call, counter, data_flags, kind, lane, layout as index, option};
 
 use crate::calls::Call;
 use crate::control::O_NONBLOCK;
 use crate::emit::{self, count};
 use crate::go_tls;
-use crate::keep::{keep, send};
+use crate::keep::{has_frames, keep, keep_frames, send};
 use crate::kernel::{field, user};
-use crate::maps::{SCRATCH, option};
+use crate::maps::{AFTER_SYS_EXIT, SCRATCH, SOCKETS, option};
 use crate::payload::{Moved, Scratch, forget, put};
 use crate::socket::{POSITIONS, Sock, Use, introduce, known_or_adopted, read_to};
 use crate::tls::{self, SocketCall};
@@ -30,7 +31,7 @@ const MMSG_BYTES: u64 = 64;
 
 /// A data call returned without an error.
 #[inline(always)]
-pub(crate) fn moved(call: &Call) {
+pub(crate) fn moved(ctx: &impl EbpfContext, call: &Call) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     let Some((mut moved, walked)) = resolve(call) else { return };
     if moved.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
@@ -55,6 +56,29 @@ pub(crate) fn moved(call: &Call) {
     let Some(sock) = known_or_adopted(walked.sk, call.tgid, by) else { return };
     introduce(walked.sk, sock, lane::CALL);
     record(call, scratch, &walked, sock);
+    // Bytes that were peeked at come again.
+    if forget!((*scratch).moved.flags) & MSG_PEEK == 0 {
+        put!(scratch.socket, walked.sk);
+        if has_frames(scratch, &mut sock.talk) {
+            unsafe { AFTER_SYS_EXIT.tail_call(ctx, after::FRAMES) };
+        }
+        keep(scratch, &mut sock.talk);
+        send(scratch, lane::CALL);
+        if option(option::TLS) != 0 {
+            unsafe { AFTER_SYS_EXIT.tail_call(ctx, after::TLS) };
+        }
+        return;
+    }
+    send(scratch, lane::CALL);
+}
+
+/// What is left to do for a call that moved HTTP/2 frames.
+#[inline(always)]
+pub(crate) fn moved_frames() {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Some(sock) = SOCKETS.get_ptr_mut(forget!((*scratch).socket)) else { return };
+    keep_frames(scratch, unsafe { &mut (*sock).talk });
+    send(scratch, lane::CALL);
 }
 
 /// The call's socket, direction and bytes. None if it moved none, or not on a socket.
@@ -164,6 +188,7 @@ fn messages(headers: u64, moved: u64) -> (u64, u64) {
     (len, first)
 }
 
+/// Begins the record of the call.
 #[inline(always)]
 fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) {
     let (len, out) = (forget!((*scratch).moved.len), forget!((*scratch).moved.out));
@@ -198,25 +223,25 @@ fn record(call: &Call, scratch: *mut Scratch, walked: &Walked, sock: &mut Sock) 
             out: u8::from(out),
             flags,
             pieces: 0,
+            carrier: 0,
+            library: 0,
+            rule: 0,
+            joined: 0,
+            reserved: 0,
+            reserved_too: 0,
         };
     }
     put!(scratch.captured, 0);
-    // Bytes that were peeked at come again.
-    if forget!((*scratch).moved.flags) & MSG_PEEK == 0 {
-        keep(scratch, &mut sock.talk);
-        if option(option::TLS) != 0 {
-            moved_records(scratch, sock, call.regs as u64);
-        }
-    }
-    send(scratch);
 }
 
-/// Tells of the call what the TLS programs want to know, all from maps again, see [`keep`]; `regs` are the call's.
+/// Tells the TLS programs of a call whose record was sent; `regs` are the call's.
 #[inline(always)]
-fn moved_records(scratch: *mut Scratch, sock: &mut Sock, regs: u64) {
+pub(crate) fn moved_records(regs: u64) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Some(sock) = SOCKETS.get_ptr_mut(forget!((*scratch).socket)) else { return };
     let out = forget!((*scratch).moved.out);
     let socket = SocketCall {
-        key: sock.key,
+        key: forget!((*scratch).data.cookie),
         len: forget!((*scratch).data.len),
         tgid: forget!((*scratch).data.tgid),
         tid: forget!((*scratch).data.tid),
@@ -224,7 +249,7 @@ fn moved_records(scratch: *mut Scratch, sock: &mut Sock, regs: u64) {
         captured: forget!((*scratch).data.prefix_len),
         out,
         nonblocking: forget!((*scratch).data.flags) & data_flags::NONBLOCKING != 0,
-        tls: *sock.talk.tls_of(out) != 0,
+        tls: *unsafe { &mut (*sock).talk }.tls_of(out) != 0,
     };
     go_tls::socket_moved(black_box(regs), &socket);
     tls::socket_moved(&socket);

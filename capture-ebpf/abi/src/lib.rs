@@ -6,6 +6,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+/// Programs that `sys_exit` goes on with: each is verified on its own.
+pub mod after {
+    /// Walks the HTTP/2 frames that the call moved.
+    pub const FRAMES: u32 = 0;
+    /// Tells the programs on TLS libraries of the call.
+    pub const TLS: u32 = 1;
+    /// How many there are.
+    pub const COUNT: u32 = 2;
+}
 pub mod call;
 pub mod counter;
 mod decode;
@@ -14,8 +23,8 @@ pub mod limits;
 pub mod option;
 mod record;
 
-pub use decode::{Malformed, Pieces, Record};
+pub use decode::{Captured, Malformed, Pieces, Record};
 pub use record::{
-    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, TlsData, conn_flags, data_flags,
+    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, conn_flags, data_flags,
     kind, lane, role, tie,
 };

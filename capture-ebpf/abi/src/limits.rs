@@ -41,6 +41,8 @@ pub const LISTENERS_MAX: u32 = 16 << 10;
 pub const TLS_OBJECTS_MAX: u32 = 32 << 10;
 /// Threads that can be in a function of a TLS library at a time.
 pub const TLS_THREADS_MAX: u32 = 16 << 10;
+/// Records of plaintext that can be in the making at a time, on all CPUs together; 17 KiB each.
+pub const TLS_SCRATCHES: u32 = 128;
 /// Goroutines that are remembered to have called Go's crypto/tls; the one that called it longest ago goes first.
 pub const TLS_GOROUTINES_MAX: u32 = 32 << 10;
 /// Clues sent of the same socket for the same TLS object; of another socket, there are always more.

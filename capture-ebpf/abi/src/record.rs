@@ -71,7 +71,7 @@ pub mod role {
     pub const SERVER: u8 = 2;
 }
 
-/// Values of [`TlsData::rule`]: how the carrier is known. The first two are the tape format's.
+/// Values of [`Data::rule`]: how the carrier is known. The first two are the tape format's.
 pub mod tie {
     /// It is not known.
     pub const NONE: u8 = 0;
@@ -104,6 +104,7 @@ macro_rules! record {
 
 record! {
     /// What every record begins with.
+    #[derive(Default)]
     Header: 24 bytes {
         /// One of [`kind`].
         kind: u8,
@@ -161,14 +162,15 @@ record! {
 record! {
     /// A call that moved bytes. Behind it come `prefix_len` bytes of the payload's start, those of the pieces, `tail_len` of its
     /// end, and the table of the pieces: for each, the offset from the call's first byte and the length as `u32`s.
-    Data: 88 bytes {
-        /// [`kind::DATA`]
+    #[derive(Default)]
+    Data: 104 bytes {
+        /// [`kind::DATA`] or [`kind::TLS_DATA`]
         header: Header,
-        /// The socket's key.
+        /// The key of the socket, or of the TLS object: a number with bit 62 set.
         cookie: u64,
         /// When the call was entered; its exit if that was not seen.
         entry: u64,
-        /// The position of its first byte: 0 is the first byte after the handshake.
+        /// The position of its first byte: 0 is the first byte after the handshake, or the first that was seen of the TLS object.
         pos: u64,
         /// How many bytes the call moved; 0 for a read at the end of the stream.
         len: u64,
@@ -178,13 +180,13 @@ record! {
         tid: u32,
         /// How often the thread had returned from an event wait.
         loop_turn: u32,
-        /// The descriptor.
+        /// The descriptor; -1 of a TLS object.
         fd: i32,
         /// Captured bytes of the payload's start.
         prefix_len: u32,
         /// Captured bytes of the payload's end, apart from the prefix.
         tail_len: u32,
-        /// One of [`crate::call`].
+        /// One of [`crate::call`], or the number of a TLS library's function as the tape format has it.
         source: u8,
         /// 0: received, 1: sent.
         out: u8,
@@ -193,46 +195,13 @@ record! {
         /// Captured pieces between prefix and tail: entries of the table behind the payload, at most
         /// [`PIECES_MAX`](crate::limits::PIECES_MAX).
         pieces: u32,
-    }
-}
-
-record! {
-    /// A call of a TLS library that moved plaintext. Behind it come a part for the start of the plaintext, of which `prefix_len` bytes
-    /// are used, and one of [`EDGE_BYTES_MAX`](crate::limits::EDGE_BYTES_MAX) bytes for its end, of which `tail_len` are used.
-    TlsData: 96 bytes {
-        /// [`kind::TLS_DATA`]
-        header: Header,
-        /// The TLS object's key: a number with bit 62 set.
-        object: u64,
-        /// The key of the socket that carries it, 0 if it is not known.
+        /// Of a TLS object the key of the socket that carries it, 0 if it is not known.
         carrier: u64,
-        /// When the function was entered.
-        entry: u64,
-        /// The position of its first byte: 0 is the first byte that was seen of the object.
-        pos: u64,
-        /// How many bytes it moved; 0 for a read at the end of the stream.
-        len: u64,
-        /// The process.
-        tgid: u32,
-        /// The thread.
-        tid: u32,
-        /// How often the thread had returned from an event wait.
-        loop_turn: u32,
-        /// Captured bytes of the plaintext's start.
-        prefix_len: u32,
-        /// Captured bytes of the plaintext's end, apart from the prefix.
-        tail_len: u32,
-        /// Bits of [`data_flags`].
-        flags: u16,
-        /// The number of the function, as the tape format has it.
-        source: u8,
-        /// 0: received, 1: sent.
-        out: u8,
-        /// The number of the library, as the tape format has it.
+        /// The number of the TLS library, as the tape format has it; 0 of a socket.
         library: u8,
         /// One of [`tie`].
         rule: u8,
-        /// 1: the object is older than what was seen of it.
+        /// 1: the TLS object is older than what was seen of it.
         joined: u8,
         /// 0.
         reserved: u8,

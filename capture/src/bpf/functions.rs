@@ -5,12 +5,16 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use aya::Ebpf;
+use aya::maps::{MapData, Stack};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
 use aya::programs::{Program, ProgramError, UProbe};
 use aya::sys::SyscallError;
 
 use super::error::LoadError;
-use super::probes::{Probes, program_error};
+use super::probes::{Probes, go_on_with, program_error, take};
+
+/// What the programs on a function's return go on with where plaintext was moved.
+const KEEP: &str = "tls_keep";
 
 /// A program that is attached to a function of a process.
 #[derive(Debug)]
@@ -30,14 +34,18 @@ pub(crate) enum ProbeRefused {
     Other(ProgramError),
 }
 
-/// Loads all programs on functions. They cost nothing until they are attached.
-pub(super) fn load_functions(programs: &mut Ebpf) -> Result<(), LoadError> {
+/// Loads all programs on functions, which can put together so many records at a time. They cost nothing until they are attached.
+pub(super) fn load_functions(programs: &mut Ebpf, scratches: u32) -> Result<(), LoadError> {
     for (_, program) in programs.programs_mut() {
         if let Program::UProbe(program) = program {
             program.load().map_err(|source| program_error("a program on functions", source))?;
         }
     }
-    Ok(())
+    let mut free: Stack<MapData, u32> = take(programs, "TLS_FREE")?;
+    for number in 0..scratches {
+        free.push(number, 0).map_err(|_| LoadError::Map("TLS_FREE"))?;
+    }
+    go_on_with(programs, "AFTER_RETURN", 0, KEEP).map_err(|source| program_error(KEEP, source))
 }
 
 impl Probes {

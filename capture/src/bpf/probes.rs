@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{BtfTracePoint, FEntry, ProgramError};
 use aya::{Ebpf, EbpfLoader};
-use redtape_abi::{Record, counter, lane, limits, option};
+use redtape_abi::{Record, after, counter, lane, limits, option};
 
 use super::btf::Btf;
 use super::error::{LoadError, locked_down, missing_capabilities};
@@ -27,6 +27,9 @@ pub(crate) const TRACEPOINTS: [&str; 7] = [
     "sys_enter",
     "sys_exit",
 ];
+
+/// What `sys_exit` goes on with.
+const AFTER_SYS_EXIT: [(u32, &str); 2] = [(after::FRAMES, "sys_exit_frames"), (after::TLS, "sys_exit_tls")];
 
 /// Records taken from the ring at a time, so that a busy host cannot keep the recorder from its other duties.
 const DRAIN_MAX: usize = 64 << 10;
@@ -174,12 +177,15 @@ impl Probes {
         let btf = Btf::parse(bytes)?;
         let kernel = aya::Btf::from_sys_fs().map_err(|source| LoadError::Object(source.into()))?;
         let (layout, switches, calls) = (kernel_layout(&btf)?, switches(options, &btf), call_table());
+        let scratches = if options.tls { limits::TLS_SCRATCHES } else { 1 };
         let mut programs = EbpfLoader::new()
             .btf(Some(&kernel))
             .override_global("LAYOUT", &layout, true)
             .override_global("OPTIONS", &switches, true)
             .override_global("CALLS", &calls, true)
             .map_max_entries("RECORDS", options.ring_bytes)
+            .map_max_entries("TLS_SCRATCH", scratches)
+            .map_max_entries("TLS_FREE", scratches)
             .map_max_entries("SOCKETS", options.sockets.clamp(1, limits::SOCKETS_MAX))
             .load(OBJECT)
             .map_err(object_error)?;
@@ -188,7 +194,7 @@ impl Probes {
         let listeners = take(&mut programs, "LISTENERS")?;
         let counters = take(&mut programs, "COUNTERS")?;
         // Where these are refused, the rest is recorded all the same.
-        let functions = if options.tls { load_functions(&mut programs) } else { Ok(()) };
+        let functions = if options.tls { load_functions(&mut programs, scratches) } else { Ok(()) };
         let functions = functions.err().map(|error| error.to_string());
         let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
         let (delivered, malformed, drained) = (0, 0, false);
@@ -331,7 +337,7 @@ fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
     switches
 }
 
-fn take<T: TryFrom<aya::maps::Map>>(programs: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+pub(super) fn take<T: TryFrom<aya::maps::Map>>(programs: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
     programs.take_map(name).and_then(|map| map.try_into().ok()).ok_or(LoadError::Map(name))
 }
 
@@ -363,10 +369,29 @@ fn attach_all(
     hooks: &[ArrivalHook],
 ) -> Result<ArrivalHook, LoadError> {
     let arrival = hooks.iter().copied().find(|&hook| attach_arrival(programs, hook, btf, kernel));
+    for (number, name) in AFTER_SYS_EXIT {
+        load_after_sys_exit(programs, kernel, number, name).map_err(|source| program_error(name, source))?;
+    }
     for name in TRACEPOINTS {
         attach_tracepoint(programs, name, kernel).map_err(|source| program_error(name, source))?;
     }
     Ok(arrival.unwrap_or(ArrivalHook::None))
+}
+
+/// Loads a program that `sys_exit` goes on with.
+fn load_after_sys_exit(programs: &mut Ebpf, kernel: &aya::Btf, number: u32, name: &str) -> Result<(), ProgramError> {
+    let program = programs.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?;
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load("sys_exit", kernel)?;
+    go_on_with(programs, "AFTER_SYS_EXIT", number, name)
+}
+
+/// Lets programs go on with another one, by the array that they look for it in.
+pub(super) fn go_on_with(programs: &mut Ebpf, array: &str, number: u32, program: &str) -> Result<(), ProgramError> {
+    let fd = programs.program(program).ok_or(ProgramError::UnexpectedProgramType)?.fd()?.try_clone()?;
+    let array = programs.map_mut(array).ok_or(ProgramError::UnexpectedProgramType)?;
+    ProgramArray::try_from(array)?.set(number, &fd, 0)?;
+    Ok(())
 }
 
 fn attach_tracepoint(programs: &mut Ebpf, name: &str, kernel: &aya::Btf) -> Result<(), ProgramError> {

@@ -1,9 +1,9 @@
 //! Records of TLS libraries to events: each TLS object is a connection of its own, and has the facts of its carrier.
 
-use redtape_abi::{TlsClue, TlsData, limits, tie};
+use redtape_abi::{Data as DataRecord, TlsClue, limits, tie};
 use redtape_core::tls::{Clue, Finding, TieRule, Ties};
 use redtape_core::{
-    Body, ConnKey, Data, DataFlags, Direction, MonoNanos, ProcKey, Ranges, RangesBuf, Source, Stamp, Tid, TlsLibrary,
+    Body, ConnKey, Data, DataFlags, Direction, MonoNanos, ProcKey, Ranges, Source, Stamp, Tid, TlsLibrary,
 };
 
 use super::carriers::Carriers;
@@ -33,11 +33,11 @@ impl Plaintext {
     /// A call that moved plaintext. Also returns the event that tells its carrier, if that is news.
     pub(crate) fn data(
         &mut self,
-        call: &TlsData,
+        call: &DataRecord,
         process: ProcKey,
         conns: &mut Conns,
     ) -> (Data<'static>, Option<Body<'static>>) {
-        let object = Object { id: call.object, library: call.library, joined: call.joined != 0, process };
+        let object = Object { id: call.cookie, library: call.library, joined: call.joined != 0, process };
         let conn = conns.plaintext(object.id, TlsLibrary::from_number(object.library), object.joined, process);
         let finding = match call.rule {
             tie::NONE => None,
@@ -122,14 +122,4 @@ fn apply(finding: Finding, object: Object, conns: &mut Conns) -> Option<Body<'st
             None
         }
     }
-}
-
-/// The captured parts of a call's plaintext.
-pub(crate) fn ranges(call: &TlsData, prefix: &[u8], tail: &[u8]) -> RangesBuf {
-    let mut ranges = RangesBuf::prefix(prefix);
-    // A longer call has no tail: what is behind 4 GiB has no offset.
-    if let Ok(offset) = u32::try_from(call.len.saturating_sub(u64::from(call.tail_len))) {
-        ranges.push(offset, tail);
-    }
-    ranges
 }

@@ -1,6 +1,6 @@
 //! Scripts of records, and the events that come out.
 
-use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Pieces, Record, Socket, conn_flags, kind, lane, role};
+use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Captured, Record, Socket, conn_flags, kind, lane, role};
 use redtape_core::{
     Body, BodyBuf, ConnInfo, Direction, EventBuf, Loss, LossCause, MonoNanos, Origin, ProcKey, Role, Tgid,
 };
@@ -69,16 +69,14 @@ impl Script {
             len: 1000,
             tgid: 9,
             tid: 9,
-            loop_turn: 0,
             fd: 3,
             prefix_len: 4,
             tail_len: 3,
             source: if out { redtape_abi::call::WRITE } else { redtape_abi::call::READ },
             out: u8::from(out),
-            flags: 0,
-            pieces: 0,
+            ..Data::default()
         };
-        self.push(&Record::Data { call, prefix, pieces: Pieces::default(), tail });
+        self.push(&Record::Data(call, Captured { prefix, tail, ..Captured::default() }));
     }
 
     fn arrival(&mut self, ms: u64) {
@@ -244,6 +242,8 @@ fn pieces_between_the_edges_become_ranges() {
     let mut bytes = vec![header.kind, header.lane, 0, 0, 0, 0, 0, 0];
     bytes.extend([header.seq, header.time].into_iter().chain(fields).flat_map(u64::to_le_bytes));
     bytes.extend(counts.into_iter().flat_map(u32::to_le_bytes));
+    // Nothing of TLS.
+    bytes.extend([0; 16]);
     bytes.extend(b"frontmiddleend");
     bytes.extend([0_u32, 5, 500, 6].into_iter().flat_map(u32::to_le_bytes));
     script.push(&Record::decode(&bytes).expect("a record"));

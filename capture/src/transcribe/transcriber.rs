@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use redtape_abi::{Control, Data as DataRecord, Header, Pieces, Record};
+use redtape_abi::{Captured, Control, Data as DataRecord, Header, Record};
 use redtape_core::{
     Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, EventBuf, MonoNanos, Origin, ProcKey,
     ProcessInfo, Ranges, RangesBuf, Shutdown, Source, Stamp, Tgid, Tid,
@@ -11,7 +11,7 @@ use redtape_core::{
 use super::carriers::SocketCall;
 use super::conns::Conns;
 use super::losses::{Hole, Losses};
-use super::plaintext::{self, Plaintext};
+use super::plaintext::Plaintext;
 use super::window::{WINDOW_NANOS, Window};
 use crate::bpf::{Counters, LanePosition};
 
@@ -206,14 +206,14 @@ impl Transcriber {
                 self.tls.learn(conn.cookie, &mut self.conns);
                 None
             }
-            Record::Data { call, prefix, pieces, tail } => {
+            Record::Data(call, captured) => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
                 if !DataFlags(call.flags).contains(DataFlags::PEEK) {
-                    self.tls.carriers.moved(call.cookie, &socket_call(&call, prefix));
+                    self.tls.carriers.moved(call.cookie, &socket_call(&call, captured.prefix));
                 }
                 let data = data(&call, conn, process);
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
-                Some((counts_at, BodyBuf::Data(data, ranges(&call, prefix, pieces, tail))))
+                Some((counts_at, BodyBuf::Data(data, ranges(&call, captured))))
             }
             Record::Accept(call) => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
@@ -245,7 +245,7 @@ impl Transcriber {
                 }
                 at_exit(Body::Close { conn: self.conns.seen(socket.cookie) })
             }
-            Record::TlsData { .. } | Record::TlsClue(_) | Record::TlsClosed(_) => {
+            Record::TlsData(..) | Record::TlsClue(_) | Record::TlsClosed(_) => {
                 self.translate_tls(record, time, process_of)
             }
             Record::SocketError(socket) => {
@@ -267,7 +267,7 @@ impl Transcriber {
         process_of: &mut impl FnMut(Tgid) -> ProcKey,
     ) -> Option<(MonoNanos, BodyBuf)> {
         match *record {
-            Record::TlsData { call, prefix, tail } => {
+            Record::TlsData(call, captured) => {
                 let process = process_of(Tgid(call.tgid));
                 self.tls.carriers.plaintext(Tgid(call.tgid));
                 let (data, tie) = self.tls.data(&call, process, &mut self.conns);
@@ -275,7 +275,7 @@ impl Transcriber {
                     self.hold_own(time, tie);
                 }
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
-                Some((counts_at, BodyBuf::Data(data, plaintext::ranges(&call, prefix, tail))))
+                Some((counts_at, BodyBuf::Data(data, ranges(&call, captured))))
             }
             Record::TlsClue(clue) => {
                 let process = process_of(Tgid(clue.tgid));
@@ -322,13 +322,13 @@ fn data(call: &DataRecord, conn: ConnKey, process: ProcKey) -> Data<'static> {
     }
 }
 
-fn ranges(call: &DataRecord, prefix: &[u8], pieces: Pieces<'_>, tail: &[u8]) -> RangesBuf {
+fn ranges(call: &DataRecord, Captured { prefix, pieces, tail }: Captured<'_>) -> RangesBuf {
     let mut ranges = RangesBuf::prefix(prefix);
     for (offset, bytes) in pieces.iter() {
         ranges.push(offset, bytes);
     }
     let offset = call.len.saturating_sub(u64::from(call.tail_len));
-    // One call moves less than 2 GiB (MAX_RW_COUNT), so its tail always has an offset.
+    // One system call moves less than 2 GiB (MAX_RW_COUNT). What a function moved behind 4 GiB has no offset.
     if let Ok(offset) = u32::try_from(offset) {
         ranges.push(offset, tail);
     }

@@ -1,6 +1,6 @@
 //! Records of TLS libraries.
 
-use redtape_abi::{Arrival, Data, Pieces, Record, Socket, TlsClue, TlsData, call, kind, tie};
+use redtape_abi::{Arrival, Captured, Data, Record, Socket, TlsClue, call, kind, tie};
 use redtape_core::tls::TieRule;
 use redtape_core::{Body, ConnInfo, ConnKey, EventBuf, MonoNanos, Role, Source, Tgid, TlsLibrary};
 
@@ -23,42 +23,31 @@ impl Script {
             len: 120,
             tgid: 9,
             tid: 9,
-            loop_turn: 0,
             fd: 3,
             prefix_len: 5,
-            tail_len: 0,
             source: call::READ,
-            out: 0,
-            flags: 0,
-            pieces: 0,
+            ..Data::default()
         };
-        self.push(&Record::Data { call, prefix: &[23, 3, 3, 0, 115], pieces: Pieces::default(), tail: &[] });
+        self.push(&Record::Data(call, Captured { prefix: &[23, 3, 3, 0, 115], ..Captured::default() }));
     }
 
     fn plaintext(&mut self, ms: u64, rule: u8, carrier: u64) {
         let header = self.header(kind::TLS_DATA, ms);
-        let call = TlsData {
+        let call = Data {
             header,
-            object: OBJECT,
+            cookie: OBJECT,
             carrier,
             entry: header.time,
-            pos: 0,
             len: 98,
             tgid: 9,
             tid: 9,
-            loop_turn: 0,
             prefix_len: 4,
-            tail_len: 0,
-            flags: 0,
             source: 14,
-            out: 0,
             library: 1,
             rule,
-            joined: 0,
-            reserved: 0,
-            reserved_too: 0,
+            ..Data::default()
         };
-        self.push(&Record::TlsData { call, prefix: b"GET ", tail: &[] });
+        self.push(&Record::TlsData(call, Captured { prefix: b"GET ", ..Captured::default() }));
     }
 
     fn clue(&mut self, ms: u64, carrier: u64) {
