@@ -4,7 +4,7 @@
 package main
 
 import (
-	"context"
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -60,11 +60,10 @@ func client(address string, pool *x509.CertPool, requests int) (answered int) {
 	raw, err := net.Dial("tcp", address)
 	check(err)
 	port := raw.LocalAddr().(*net.TCPAddr).Port
-	dial := func(context.Context, string, string) (net.Conn, error) {
-		return tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "localhost"}), nil
-	}
-	transport := &http.Transport{DialTLSContext: dial, MaxConnsPerHost: 1}
-	defer transport.CloseIdleConnections()
+	// Not by http.Transport, which takes a new connection whenever the old one is slow to be free again.
+	conn := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
 	for n := 0; n < requests; n++ {
 		url := fmt.Sprintf("https://%s/%d/%d", address, port, n)
 		method, body := "GET", ""
@@ -73,7 +72,8 @@ func client(address string, pool *x509.CertPool, requests int) (answered int) {
 		}
 		request, err := http.NewRequest(method, url, strings.NewReader(body))
 		check(err)
-		response, err := transport.RoundTrip(request)
+		check(request.Write(conn))
+		response, err := http.ReadResponse(reader, request)
 		check(err)
 		text, err := io.ReadAll(response.Body)
 		check(err)
