@@ -64,14 +64,15 @@ pub(crate) fn trials() -> Vec<Trial> {
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
     // Of clients of the others, the first calls are over before the probes are on.
     let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    http.into_iter().chain([websocket]).chain(h2c).chain(https).collect()
+    let h2 = [(NODE, NODE), (C, NODE)].map(|(server, client)| talk(server, client, "h2"));
+    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(h2).collect()
 }
 
 fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
     let ends =
         if server.name == client.name { client.name.into() } else { format!("{}_to_{}", client.name, server.name) };
     let mut needs = [server.needs, client.needs].concat();
-    if protocol == "https" {
+    if matches!(protocol, "https" | "h2") {
         needs.extend([self::needs("openssl"), Requirement::Uprobes]);
     }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
