@@ -11,7 +11,8 @@
 //! - what was bounded is not needed behind the helper call that it was bounded for: LLVM would save it on the stack before
 //!   the check, and older kernels know nothing of what was saved;
 //! - a loop's values lie in a map, and what is needed behind the loop, too: values in registers that differ make the verifier
-//!   follow the loop once for each.
+//!   follow the loop once for each;
+//! - where that is not enough, the rest of the work is a program of its own behind a tail call, which is verified once.
 #![no_std]
 #![no_main]
 

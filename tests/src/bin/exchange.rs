@@ -1,4 +1,4 @@
-//! A fixed exchange over loopback: one connection for each way in which programs read and write a socket.
+//! A fixed exchange over loopback: one connection for each way in which programs read and write a socket, and one of HTTP/2.
 //!
 //! It is recorded on every kernel that is supported, and the tapes must say the same. Server and client take turns, so
 //! that nothing depends on timing; the server waits before it accepts and before it reads, so that there is a queue
@@ -51,6 +51,7 @@ fn main() -> io::Result<()> {
         let got = ask(address, way, path)?;
         println!("{path} {got}");
     }
+    println!("/http2 {}", ask_http2(address)?);
     server.join().map_err(|_| io::Error::other("the server panicked"))?
 }
 
@@ -72,7 +73,52 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
         // The client closes first, so that the two ends always end in the same order.
         while !socket.read()?.is_empty() {}
     }
+    serve_http2(&listener.accept()?.0)
+}
+
+/// What a client sends first (RFC 9113, section 3.4), with its SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+const HTTP2_BODY_BYTES: usize = 20_000;
+
+/// A frame (RFC 9113, section 4.1). Flags of HEADERS: 4 where they are whole, and 1 where they end the stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [.., a, b, c] = payload.len().to_be_bytes();
+    [&[a, b, c, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// Two requests at once (RFC 7541, section 6: indexed fields, and literals that no table takes up).
+fn http2_requests() -> Vec<u8> {
+    let request = |stream, path: &[u8]| {
+        let length = [u8::try_from(path.len()).unwrap_or(u8::MAX)];
+        frame(1, 5, stream, &[b"\x82\x86\x01\x08exchange\x04", &length[..], path].concat())
+    };
+    [PREFACE, &request(1, b"/http2/1"), &request(3, b"/http2/2")].concat()
+}
+
+/// Both answers, each with trailers, so that heads lie far apart.
+fn http2_answers() -> Vec<u8> {
+    let answer = |stream| {
+        let half = [b'x'; HTTP2_BODY_BYTES / 2];
+        let trailers = frame(1, 5, stream, b"\x00\x05x-end\x01y");
+        [frame(1, 4, stream, b"\x88"), frame(0, 0, stream, &half), frame(0, 0, stream, &half), trailers].concat()
+    };
+    [frame(4, 0, 0, &[]), answer(1), answer(3)].concat()
+}
+
+fn serve_http2(stream: &TcpStream) -> io::Result<()> {
+    let mut requests = vec![0; http2_requests().len()];
+    { stream }.read_exact(&mut requests)?;
+    { stream }.write_all(&http2_answers())?;
+    while { stream }.read(&mut requests)? != 0 {}
     Ok(())
+}
+
+fn ask_http2(address: SocketAddr) -> io::Result<usize> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(&http2_requests())?;
+    let mut answers = vec![0; http2_answers().len()];
+    stream.read_exact(&mut answers)?;
+    Ok(answers.len())
 }
 
 /// Sends one request and reads its whole answer, whose length is returned.
