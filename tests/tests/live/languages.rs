@@ -64,7 +64,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
     // Of clients of the others, the first calls are over before the probes are on.
     let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    let h2 = [(NODE, NODE), (C, NODE)].map(|(server, client)| talk(server, client, "h2"));
+    let h2 = [(NODE, NODE)].map(|(server, client)| talk(server, client, "h2"));
     http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(h2).collect()
 }
 
