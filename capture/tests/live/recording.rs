@@ -59,17 +59,24 @@ pub(crate) fn record_with(options: &ProbeOptions, workload: impl FnOnce(&mut Pro
     let mut transcriber = Transcriber::new(ORIGIN, start);
     workload(&mut probes);
     probes.unfollow(std::process::id());
-    for _ in 0..2 {
+    let mut counters = probes.counters();
+    for turn in 0..1000 {
         // Sockets are torn down by timers and other CPUs.
         std::thread::sleep(Duration::from_millis(5));
-        let (positions, counters) = (probes.lane_positions(), probes.counters());
+        let positions = probes.lane_positions();
+        counters = probes.counters();
         while probes.drain(&mut |record| transcriber.record(&record, &mut process_key)) > 0 {}
         transcriber.settle(&positions, &counters, mono_now());
+        // Others on this host make records, too, so wait for a moment at which none is on its way.
+        counters.delivered = probes.counters().delivered;
+        if turn > 0 && counters.produced == counters.delivered + counters.ring_full {
+            break;
+        }
     }
-    transcriber.settle(&[], &probes.counters(), mono_now());
+    transcriber.settle(&[], &counters, mono_now());
     transcriber.finish();
     let events = std::iter::from_fn(|| transcriber.pop()).collect();
-    Recording { events, counters: probes.counters(), counts: transcriber.counts(), hook: probes.arrival_hook() }
+    Recording { events, counters, counts: transcriber.counts(), hook: probes.arrival_hook() }
 }
 
 pub(crate) fn process_key(tgid: Tgid) -> ProcKey {
