@@ -42,6 +42,8 @@ pub enum Source {
     Cpp(&'static str, &'static [&'static str]),
     /// A folder with a Go module.
     Go(&'static str),
+    /// A folder with a Go program outside of modules, which finds its libraries where Debian puts their sources.
+    GoOfDebian(&'static str),
     /// A binary of this workspace.
     Rust(&'static str),
 }
@@ -66,7 +68,7 @@ impl Program {
     /// Starts it as a server, and records it and `client` while they talk.
     pub fn record_calls_of(&self, client: &Self, protocol: &str) -> Result<Recording> {
         let folder = TempDir::new()?;
-        let tls = matches!(protocol, "https" | "h2");
+        let tls = matches!(protocol, "https" | "h2" | "grpcs");
         if tls {
             certificate(folder.path())?;
         }
@@ -106,7 +108,8 @@ impl Program {
             Source::Java(path) => java(path)?,
             Source::DotNet(path, assemblies) => dotnet(path, assemblies)?,
             Source::Cpp(path, libraries) => vec![cpp(path, libraries)?.into()],
-            Source::Go(folder) => vec![go(folder)?.into()],
+            Source::Go(folder) => vec![go(folder, &[])?.into()],
+            Source::GoOfDebian(folder) => vec![go(folder, &GO_OF_DEBIAN)?.into()],
             Source::Rust(name) => vec![binary(name)?.into()],
         };
         words.extend(arguments.map(OsString::from));
@@ -185,13 +188,16 @@ fn cpp(path: &str, libraries: &[&str]) -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// What Go calls this way of building.
+const GO_OF_DEBIAN: [(&str, &str); 2] = [("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")];
+
 /// Go knows itself what is to be built anew.
-fn go(folder: &str) -> Result<PathBuf> {
+fn go(folder: &str, settings: &[(&str, &str)]) -> Result<PathBuf> {
     let (tools, binary) = (tools()?, tools()?.join(format!("go-{folder}").replace('/', "-")));
     let mut command = Command::new(tool("python/bin/go")?);
     command.args(["build", "-o"]).arg(&binary).arg(".").current_dir(script(folder));
     command.envs([("GOCACHE", tools.join("go-cache")), ("GOPATH", tools.join("go-path"))]);
-    command.envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")]);
+    command.envs([("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0")]).envs(settings.iter().copied());
     Process::run(&mut command, BUILD)?.expect_code(0)?;
     Ok(binary)
 }

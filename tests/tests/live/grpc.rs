@@ -1,4 +1,4 @@
-//! gRPC by tonic and grpcio, each as a server and as a client of the other: every call of both ends, with its status.
+//! gRPC by tonic, grpcio and grpc-go, as servers and as clients of each other: every call of both ends, with its status.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,15 @@ use redtape_tests::{Program, Requirement, Result, Source, Span, trial};
 const PYTHON: &[Requirement] = &[Requirement::Bpf, Requirement::Tool("python/bin/uvicorn")];
 const GRPCIO: Program =
     Program { name: "grpcio", needs: PYTHON, source: Source::Interpreted("python/bin/python", "python/grpc_talk.py") };
+const GO: Program = Program {
+    name: "go",
+    needs: &[
+        Requirement::Bpf,
+        Requirement::Tool("python/bin/go"),
+        Requirement::File("/usr/share/gocode/src/google.golang.org/grpc/server.go"),
+    ],
+    source: Source::GoOfDebian("go_grpc"),
+};
 const TONIC: Program = Program { name: "tonic", needs: &[Requirement::Bpf], source: Source::Rust("grpc") };
 
 /// The calls of the two workers whose status is certain, by method and status.
@@ -15,8 +24,10 @@ const CERTAIN: [(&str, &str, usize); 5] =
     [("Both", "0", 2), ("Fail", "5", 4), ("Gather", "0", 2), ("Spread", "0", 2), ("Unary", "0", 14)];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    [(TONIC, TONIC), (TONIC, GRPCIO), (GRPCIO, TONIC), (GRPCIO, GRPCIO)]
-        .into_iter()
+    let both = [(TONIC, TONIC), (GRPCIO, GRPCIO), (GO, GO)];
+    let mixed = [(TONIC, GRPCIO), (GRPCIO, TONIC), (GO, TONIC), (GRPCIO, GO)];
+    both.into_iter()
+        .chain(mixed)
         .map(|(server, client)| {
             let needs = [server.needs, client.needs].concat();
             trial(format!("grpc::{}_to_{}", client.name, server.name), &needs, move || calls(&server, &client))
