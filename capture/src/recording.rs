@@ -62,6 +62,9 @@ pub trait RecordSource {
     /// them.
     fn take_in(&mut self, processes: &mut ProcessTable) -> bool;
 
+    /// Tells `processes` what is only certain of them at the recording's end, when everything has been taken in.
+    fn conclude(&mut self, processes: &mut ProcessTable);
+
     /// Hands over, in order, the events that are old enough at `now` for nothing older to come; all of them if the
     /// recording is over, which is what [`MonoNanos::MAX`] says: records that were not taken in then are lost.
     ///
@@ -223,6 +226,8 @@ impl<'a> Recording<'a> {
             progress.show(&self.totals());
             if let Some(reason) = until.ended(Duration::from_nanos(now.since(self.started)), &self.processes) {
                 self.take_in_the_rest()?;
+                self.source.conclude(&mut self.processes);
+                self.apply_changes()?;
                 self.source.clock(read_clocks());
                 self.hand_over(MonoNanos::MAX)?;
                 return Ok(reason);

@@ -91,7 +91,7 @@ impl RecordSource for Kernel {
         let (positions, counters, now) = (probes.lane_positions(), probes.counters(), mono_now());
         probes.drain(&mut |record| {
             *taken = MonoNanos::new(record.header().time).max(*taken);
-            take_record(&record, transcriber, processes);
+            take_record(&record, transcriber, processes, tls.as_ref());
             if let Some(tls) = tls {
                 tls.record(&record);
             }
@@ -110,6 +110,14 @@ impl RecordSource for Kernel {
             }
         }
         probes.is_drained()
+    }
+
+    fn conclude(&mut self, processes: &mut ProcessTable) {
+        for tgid in self.transcriber.opaque_tls(MonoNanos::MAX) {
+            if !is_seen_into(self.tls.as_ref(), tgid) {
+                processes.on_opaque_tls(tgid);
+            }
+        }
     }
 
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
@@ -179,6 +187,11 @@ impl Tls {
     }
 }
 
+/// Whether the probes are on a process's TLS. If nothing was seen of it all the same, it was over too soon for them.
+fn is_seen_into(tls: Option<&Tls>, tgid: Tgid) -> bool {
+    tls.is_some_and(|tls| tls.probes.are_on(tgid))
+}
+
 fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) {
     if let Some(total) = probes.skipped_runs() {
         transcriber.skipped(total, now);
@@ -186,7 +199,7 @@ fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) 
 }
 
 /// Lets the process table and the transcriber know of a record, in the order in which each can make sense of it.
-fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &mut ProcessTable) {
+fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &mut ProcessTable, tls: Option<&Tls>) {
     match record {
         Record::Fork(fork) => {
             processes.on_fork(Tgid(fork.parent), Tgid(fork.tgid), MonoNanos::new(fork.header.time));
@@ -198,7 +211,7 @@ fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &m
     }
     transcriber.record(record, &mut |tgid| processes.resolve(tgid).key);
     if let Record::Exit(exit) = record {
-        if transcriber.leaves_opaque_tls(Tgid(exit.tgid)) {
+        if transcriber.leaves_opaque_tls(Tgid(exit.tgid)) && !is_seen_into(tls, Tgid(exit.tgid)) {
             processes.on_opaque_tls(Tgid(exit.tgid));
         }
         processes.on_exit(Tgid(exit.tgid));

@@ -68,13 +68,8 @@ impl Program {
     /// Starts it as a server, and records it and `client` while they talk.
     pub fn record_calls_of(&self, client: &Self, protocol: &str) -> Result<Recording> {
         let folder = TempDir::new()?;
-        let tls = matches!(protocol, "https" | "h2" | "grpcs");
-        if tls {
-            certificate(folder.path())?;
-        }
-        let marker = if matches!(self.source, Source::Php(_)) { "Development Server" } else { "listening on" };
-        let server = Server::start(self.serve(protocol)?.env("TLS_FOLDER", folder.path()), marker)?;
-        let url = format!("{}://127.0.0.1:{}", if tls { "https" } else { "http" }, server.port());
+        let server = self.start(protocol, folder.path())?;
+        let url = format!("{}://127.0.0.1:{}", if has_tls(protocol) { "https" } else { "http" }, server.port());
         let mut arguments = ["--port", &server.port().to_string(), "--"].map(OsString::from).to_vec();
         arguments.extend(client.words(["call", protocol, &url])?);
         let mut recorder = Command::new(binary("redtape-capture")?);
@@ -84,6 +79,15 @@ impl Program {
             return Err(format!("the client failed: {}{}", recorder.stdout, recorder.stderr).into());
         }
         Ok(recording)
+    }
+
+    /// Starts it as a server, with a certificate in `folder` where the protocol needs one.
+    pub fn start(&self, protocol: &str, folder: &Path) -> Result<Server> {
+        if has_tls(protocol) {
+            certificate(folder)?;
+        }
+        let marker = if matches!(self.source, Source::Php(_)) { "Development Server" } else { "listening on" };
+        Server::start(self.serve(protocol)?.env("TLS_FOLDER", folder), marker)
     }
 
     /// The command of its server, built if need be.
@@ -117,6 +121,10 @@ impl Program {
     }
 }
 
+fn has_tls(protocol: &str) -> bool {
+    matches!(protocol, "https" | "h2" | "grpcs")
+}
+
 /// The folder of what `ci/install` has made, in which programs are built too.
 pub(crate) fn tools() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
@@ -124,11 +132,12 @@ pub(crate) fn tools() -> Result<PathBuf> {
     Ok(target(profile)?.join("tools"))
 }
 
-/// Makes `cert.pem` and `key.pem` for 127.0.0.1, and `store.p12` with both of them for Java.
+/// Makes `cert.pem` and `key.pem` for 127.0.0.1, and `store.p12` with both of them for Java. rustls takes no certificate
+/// of a server that may sign others.
 fn certificate(folder: &Path) -> Result<()> {
     for arguments in [
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-         -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem",
+         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem",
         "pkcs12 -export -in cert.pem -inkey key.pem -passout pass:redtape -out store.p12",
     ] {
         let mut command = Command::new("openssl");

@@ -42,6 +42,7 @@ pub struct Info {
     pub connections: u64,
     pub processes: u64,
     pub lost: u64,
+    pub opaque_tls: Vec<String>,
     pub truncated: bool,
     pub duration_ns: u64,
     pub content_hash: Value,

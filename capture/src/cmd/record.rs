@@ -85,7 +85,7 @@ fn record_until(
     for name in recording.io_uring_users().filter(|_| !settings.quiet) {
         eprintln!("redtape-capture: warning: {name} uses io_uring: what it reads and writes by it is not recorded");
     }
-    for name in recording.opaque_tls_users().filter(|_| !settings.quiet) {
+    for name in recording.opaque_tls_users().filter(|_| settings.tls && !settings.quiet) {
         eprintln!(
             "redtape-capture: warning: {name} uses TLS of a library that is not seen into: its requests are not on the tape"
         );

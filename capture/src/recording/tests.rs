@@ -55,6 +55,8 @@ impl RecordSource for Script {
         self.full == 0
     }
 
+    fn conclude(&mut self, _: &mut ProcessTable) {}
+
     fn hand_over(&mut self, now: MonoNanos, each: &mut dyn FnMut(&Event<'_>) -> io::Result<()>) -> io::Result<()> {
         let due = self.times.iter().take_while(|time| **time <= now).count();
         for time in self.times.drain(..due) {

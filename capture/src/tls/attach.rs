@@ -92,6 +92,11 @@ impl TlsProbes {
         }
     }
 
+    /// Whether a process has a library that is seen into.
+    pub(crate) fn are_on(&self, tgid: Tgid) -> bool {
+        self.processes.contains_key(&tgid)
+    }
+
     /// A process has ended, or runs another program now.
     pub(crate) fn forget(&mut self, tgid: Tgid, probes: &mut Probes) {
         for probe in self.processes.remove(&tgid).into_iter().flat_map(|attached| attached.probes) {

@@ -167,6 +167,13 @@ mod tests {
         assert_eq!(carriers.opaque(later), []);
         carriers.plaintext(Tgid(6));
         assert!(!carriers.leave(Tgid(6)));
+
+        // At the end of a recording there is nothing to wait for.
+        let mut carriers = Carriers::default();
+        for pos in [0, 30, 60, 90] {
+            carriers.moved(1, &call(pos, &[23, 3, 3, 0, 25]));
+        }
+        assert_eq!(carriers.opaque(MonoNanos::MAX), [Tgid(5)]);
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl Transcriber {
         self.ready.pop_front()
     }
 
-    /// Recorded processes that have moved TLS records, but no plaintext that was seen; each once.
+    /// Recorded processes that have moved TLS records for two seconds, or for less if the recording ends (`now` is
+    /// [`MonoNanos::MAX`] then), but no plaintext that was seen; each once.
     pub fn opaque_tls(&mut self, now: MonoNanos) -> Vec<Tgid> {
         self.tls.carriers.opaque(now)
     }

@@ -1,6 +1,6 @@
 //! Stage 2: takes findings in their total order and does everything that looks across connections.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -11,6 +11,7 @@ use crate::config::Discovery;
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, LossCause};
 use crate::exchange::{Finding, What};
+use crate::facts::ProcessInfo;
 use crate::filter::Filter;
 use crate::ids::{ConnKey, Origin};
 use crate::limits::Limits;
@@ -19,6 +20,9 @@ use crate::metric::{MetricsConfig, Registry};
 use crate::route::Decorator;
 use crate::span::Span;
 use crate::time::{ClockAnchor, ClockMap, MonoNanos};
+
+/// Programs that are named of each kind of what is not seen.
+const NAMED_MAX: usize = 16;
 
 /// What the engine goes by.
 #[derive(Debug)]
@@ -77,10 +81,24 @@ pub struct Totals {
     pub diagnostics: BTreeMap<DiagnosticKind, u64>,
     /// Lost records by cause; bytes, where the tape is damaged.
     pub lost: BTreeMap<LossCause, u64>,
+    /// Programs that use TLS whose plaintext the recorder does not see; 16 of them at most.
+    pub opaque_tls: BTreeSet<String>,
+    /// Programs that use io_uring, whose reads and writes the recorder does not see; 16 of them at most.
+    pub io_uring: BTreeSet<String>,
     /// The time of the first event.
     pub first: Option<MonoNanos>,
     /// Where the tape has ended.
     pub last: MonoNanos,
+}
+
+impl Totals {
+    fn process(&mut self, info: &ProcessInfo) {
+        for (used, names) in [(info.opaque_tls, &mut self.opaque_tls), (info.io_uring, &mut self.io_uring)] {
+            if used && names.len() < NAMED_MAX {
+                names.insert(info.comm.clone());
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -135,8 +153,11 @@ impl Stage2 {
         self.pass(now);
         match event.body {
             Body::Clock { origin, anchor } => self.clock(origin, &anchor, now),
-            Body::Process(info) if self.services.process(info) => {
-                self.diagnostic(DiagnosticKind::ProcessEvicted, 1, None, now);
+            Body::Process(info) => {
+                self.totals.process(info);
+                if self.services.process(info) {
+                    self.diagnostic(DiagnosticKind::ProcessEvicted, 1, None, now);
+                }
             }
             Body::Loss(loss) => {
                 *self.totals.lost.entry(loss.cause).or_default() += loss.count;

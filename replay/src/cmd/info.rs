@@ -48,12 +48,15 @@ struct Facts {
     kernel: String,
     tool: String,
     arrival_hook: String,
+    opaque_tls: BTreeSet<String>,
+    io_uring: BTreeSet<String>,
 }
 
 fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
     let mut block = Block::default();
     let mut hasher = ContentHasher::new();
     let (mut conns, mut processes) = (BTreeSet::new(), BTreeSet::new());
+    let (mut opaque_tls, mut io_uring) = (BTreeSet::new(), BTreeSet::new());
     let (mut first, mut last): (Option<MonoNanos>, _) = (None, MonoNanos::ZERO);
     let (mut events, mut lost, mut clock) = (0, 0, ClockMap::default());
     while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
@@ -61,7 +64,14 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
         for event in block.events() {
             match event.body {
                 Body::Connection(info) => drop(conns.insert(info.key)),
-                Body::Process(info) => drop(processes.insert(info.key)),
+                Body::Process(info) => {
+                    processes.insert(info.key);
+                    for (used, programs) in [(info.opaque_tls, &mut opaque_tls), (info.io_uring, &mut io_uring)] {
+                        if used {
+                            programs.insert(format!("{} ({})", info.comm, info.tgid.0));
+                        }
+                    }
+                }
                 Body::Loss(loss) if !loss.cause.is_in_bytes() => lost += loss.count,
                 Body::Clock { anchor, .. } => clock.add(&anchor),
                 _ => {}
@@ -92,8 +102,16 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
         kernel: meta.kernel.clone(),
         tool: meta.tool.clone(),
         arrival_hook: meta.arrival_hook.clone(),
+        opaque_tls,
+        io_uring,
     };
     Ok((facts, meta, report))
+}
+
+/// What of these programs; empty if there are none.
+fn of(what: &str, programs: &BTreeSet<String>) -> String {
+    let names: Vec<_> = programs.iter().map(String::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("{what} of {}", names.join(", ")) }
 }
 
 fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &ReadReport) -> io::Result<()> {
@@ -109,6 +127,8 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("connections", info.connections.to_string()),
         ("processes", info.processes.to_string()),
         ("lost", info.lost.to_string()),
+        ("not seen", of("TLS", &info.opaque_tls)),
+        ("not seen", of("io_uring", &info.io_uring)),
         ("arrivals from", if meta.arrival_hook.is_empty() { "none".into() } else { meta.arrival_hook.clone() }),
         ("payload", meta.payload_limits.clone()),
         ("closed", report.totals.map_or("no: the end is missing".into(), |totals| totals.reason.name().into())),

@@ -114,13 +114,19 @@ fn write_cardinality(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     table.write(out)
 }
 
-/// What was lost and what made no sense; nothing, where all is well.
+/// What was lost, not seen, and what made no sense; nothing, where all is well.
 fn write_trouble(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     let totals = &ran.totals;
-    if totals.lost.is_empty() && totals.diagnostics.is_empty() && totals.late == 0 {
+    let unseen = [("TLS", &totals.opaque_tls), ("io_uring", &totals.io_uring)];
+    let all_seen = unseen.iter().all(|(_, programs)| programs.is_empty());
+    if totals.lost.is_empty() && totals.diagnostics.is_empty() && totals.late == 0 && all_seen {
         return Ok(());
     }
     writeln!(out)?;
+    for (what, programs) in unseen.iter().filter(|(_, programs)| !programs.is_empty()) {
+        let names: Vec<_> = programs.iter().map(|name| printable(name)).collect();
+        writeln!(out, "not seen: {what} of {}", names.join(", "))?;
+    }
     for (cause, count) in &totals.lost {
         let unit = if cause.is_in_bytes() { "bytes" } else { "records" };
         writeln!(out, "lost: {count} {unit}, {}", cause.name())?;

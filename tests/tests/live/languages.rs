@@ -1,11 +1,17 @@
 //! Languages: a server and a client of each, with the same conversation, seen whole from both ends.
 
 use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Conversation, Program, Requirement, Result, Source, Span, conversation, trial};
+use redtape_tests::{
+    Conversation, Process, Program, Requirement, Result, Source, Span, binary, conversation, replay, trial,
+};
+use tempfile::TempDir;
 
 const BPF: Requirement = Requirement::Bpf;
+const LIMIT: Duration = Duration::from_secs(20);
 
 const fn program(name: &'static str, needs: &'static [Requirement], source: Source) -> Program {
     Program { name, needs, source }
@@ -64,8 +70,35 @@ pub(crate) fn trials() -> Vec<Trial> {
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
     // Of clients of the others, the first calls are over before the probes are on.
     let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    let h2 = [(NODE, NODE)].map(|(server, client)| talk(server, client, "h2"));
-    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(h2).collect()
+    let opaque = [(JAVA, "java"), (RUST, "conversation")].map(|(own, comm)| not_seen_into(own, comm));
+    let doctor = trial("languages::java_https_doctor", &[JAVA.needs, &[needs("openssl")]].concat(), doctor_names_java);
+    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(opaque).chain([doctor]).collect()
+}
+
+/// A language whose TLS is its own: nothing is seen, and the recorder, the tape and its replay say so of both ends.
+fn not_seen_into(own: Program, comm: &'static str) -> Trial {
+    let needs = [own.needs, &[needs("openssl"), Requirement::Uprobes]].concat();
+    trial(format!("languages::{}_https_is_not_seen", own.name), &needs, move || {
+        let recording = own.record_calls_of(&own, "https")?;
+        assert!(recording.spans()?.is_empty());
+        let named = recording.info()?.opaque_tls;
+        assert_eq!(named.iter().filter(|name| name.starts_with(comm)).count(), 2, "{named:?}");
+        let said = format!("warning: {comm} uses TLS of a library that is not seen into");
+        assert!(recording.recorder.stderr.contains(&said), "{}", recording.recorder.stderr);
+        let replayed = replay(&recording.tape(), &[])?;
+        assert!(replayed.contains(&format!("not seen: TLS of {comm}\n")), "{replayed}");
+        Ok(())
+    })
+}
+
+fn doctor_names_java() -> Result<()> {
+    let folder = TempDir::new()?;
+    let server = JAVA.start("https", folder.path())?;
+    let said = Process::run(Command::new(binary("redtape-capture")?).arg("doctor"), LIMIT)?.stdout;
+    let line = said.lines().find(|line| line.contains("Java's own TLS is not seen"));
+    let named = format!("java ({})", server.process().id());
+    assert!(line.is_some_and(|line| line.contains(&named)), "{named}: {said}");
+    Ok(())
 }
 
 fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
@@ -77,7 +110,8 @@ fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
     }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
         let recording = server.record_calls_of(&client, protocol)?;
-        assert_eq!(recording.info()?.lost, 0);
+        let info = recording.info()?;
+        assert_eq!((info.lost, info.opaque_tls), (0, Vec::new()));
         check(&recording.spans()?, if protocol.starts_with("http") { "1.1" } else { "2" })
     })
 }
