@@ -13,6 +13,7 @@ mod networks;
 mod queue;
 mod servers;
 mod tls;
+mod tls_linked;
 
 use libtest_mimic::Arguments;
 
@@ -27,6 +28,7 @@ fn main() {
         languages::trials(),
         servers::trials(),
         tls::trials(),
+        tls_linked::trials(),
         queue::trials(),
         command::trials(),
         late::trials(),

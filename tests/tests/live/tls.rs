@@ -57,7 +57,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A folder with a new key and certificate for this machine.
-fn with_certificate() -> Result<TempDir> {
+pub(crate) fn with_certificate() -> Result<TempDir> {
     let folder = TempDir::new()?;
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]);
@@ -80,7 +80,7 @@ fn send(port: u16, connections: usize, requests: usize) -> Result<()> {
 }
 
 /// Each request is a server span of scheme https, with the status that was sent.
-fn check_spans(spans: &[Span], connections: usize, requests: usize) {
+pub(crate) fn check_spans(spans: &[Span], connections: usize, requests: usize) {
     let servers: Vec<_> = spans.iter().filter(|span| span.is_server()).collect();
     assert_eq!(servers.len(), connections * requests);
     let mut paths = BTreeMap::new();
@@ -95,7 +95,7 @@ fn check_spans(spans: &[Span], connections: usize, requests: usize) {
 }
 
 /// How many spans have no address. None has another connection's.
-fn untied(spans: &[Span]) -> usize {
+pub(crate) fn untied(spans: &[Span]) -> usize {
     let mut untied = 0;
     for span in spans.iter().filter(|span| span.is_server()) {
         let port = span.attribute("client.port");
