@@ -52,7 +52,7 @@ impl RecordSource for Kernel {
     fn follow(&mut self, process: Tgid) -> io::Result<()> {
         self.probes.follow(process.0).map_err(io::Error::other)?;
         if let Some(tls) = &mut self.tls {
-            tls.probes.look(process, &mut self.probes);
+            tls.look(process, &mut self.probes, &mut self.transcriber);
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl RecordSource for Kernel {
             }
         });
         if let Some(tls) = tls {
-            tls.catch_up(probes);
+            tls.catch_up(probes, transcriber);
         }
         if probes.is_drained() {
             transcriber.settle(&positions, &counters, now);
@@ -114,7 +114,7 @@ impl RecordSource for Kernel {
 
     fn conclude(&mut self, processes: &mut ProcessTable) {
         for tgid in self.transcriber.opaque_tls(MonoNanos::MAX) {
-            if !is_seen_into(self.tls.as_ref(), tgid) {
+            if is_known(self.tls.as_ref(), tgid) {
                 processes.on_opaque_tls(tgid);
             }
         }
@@ -177,19 +177,26 @@ impl Tls {
         }
     }
 
-    fn catch_up(&mut self, probes: &mut Probes) {
+    fn look(&mut self, tgid: Tgid, probes: &mut Probes, transcriber: &mut Transcriber) {
+        if self.probes.look(tgid, probes) {
+            transcriber.sees_into(tgid, mono_now());
+        }
+    }
+
+    fn catch_up(&mut self, probes: &mut Probes, transcriber: &mut Transcriber) {
         for (tgid, new_program) in std::mem::take(&mut self.due) {
             if new_program {
                 self.probes.forget(tgid, probes);
             }
-            self.probes.look(tgid, probes);
+            self.look(tgid, probes, transcriber);
         }
     }
 }
 
-/// Whether the probes are on a process's TLS. If nothing was seen of it all the same, it was over too soon for them.
-fn is_seen_into(tls: Option<&Tls>, tgid: Tgid) -> bool {
-    tls.is_some_and(|tls| tls.probes.are_on(tgid))
+/// Whether a process was looked at since it last mapped a library. One that was over too soon for that may have used one
+/// that is seen into.
+fn is_known(tls: Option<&Tls>, tgid: Tgid) -> bool {
+    tls.is_none_or(|tls| tls.probes.has_looked_at(tgid) && !tls.due.contains_key(&tgid))
 }
 
 fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) {
@@ -211,7 +218,7 @@ fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &m
     }
     transcriber.record(record, &mut |tgid| processes.resolve(tgid).key);
     if let Record::Exit(exit) = record {
-        if transcriber.leaves_opaque_tls(Tgid(exit.tgid)) && !is_seen_into(tls, Tgid(exit.tgid)) {
+        if transcriber.leaves_opaque_tls(Tgid(exit.tgid)) && is_known(tls, Tgid(exit.tgid)) {
             processes.on_opaque_tls(Tgid(exit.tgid));
         }
         processes.on_exit(Tgid(exit.tgid));

@@ -38,6 +38,8 @@ pub(crate) struct TlsProbes {
 
 #[derive(Debug, Default)]
 struct Attached {
+    /// Its files were found when they were last looked for.
+    looked_at: bool,
     files: BTreeSet<FileId>,
     probes: Vec<FunctionProbe>,
 }
@@ -59,12 +61,19 @@ impl TlsProbes {
         }
     }
 
-    /// Looks at what a process has mapped, and attaches to what is new of it. One that is gone is fine.
-    pub(crate) fn look(&mut self, tgid: Tgid, probes: &mut Probes) {
+    /// Looks at what a process has mapped, and attaches to what is new of it. One that is gone is fine. Returns whether
+    /// there was something new.
+    pub(crate) fn look(&mut self, tgid: Tgid, probes: &mut Probes) -> bool {
+        let mut new = false;
         if self.refused.is_some() {
-            return;
+            return new;
         }
-        for file in mapped(tgid).unwrap_or_default() {
+        let Ok(files) = mapped(tgid) else {
+            self.processes.entry(tgid).and_modify(|attached| attached.looked_at = false);
+            return new;
+        };
+        self.processes.entry(tgid).or_default().looked_at = true;
+        for file in files {
             if self.processes.get(&tgid).is_some_and(|attached| attached.files.contains(&file.id)) {
                 continue;
             }
@@ -79,9 +88,9 @@ impl TlsProbes {
                     Ok(probe) => attached.probes.push(probe),
                     Err(ProbeRefused::NoPrivilege(error)) => {
                         self.refused = Some(error);
-                        return;
+                        return new;
                     }
-                    Err(ProbeRefused::Gone) => return,
+                    Err(ProbeRefused::Gone) => return new,
                     Err(ProbeRefused::Other(error)) => {
                         let path = file.path.display();
                         self.failed.get_or_insert_with(|| format!("{path}: {error}"));
@@ -89,12 +98,14 @@ impl TlsProbes {
                 }
             }
             probes.uses_tls(tgid.0);
+            new = true;
         }
+        new
     }
 
-    /// Whether a process has a library that is seen into.
-    pub(crate) fn are_on(&self, tgid: Tgid) -> bool {
-        self.processes.contains_key(&tgid)
+    /// Whether the files of a process were found when they were last looked for.
+    pub(crate) fn has_looked_at(&self, tgid: Tgid) -> bool {
+        self.processes.get(&tgid).is_some_and(|attached| attached.looked_at)
     }
 
     /// A process has ended, or runs another program now.
@@ -134,7 +145,7 @@ struct Mapped {
 fn mapped(tgid: Tgid) -> io::Result<Vec<Mapped>> {
     let pid = i32::try_from(tgid.0).map_err(io::Error::other)?;
     let process = Process::new(pid).map_err(io::Error::other)?;
-    let program = process.exe().unwrap_or_default();
+    let program = process.exe().map_err(io::Error::other)?;
     let mut files: Vec<Mapped> = Vec::new();
     for map in process.maps().map_err(io::Error::other)? {
         let MMapPath::Path(path) = &map.pathname else { continue };

@@ -40,7 +40,9 @@ enum Carries {
 /// A process that moves TLS records.
 #[derive(Debug, Default)]
 struct User {
+    /// Calls that moved encrypted data, at most as many as tell something.
     encrypted: u32,
+    /// From when on they are counted.
     since: MonoNanos,
     plaintext: bool,
     told: bool,
@@ -82,13 +84,19 @@ impl Carriers {
         }
         if call.prefix.first() == Some(&APPLICATION_DATA) && record {
             let user = self.users.entry(call.tgid).or_insert_with(|| User { since: call.time, ..User::default() });
-            user.encrypted = user.encrypted.saturating_add(1);
+            user.encrypted += u32::from(call.time >= user.since && user.encrypted < OPAQUE_CALLS);
         }
     }
 
     /// When the TLS record arrived that was last read from a socket.
     pub(crate) fn arrived(&self, cookie: u64) -> Option<MonoNanos> {
         self.conns.get(&cookie)?.arrived
+    }
+
+    /// The probes are on a library of a process now. What it moved before does not count.
+    pub(crate) fn sees_into(&mut self, tgid: Tgid, now: MonoNanos) {
+        let user = self.users.entry(tgid).or_default();
+        (user.since, user.encrypted) = (now, 0);
     }
 
     /// A process's plaintext was seen.
@@ -174,6 +182,15 @@ mod tests {
             carriers.moved(1, &call(pos, &[23, 3, 3, 0, 25]));
         }
         assert_eq!(carriers.opaque(MonoNanos::MAX), [Tgid(5)]);
+
+        // What a process did before the probes came could not be seen.
+        let mut carriers = Carriers::default();
+        for pos in [0, 30, 60, 90] {
+            carriers.moved(1, &call(pos, &[23, 3, 3, 0, 25]));
+        }
+        carriers.sees_into(Tgid(5), MonoNanos::new(2));
+        carriers.moved(1, &call(120, &[23, 3, 3, 0, 25]));
+        assert_eq!(carriers.opaque(MonoNanos::MAX), []);
     }
 
     #[test]

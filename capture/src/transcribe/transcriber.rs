@@ -131,6 +131,11 @@ impl Transcriber {
         self.ready.pop_front()
     }
 
+    /// From `now` on the plaintext of a process should be seen.
+    pub fn sees_into(&mut self, tgid: Tgid, now: MonoNanos) {
+        self.tls.carriers.sees_into(tgid, now);
+    }
+
     /// Recorded processes that have moved TLS records for two seconds, or for less if the recording ends (`now` is
     /// [`MonoNanos::MAX`] then), but no plaintext that was seen; each once.
     pub fn opaque_tls(&mut self, now: MonoNanos) -> Vec<Tgid> {

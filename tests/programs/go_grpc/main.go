@@ -176,6 +176,8 @@ func call(tls bool, target string) error {
 			return err
 		}
 		option = grpc.WithTransportCredentials(keys)
+		// The probes come some moments after the program has begun.
+		time.Sleep(time.Second)
 	}
 	_, address, _ := strings.Cut(target, "://")
 	var group sync.WaitGroup

@@ -1,6 +1,7 @@
 """The gRPC conversation of tests/programs/README.md by grpcio. Messages are bytes, so that nothing has to be generated."""
 
 import concurrent.futures
+import os
 import sys
 import threading
 import time
@@ -28,7 +29,12 @@ def hold(message, context):
     yield wait(message, context)
 
 
-def serve():
+def pem(name):
+    with open(os.path.join(os.environ["TLS_FOLDER"], name + ".pem"), "rb") as file:
+        return file.read()
+
+
+def serve(protocol):
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
     handlers = {
         "Unary": grpc.unary_unary_rpc_method_handler(lambda message, _: message),
@@ -40,7 +46,11 @@ def serve():
         "Hold": grpc.unary_stream_rpc_method_handler(hold),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("redtape.Talk", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if protocol == "grpcs":
+        keys = grpc.ssl_server_credentials([(pem("key"), pem("cert"))])
+        port = server.add_secure_port("127.0.0.1:0", keys)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(f"listening on 127.0.0.1:{port}", flush=True)
     server.wait_for_termination()
@@ -54,9 +64,17 @@ def code(call):
     return grpc.StatusCode.OK
 
 
-def talk(target):
+def connect(target):
     # Without the option all channels of a process share one connection.
-    with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    scheme, address = target.split("://")
+    if scheme == "https":
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(pem("cert")), options)
+    return grpc.insecure_channel(address, options)
+
+
+def talk(target):
+    with connect(target) as channel:
         unary = lambda method: channel.unary_unary(f"/redtape.Talk/{method}")
         for _ in range(5):
             assert unary("Unary")(MESSAGE) == MESSAGE
@@ -83,7 +101,7 @@ def call(target):
 
     def one():
         try:
-            talk(target.removeprefix("http://"))
+            talk(target)
         except BaseException as error:
             failed.append(error)
 
@@ -97,6 +115,6 @@ def call(target):
 
 
 if sys.argv[1] == "serve":
-    serve()
+    serve(sys.argv[2])
 else:
     call(sys.argv[3])

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::languages::{not_seen_into, with_tls};
 use libtest_mimic::Trial;
 use redtape_tests::{Program, Requirement, Result, Source, Span, trial};
 
@@ -32,6 +33,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             let needs = [server.needs, client.needs].concat();
             trial(format!("grpc::{}_to_{}", client.name, server.name), &needs, move || calls(&server, &client))
         })
+        .chain([trial("grpc::grpcio_tls_is_not_seen", &with_tls(&GRPCIO), || {
+            not_seen_into(&GRPCIO, "grpcs", "python")
+        })])
         .collect()
 }
 

@@ -70,25 +70,32 @@ pub(crate) fn trials() -> Vec<Trial> {
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
     // Of clients of the others, the first calls are over before the probes are on.
     let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    let opaque = [(JAVA, "java"), (RUST, "conversation")].map(|(own, comm)| not_seen_into(own, comm));
+    let h2 = [GO].map(|own| talk(own, own, "h2"));
+    let opaque = [(JAVA, "java"), (RUST, "conversation")].map(|(own, comm)| {
+        trial(format!("languages::{}_https_is_not_seen", own.name), &with_tls(&own), move || {
+            not_seen_into(&own, "https", comm)
+        })
+    });
     let doctor = trial("languages::java_https_doctor", &[JAVA.needs, &[needs("openssl")]].concat(), doctor_names_java);
-    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(opaque).chain([doctor]).collect()
+    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(h2).chain(opaque).chain([doctor]).collect()
 }
 
-/// A language whose TLS is its own: nothing is seen, and the recorder, the tape and its replay say so of both ends.
-fn not_seen_into(own: Program, comm: &'static str) -> Trial {
-    let needs = [own.needs, &[needs("openssl"), Requirement::Uprobes]].concat();
-    trial(format!("languages::{}_https_is_not_seen", own.name), &needs, move || {
-        let recording = own.record_calls_of(&own, "https")?;
-        assert!(recording.spans()?.is_empty());
-        let named = recording.info()?.opaque_tls;
-        assert_eq!(named.iter().filter(|name| name.starts_with(comm)).count(), 2, "{named:?}");
-        let said = format!("warning: {comm} uses TLS of a library that is not seen into");
-        assert!(recording.recorder.stderr.contains(&said), "{}", recording.recorder.stderr);
-        let replayed = replay(&recording.tape(), &[])?;
-        assert!(replayed.contains(&format!("not seen: TLS of {comm}\n")), "{replayed}");
-        Ok(())
-    })
+/// What a program with TLS needs.
+pub(crate) fn with_tls(program: &Program) -> Vec<Requirement> {
+    [program.needs, &[needs("openssl"), Requirement::Uprobes]].concat()
+}
+
+/// A program whose TLS is its own: nothing is seen, and the recorder, the tape and its replay say so of both ends.
+pub(crate) fn not_seen_into(own: &Program, protocol: &str, comm: &str) -> Result<()> {
+    let recording = own.record_calls_of(own, protocol)?;
+    assert!(recording.spans()?.is_empty());
+    let named = recording.info()?.opaque_tls;
+    assert_eq!(named.iter().filter(|name| name.starts_with(comm)).count(), 2, "{named:?}");
+    let said = format!("warning: {comm} uses TLS of a library that is not seen into");
+    assert!(recording.recorder.stderr.contains(&said), "{}", recording.recorder.stderr);
+    let replayed = replay(&recording.tape(), &[])?;
+    assert!(replayed.contains(&format!("not seen: TLS of {comm}\n")), "{replayed}");
+    Ok(())
 }
 
 fn doctor_names_java() -> Result<()> {
@@ -106,13 +113,13 @@ fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
         if server.name == client.name { client.name.into() } else { format!("{}_to_{}", client.name, server.name) };
     let mut needs = [server.needs, client.needs].concat();
     if matches!(protocol, "https" | "h2") {
-        needs.extend([self::needs("openssl"), Requirement::Uprobes]);
+        needs.extend(with_tls(&client));
     }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
         let recording = server.record_calls_of(&client, protocol)?;
         let info = recording.info()?;
         assert_eq!((info.lost, info.opaque_tls), (0, Vec::new()));
-        check(&recording.spans()?, if protocol.starts_with("http") { "1.1" } else { "2" })
+        check(&recording.spans()?, protocol)
     })
 }
 
@@ -131,7 +138,9 @@ fn upgrades() -> Result<()> {
 }
 
 /// Each request is a server span and a client span, whole, and the two are one trace.
-fn check(spans: &[Span], version: &str) -> Result<()> {
+fn check(spans: &[Span], protocol: &str) -> Result<()> {
+    let version = if protocol.starts_with("http") { "1.1" } else { "2" };
+    let scheme = if matches!(protocol, "https" | "h2") { "https" } else { "http" };
     let kind = |kind: fn(&Span) -> bool| -> Vec<&Span> { spans.iter().filter(|span| kind(span)).collect() };
     let (servers, clients) = (kind(Span::is_server), kind(Span::is_client));
     assert_eq!(counts(&servers), conversation(), "served");
@@ -141,6 +150,7 @@ fn check(spans: &[Span], version: &str) -> Result<()> {
         let caller = server.parent_span_id.as_ref().and_then(|id| by_id.get(id));
         let caller = caller.ok_or_else(|| format!("no caller: {server:?}"))?;
         assert_eq!((&caller.trace_id, caller.path()), (&server.trace_id, server.path()));
+        assert_eq!(server.attribute("url.scheme"), scheme, "{server:?}");
         for span in [server, caller] {
             assert!(!span.incomplete, "{span:?}");
             assert_eq!(span.attribute("network.protocol.version"), version, "{span:?}");
