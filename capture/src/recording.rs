@@ -230,6 +230,10 @@ impl<'a> Recording<'a> {
                 self.apply_changes()?;
                 self.source.clock(read_clocks());
                 self.hand_over(MonoNanos::MAX)?;
+                if !self.io_uring.is_empty() || !self.opaque_tls.is_empty() {
+                    // A block has the processes that its events name, and of these there may have been none since.
+                    self.sink.snapshot(mono_now(), &[]).map_err(RecordingError::Sink)?;
+                }
                 return Ok(reason);
             }
         }

@@ -27,20 +27,19 @@ const CERTAIN: [(&str, &str, usize); 5] =
 pub(crate) fn trials() -> Vec<Trial> {
     let both = [(TONIC, TONIC), (GRPCIO, GRPCIO), (GO, GO)];
     let mixed = [(TONIC, GRPCIO), (GRPCIO, TONIC), (GO, TONIC), (GRPCIO, GO)];
-    both.into_iter()
-        .chain(mixed)
-        .map(|(server, client)| {
-            let needs = [server.needs, client.needs].concat();
-            trial(format!("grpc::{}_to_{}", client.name, server.name), &needs, move || calls(&server, &client))
-        })
-        .chain([trial("grpc::grpcio_tls_is_not_seen", &with_tls(&GRPCIO), || {
-            not_seen_into(&GRPCIO, "grpcs", "python")
-        })])
-        .collect()
+    let plain = both.into_iter().chain(mixed).map(|(server, client)| {
+        let needs = [server.needs, client.needs].concat();
+        trial(format!("grpc::{}_to_{}", client.name, server.name), &needs, move || calls(&server, &client, "grpc"))
+    });
+    let tls = [
+        trial("grpc::go_tls", &with_tls(&GO), || calls(&GO, &GO, "grpcs")),
+        trial("grpc::grpcio_tls_is_not_seen", &with_tls(&GRPCIO), || not_seen_into(&GRPCIO, "grpcs", "python")),
+    ];
+    plain.chain(tls).collect()
 }
 
-fn calls(server: &Program, client: &Program) -> Result<()> {
-    let recording = server.record_calls_of(client, "grpc")?;
+fn calls(server: &Program, client: &Program, protocol: &str) -> Result<()> {
+    let recording = server.record_calls_of(client, protocol)?;
     assert_eq!(recording.info()?.lost, 0);
     let spans = recording.spans()?;
     let clients: BTreeMap<_, _> =
@@ -48,10 +47,12 @@ fn calls(server: &Program, client: &Program) -> Result<()> {
     let servers: Vec<_> = spans.iter().filter(|span| span.is_server()).collect();
     check(&servers)?;
     check(&clients.values().copied().collect::<Vec<_>>())?;
+    let scheme = if protocol == "grpcs" { "https" } else { "http" };
     for server in servers {
         let caller = server.parent_span_id.as_ref().and_then(|id| clients.get(id));
         let caller = caller.ok_or_else(|| format!("no caller: {server:?}"))?;
         assert_eq!((&caller.trace_id, &caller.name), (&server.trace_id, &server.name));
+        assert_eq!(server.attribute("url.scheme"), scheme, "{server:?}");
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
     // Of clients of the others, the first calls are over before the probes are on.
     let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    let h2 = [GO].map(|own| talk(own, own, "h2"));
+    let h2 = [GO, NODE].map(|own| talk(own, own, "h2"));
     let opaque = [(JAVA, "java"), (RUST, "conversation")].map(|(own, comm)| {
         trial(format!("languages::{}_https_is_not_seen", own.name), &with_tls(&own), move || {
             not_seen_into(&own, "https", comm)
