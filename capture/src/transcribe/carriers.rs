@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use redtape_core::tls::APPLICATION_DATA;
-use redtape_core::{MonoNanos, Tgid};
+use redtape_core::{MonoNanos, Tgid, Tid};
 use rustc_hash::FxHashMap;
 
 /// Arrivals kept of a connection until their bytes are read.
@@ -25,6 +25,8 @@ struct Carrier {
     /// The position behind the last byte of each arrival, and when it was.
     arrivals: VecDeque<(u64, MonoNanos)>,
     carries: Carries,
+    /// The thread that read from it last.
+    reader: Option<Tid>,
     /// When the record arrived that was read last.
     arrived: Option<MonoNanos>,
 }
@@ -46,6 +48,8 @@ struct User {
     since: MonoNanos,
     plaintext: bool,
     told: bool,
+    /// Its threads have read from one connection in turn.
+    passes_on: bool,
 }
 
 impl Carriers {
@@ -73,7 +77,9 @@ impl Carriers {
             }
             Carries::Unknown | Carries::Tls => {}
         }
+        let user = self.users.entry(call.tgid).or_insert_with(|| User { since: call.time, ..User::default() });
         if call.received {
+            user.passes_on |= carrier.reader.replace(call.tid).is_some_and(|before| before != call.tid);
             if record {
                 carrier.arrived = carrier.arrivals.iter().find(|(end, _)| *end > call.pos).map(|(_, at)| *at);
             }
@@ -83,7 +89,6 @@ impl Carriers {
             }
         }
         if call.prefix.first() == Some(&APPLICATION_DATA) && record {
-            let user = self.users.entry(call.tgid).or_insert_with(|| User { since: call.time, ..User::default() });
             user.encrypted += u32::from(call.time >= user.since && user.encrypted < OPAQUE_CALLS);
         }
     }
@@ -91,6 +96,11 @@ impl Carriers {
     /// When the TLS record arrived that was last read from a socket.
     pub(crate) fn arrived(&self, cookie: u64) -> Option<MonoNanos> {
         self.conns.get(&cookie)?.arrived
+    }
+
+    /// Whether threads of a process pass connections on to each other: what one of them read may be decrypted by another.
+    pub(crate) fn are_passed_on(&self, tgid: Tgid) -> bool {
+        self.users.get(&tgid).is_some_and(|user| user.passes_on)
     }
 
     /// The probes are on a library of a process now. What it moved before does not count.
@@ -134,6 +144,7 @@ impl User {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SocketCall<'a> {
     pub(crate) tgid: Tgid,
+    pub(crate) tid: Tid,
     pub(crate) time: MonoNanos,
     pub(crate) received: bool,
     pub(crate) pos: u64,
@@ -144,10 +155,10 @@ pub(crate) struct SocketCall<'a> {
 #[cfg(test)]
 mod tests {
     use super::{Carriers, SocketCall};
-    use redtape_core::{MonoNanos, Tgid};
+    use redtape_core::{MonoNanos, Tgid, Tid};
 
     fn call(pos: u64, prefix: &[u8]) -> SocketCall<'_> {
-        SocketCall { tgid: Tgid(5), time: MonoNanos::new(1), received: true, pos, len: 30, prefix }
+        SocketCall { tgid: Tgid(5), tid: Tid(6), time: MonoNanos::new(1), received: true, pos, len: 30, prefix }
     }
 
     #[test]
@@ -191,6 +202,20 @@ mod tests {
         carriers.sees_into(Tgid(5), MonoNanos::new(2));
         carriers.moved(1, &call(120, &[23, 3, 3, 0, 25]));
         assert_eq!(carriers.opaque(MonoNanos::MAX), []);
+    }
+
+    #[test]
+    fn threads_that_read_from_one_connection_in_turn_are_noticed() {
+        let mut carriers = Carriers::default();
+        let other = |call: SocketCall<'static>| SocketCall { tid: Tid(7), ..call };
+        carriers.moved(1, &call(0, &[22, 3, 1, 0, 25]));
+        carriers.moved(2, &other(call(0, &[22, 3, 1, 0, 25])));
+        carriers.moved(1, &SocketCall { received: false, ..other(call(0, &[22, 3, 1, 0, 25])) });
+        carriers.moved(3, &call(0, b"GET / HTTP/1.1"));
+        carriers.moved(3, &other(call(30, b"GET / HTTP/1.1")));
+        assert!(!carriers.are_passed_on(Tgid(5)));
+        carriers.moved(1, &other(call(30, &[23, 3, 3, 0, 25])));
+        assert!(carriers.are_passed_on(Tgid(5)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use redtape_abi::{Data as DataRecord, TlsClue, limits, tie};
 use redtape_core::tls::{Clue, Finding, TieRule, Ties};
 use redtape_core::{
-    Body, ConnKey, Data, DataFlags, Direction, MonoNanos, ProcKey, Ranges, Source, Stamp, Tid, TlsLibrary,
+    Body, ConnKey, Data, DataFlags, Direction, MonoNanos, ProcKey, Ranges, Source, Stamp, Tgid, Tid, TlsLibrary,
 };
 
 use super::carriers::Carriers;
@@ -40,6 +40,7 @@ impl Plaintext {
         let object = Object { id: call.cookie, library: call.library, joined: call.joined != 0, process };
         let conn = conns.plaintext(object.id, TlsLibrary::from_number(object.library), object.joined, process);
         let finding = match call.rule {
+            tie::NONE if self.carriers.are_passed_on(Tgid(call.tgid)) => self.ties.distrust(object.id),
             tie::NONE => None,
             tie::CONFLICT => self.ties.contradicted(object.id),
             rule => self.ties.certain(object.id, call.carrier, TieRule::from_number(rule)),
@@ -72,6 +73,9 @@ impl Plaintext {
 
     /// A clue, and the event that tells the carrier, if that is known by it.
     pub(crate) fn clue(&mut self, clue: &TlsClue, process: ProcKey, conns: &mut Conns) -> Option<Body<'static>> {
+        if self.carriers.are_passed_on(Tgid(clue.tgid)) {
+            return None;
+        }
         let object = Object { id: clue.object, library: clue.library, joined: clue.joined != 0, process };
         let finding = self.ties.clue(&Clue {
             object: clue.object,

@@ -305,6 +305,7 @@ impl Transcriber {
 fn socket_call<'a>(call: &DataRecord, prefix: &'a [u8]) -> SocketCall<'a> {
     SocketCall {
         tgid: Tgid(call.tgid),
+        tid: Tid(call.tid),
         time: MonoNanos::new(call.header.time),
         received: call.out == 0,
         pos: call.pos,

@@ -4,7 +4,8 @@
 //! a library works in memory, a thread moves TLS records between socket and object itself, and there are only clues: it
 //! read records of one socket alone and then plaintext of the object, which ties the two if the lengths fit; or wrote
 //! plaintext to the object and then records to a socket, which only confirms what a read suggested: records may be on their way
-//! for long. A read of another socket's records unties for good. A tie that is not sure is none: no address is better than a
+//! for long. A read of another socket's records unties for good. In a process whose threads pass connections on to each other,
+//! clues tell nothing ([`Ties::distrust`]). A tie that is not sure is none: no address is better than a
 //! wrong one.
 
 use std::collections::VecDeque;
@@ -146,6 +147,14 @@ impl Ties {
         match self.state(object) {
             State::Contradicted => None,
             _ => self.contradict(object),
+        }
+    }
+
+    /// Takes in that clues tell nothing of an object's carrier. Returns what is new by it.
+    pub fn distrust(&mut self, object: u64) -> Option<Finding> {
+        match self.state(object) {
+            State::Tied(_, TieRule::Records) => self.contradict(object),
+            _ => None,
         }
     }
 
@@ -321,8 +330,18 @@ mod tests {
         assert_eq!(ties.certain(1, 9, TieRule::Call), None);
     }
 
+    #[test]
+    fn distrust_unties_what_only_clues_tie() {
+        let mut ties = Ties::new(10);
+        ties.clue(&read(1, 7, 100, 117));
+        ties.certain(2, 8, TieRule::Call);
+        assert_eq!([1, 2, 3].map(|object| ties.distrust(object)), [Some(Finding::Untied), None, None]);
+        assert_eq!([1, 2].map(|object| ties.carrier(object)), [None, Some(8)]);
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
+        Distrust(u64),
         Certain(u64, u64),
         Clue(Clue),
         CloseObject(u64),
@@ -338,6 +357,7 @@ mod tests {
         );
         prop_oneof![
             1 => (0..9u64, 0..9u64).prop_map(|(object, carrier)| Step::Certain(object, carrier)),
+            1 => (0..9u64).prop_map(Step::Distrust),
             6 => clue,
             1 => (0..9u64).prop_map(Step::CloseObject),
             1 => (0..9u64).prop_map(Step::CloseCarrier),
@@ -352,6 +372,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Certain(object, carrier) => drop(ties.certain(object, carrier, TieRule::Call)),
+                    Step::Distrust(object) => drop(ties.distrust(object)),
                     Step::Clue(clue) => drop(ties.clue(&clue)),
                     Step::CloseObject(object) => ties.close_object(object),
                     Step::CloseCarrier(carrier) => drop(ties.close_carrier(carrier)),
