@@ -2,6 +2,7 @@
 //! cannot run it (see `redtape_tests::Requirement`).
 
 mod command;
+mod dotnet;
 mod endings;
 mod go_tls;
 mod greetings;
@@ -26,6 +27,7 @@ fn main() {
         go_tls::trials(),
         grpc::trials(),
         languages::trials(),
+        dotnet::trials(),
         servers::trials(),
         tls::trials(),
         tls_linked::trials(),

@@ -70,7 +70,7 @@ pub(crate) fn with_certificate() -> Result<TempDir> {
 }
 
 /// Sends requests over `connections` at once, `requests` on each, with the client's port as the path's first segment.
-fn send(port: u16, connections: usize, requests: usize) -> Result<()> {
+pub(crate) fn send(port: u16, connections: usize, requests: usize) -> Result<()> {
     let numbers = [usize::from(port), connections, requests].map(|number| number.to_string());
     let output = Command::new("python3").arg(CLIENT).args(numbers).output()?;
     if !output.status.success() {
