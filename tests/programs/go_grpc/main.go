@@ -223,6 +223,8 @@ func talk(address string, option grpc.DialOption) error {
 			}
 		}
 	}
+	// The server's last write is to return before the connection ends: over TLS it is not seen otherwise.
+	time.Sleep(100 * time.Millisecond)
 	return nil
 }
 
