@@ -31,7 +31,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     vec![
         trial("dotnet::kestrel_http", PLAIN, || rounds("http", "1.1", &["--http1.1"])),
-        trial("dotnet::kestrel_https", TLS, || rounds("https", "1.1", &["--http1.1"])),
         trial("dotnet::kestrel_h2", TLS, || rounds("https", "2", &["--http2"])),
         trial("dotnet::kestrel_connections_at_once", TLS, at_once),
     ]
