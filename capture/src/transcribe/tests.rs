@@ -1,6 +1,6 @@
 //! Scripts of records, and the events that come out.
 
-use redtape_abi::{Arrival, Conn, Control, Data, Exec, Header, Captured, Record, Socket, conn_flags, kind, lane, role};
+use redtape_abi::{Arrival, Captured, Conn, Control, Data, Exec, Header, Record, Socket, conn_flags, kind, lane, role};
 use redtape_core::{
     Body, BodyBuf, ConnInfo, Direction, EventBuf, Loss, LossCause, MonoNanos, Origin, ProcKey, Role, Tgid,
 };
