@@ -3,12 +3,12 @@
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use redtape_abi::{call, counter, kind, lane, layout as index, option};
+use redtape_abi::{call, counter, kind, lane, layout as index};
 
 use crate::control;
-use crate::emit::{count, now};
+use crate::emit::{self, count, now};
 use crate::kernel::{current, in_compat_call, is_followed};
-use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout, option};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout};
 use crate::processes;
 use crate::transfer;
 
@@ -157,8 +157,8 @@ fn mapped(regs: *const u8, ret: i64, tgid: u32) {
     const PROT_EXEC: u64 = 4;
     // Addresses of user memory are positive, errors are not.
     let of_file = register(regs, index::REGS_ARGS + 4) as i32 >= 0;
-    if option(option::TLS) != 0 && ret > 0 && of_file && register(regs, index::REGS_ARGS + 2) & PROT_EXEC != 0 {
-        processes::report_at_once(kind::MAPPED, lane::CALL, tgid, 0);
+    if ret > 0 && of_file && register(regs, index::REGS_ARGS + 2) & PROT_EXEC != 0 {
+        emit::tell(kind::MAPPED, tgid, 0);
     }
 }
 

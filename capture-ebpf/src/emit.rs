@@ -3,9 +3,9 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
-use redtape_abi::{Header, counter, option};
+use redtape_abi::{Header, Life, counter, option};
 
-use crate::maps::{COUNTERS, RECORDS, option};
+use crate::maps::{COUNTERS, LIVES, RECORDS, option};
 
 const BPF_RB_AVAIL_DATA: u64 = 0;
 const BPF_RB_NO_WAKEUP: u64 = 1;
@@ -73,6 +73,21 @@ fn publish<T: 'static>(lane: u8, header: Header, flags: u64, fill: impl FnOnce(&
     unsafe { entry.as_mut_ptr().cast::<Header>().write(header) };
     entry.submit(flags);
     true
+}
+
+/// Tells what happened to a followed process to who attaches to its TLS library, if anyone does.
+#[inline(always)]
+pub(crate) fn tell(kind: u8, tgid: u32, parent: u32) {
+    if option(option::TLS) == 0 {
+        return;
+    }
+    let Some(mut entry) = LIVES.reserve::<Life>(0) else {
+        count(counter::MAP_FULL);
+        return;
+    };
+    entry.write(Life { kind: u32::from(kind), tgid, parent, reserved: 0 });
+    // The reader is woken, unless it is at work.
+    entry.submit(0);
 }
 
 /// Sends `bytes`, which begin with a header of `lane`.

@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, Stack};
 use redtape_abi::limits::{
-    FOLLOWED_MAX, LISTENERS_MAX, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_GOROUTINES_MAX,
+    FOLLOWED_MAX, LISTENERS_MAX, LIVES_BYTES, RING_BYTES, SOCKETS_MAX, SYSCALLS_MAX, THREADS_MAX, TLS_GOROUTINES_MAX,
     TLS_OBJECTS_MAX, TLS_SCRATCHES, TLS_THREADS_MAX,
 };
 use redtape_abi::{after, counter, layout, option};
@@ -58,15 +58,16 @@ pub(crate) struct Thread {
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
+/// What happens to followed processes, to who attaches to their TLS libraries.
+#[map]
+pub(crate) static LIVES: RingBuf = RingBuf::with_byte_size(LIVES_BYTES, 0);
+
 /// The value of a followed process.
 pub(crate) const FOLLOWED_ONLY: u32 = 1;
 /// The bit that is set once a process was reported to use io_uring.
 pub(crate) const USES_IO_URING: u32 = 2;
 
-/// The bit that the recorder sets once functions of a TLS library are probed: it has to probe children, too.
-pub(crate) const USES_TLS: u32 = 4;
-
-/// Followed processes, by tgid: [`FOLLOWED_ONLY`], [`USES_IO_URING`] and [`USES_TLS`].
+/// Followed processes, by tgid: [`FOLLOWED_ONLY`] and [`USES_IO_URING`].
 #[map]
 pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 

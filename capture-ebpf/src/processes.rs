@@ -10,7 +10,7 @@ use redtape_abi::{Exec, Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{current, field, is_followed, kernel};
-use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, TLS_THREADS, USES_TLS, layout, option};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, TLS_THREADS, layout, option};
 
 /// `sched_process_fork(parent, child)`: of threads, too.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -27,12 +27,8 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if FOLLOWED.insert(tgid, FOLLOWED_ONLY, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
-    let state = FOLLOWED.get_ptr(parent).map_or(FOLLOWED_ONLY, |state| unsafe { *state });
-    if state & USES_TLS != 0 {
-        report_at_once(kind::FORK, lane::PROCESS, tgid, parent);
-    } else {
-        report(kind::FORK, lane::PROCESS, tgid, parent, true);
-    }
+    emit::tell(kind::FORK, tgid, parent);
+    report(kind::FORK, lane::PROCESS, tgid, parent, true);
     0
 }
 
@@ -48,11 +44,19 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
         unsafe { *state = FOLLOWED_ONLY };
     }
     let followed = is_followed(tgid);
+    if followed {
+        emit::tell(kind::EXEC, tgid, 0);
+    }
     if followed || option(option::EXEC_ALL) != 0 {
         let bprm: *const u8 = ctx.arg(2);
         let interp: u64 = field(core::hint::black_box(bprm as u64), index::BPRM_INTERP);
         let header = emit::header(kind::EXEC, lane::PROCESS, now());
-        emit::send::<Exec>(lane::PROCESS, header, |entry| fill(entry, tgid, followed, interp));
+        // One that is to be chosen is to be chosen before it uses its TLS library.
+        if !followed && option(option::TLS) != 0 {
+            emit::send_at_once::<Exec>(lane::PROCESS, header, |entry| fill(entry, tgid, followed, interp));
+        } else {
+            emit::send::<Exec>(lane::PROCESS, header, |entry| fill(entry, tgid, followed, interp));
+        }
     }
     0
 }
@@ -98,14 +102,5 @@ pub(crate) fn report(kind: u8, lane: u8, tgid: u32, parent: u32, followed: bool)
     let header = emit::header(kind, lane, now());
     emit::send::<Process>(lane, header, |entry| {
         entry.write(Process { header, tgid, parent, followed: u32::from(followed), reserved: 0 });
-    });
-}
-
-/// As [`report`] of a followed process, and wakes the recorder, which has to act on it.
-#[inline(always)]
-pub(crate) fn report_at_once(kind: u8, lane: u8, tgid: u32, parent: u32) {
-    let header = emit::header(kind, lane, now());
-    emit::send_at_once::<Process>(lane, header, |entry| {
-        entry.write(Process { header, tgid, parent, followed: 1, reserved: 0 });
     });
 }

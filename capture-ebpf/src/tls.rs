@@ -229,7 +229,9 @@ pub(crate) fn leave(ctx: &impl EbpfContext, ret: u64) {
         return;
     }
     let place = Place { address, tgid: u64::from(tgid) };
-    let Some(object) = known_or_joined(&place, thread.call.library) else { return };
+    // A handshake that is under way comes before all plaintext; of one that is over, the call would do nothing.
+    let begins = thread.call.op == op::HANDSHAKE && (ret < 0 || thread.call.carrier != 0);
+    let Some(object) = known_or_made(&place, thread.call.library, u8::from(!begins)) else { return };
     learn_carrier(object, &thread.call);
     match thread.call.op {
         op::SHUTDOWN if ret == i64::from(thread.call.library == library::OPENSSL) => close(object),
@@ -460,10 +462,15 @@ fn close(object: &mut Object) {
 
 #[inline(always)]
 pub(crate) fn known_or_joined(place: &Place, library: u8) -> Option<&'static mut Object> {
+    known_or_made(place, library, 1)
+}
+
+#[inline(always)]
+fn known_or_made(place: &Place, library: u8, joined: u8) -> Option<&'static mut Object> {
     if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
         return Some(unsafe { &mut *object });
     }
-    make(place, library, 1);
+    make(place, library, joined);
     TLS_OBJECTS.get_ptr_mut(place).map(|object| unsafe { &mut *object })
 }
 

@@ -112,7 +112,7 @@ pub enum ProbeFunctions {
 /// Gives up all that is not needed once the probes are attached. What stays is for looking at new processes and for
 /// telling the BPF programs about them.
 ///
-/// Capabilities are a matter of the thread: call this before others are spawned.
+/// Capabilities are a matter of the thread: each that has been spawned before has to do it, too.
 ///
 /// # Errors
 /// The kernel refuses.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::bpf::{ArrivalHook, TRACEPOINTS};
 use crate::capabilities::Privileges;
+use crate::host::version_of;
 use crate::process::{PortIndex, ProcFs};
 use crate::tls::{TlsUse, tls_use};
 
@@ -53,7 +54,7 @@ const FIRST_KERNEL_WITHOUT_MEMLOCK: (u32, u32) = (5, 11);
 /// Looks at everything.
 pub fn checks() -> Vec<Check> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let version = kernel_version(&release);
+    let version = version_of(&release);
     let btf = fs::read("/sys/kernel/btf/vmlinux");
     let mut checks = vec![kernel(&release, version), btf_check(&btf)];
     checks.extend(hooks(btf.as_deref().unwrap_or_default()));
@@ -217,21 +218,13 @@ fn read_sysctl(name: &str) -> Option<String> {
     fs::read_to_string(Path::new("/proc/sys").join(name)).ok().map(|text| text.trim().to_owned())
 }
 
-fn kernel_version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{State, btf_names, checks, hooks, kernel, kernel_version, lockdown};
+    use super::{State, btf_names, checks, hooks, kernel, lockdown, version_of};
 
     #[test]
-    fn kernel_versions() {
-        assert_eq!(kernel_version("6.18.44-fc-v669"), Some((6, 18)));
-        assert_eq!(kernel_version("5.10.0-28-amd64"), Some((5, 10)));
-        assert_eq!(kernel_version("odd"), None);
-        let state = |release: &str| kernel(release, kernel_version(release)).state;
+    fn kernels() {
+        let state = |release: &str| kernel(release, version_of(release)).state;
         assert_eq!((state("5.7.1"), state("5.8.0"), state("odd")), (State::Missing, State::Ok, State::Limited));
     }
 

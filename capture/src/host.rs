@@ -37,6 +37,17 @@ impl HostFacts {
     }
 }
 
+/// The first two numbers of this kernel's release.
+pub(crate) fn kernel_version() -> Option<(u32, u32)> {
+    version_of(&rustix::system::uname().release().to_string_lossy())
+}
+
+/// The first two numbers of a release.
+pub(crate) fn version_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 /// Counts the `cpuN` lines of `/proc/stat`: the CPUs that are online, whatever this process may run on.
 fn cpus() -> u32 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -57,7 +68,7 @@ pub fn random_origin() -> std::io::Result<Origin> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostFacts, random_origin};
+    use super::{HostFacts, kernel_version, random_origin, version_of};
 
     #[test]
     fn host_facts_are_found() {
@@ -65,6 +76,14 @@ mod tests {
         assert!(!facts.kernel_release.is_empty() && !facts.arch.is_empty() && facts.cpus > 0);
         assert_eq!(facts.boot_id.len(), 36);
         assert!(!facts.command_line.is_empty());
+    }
+
+    #[test]
+    fn releases_have_versions() {
+        assert_eq!(version_of("6.18.44-fc-v669"), Some((6, 18)));
+        assert_eq!(version_of("5.10.0-28-amd64"), Some((5, 10)));
+        assert_eq!(version_of("odd"), None);
+        assert!(kernel_version().is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! It runs on Linux only; elsewhere the crate is empty and its program says so.
 #![cfg(target_os = "linux")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod bpf;
 mod capabilities;

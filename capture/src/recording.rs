@@ -55,6 +55,9 @@ pub trait RecordSource {
     /// A reading of the clocks, to be handed over in its place.
     fn clock(&mut self, anchor: ClockAnchor);
 
+    /// All processes that are there are followed, and whoever waits for the recording is about to go on.
+    fn ready(&mut self) {}
+
     /// Waits for records, at most for `timeout`. A signal ends the wait.
     fn wait(&mut self, timeout: Duration);
 
@@ -199,6 +202,7 @@ impl<'a> Recording<'a> {
             self.totals.connections += 1;
             self.source.describe_connection(connection);
         }
+        self.source.ready();
         Ok(snapshot.unreadable)
     }
 

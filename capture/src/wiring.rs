@@ -1,7 +1,7 @@
 //! The probes and the transcription of their records, as the record loop wants them.
 
-use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use redtape_abi::Record;
@@ -9,11 +9,12 @@ use redtape_core::{ClockAnchor, ConnInfo, Event, MonoNanos, Origin, ProcessInfo,
 
 use crate::bpf::{PayloadLimits, ProbeOptions, Probes};
 use crate::clock::mono_now;
+use crate::command::find_program;
 use crate::exit::Failure;
 use crate::process::ProcessTable;
 use crate::recording::RecordSource;
 use crate::settings::Settings;
-use crate::tls::TlsProbes;
+use crate::tls::{Attacher, News};
 use crate::transcribe::Transcriber;
 
 /// Loads the probes for a recording.
@@ -25,13 +26,11 @@ pub(crate) fn open_probes(settings: &Settings, origin: Origin) -> Result<Box<dyn
         payload: PayloadLimits { head: settings.payload, ..PayloadLimits::default() },
         ..ProbeOptions::default()
     };
-    let probes = Probes::load(&options).map_err(Failure::environment)?;
+    let mut probes = Probes::load(&options).map_err(Failure::environment)?;
     let (now, never) = (mono_now(), MonoNanos::default());
-    let (transcriber, mut tls) = (Transcriber::new(origin, now), settings.tls.then(Tls::default));
-    if let Some(tls) = &mut tls {
-        tls.probes.prepare(&probes);
-    }
-    Ok(Box::new(Kernel { probes, transcriber, tls, taken: never, asked: now }))
+    let about_to_run = settings.command.first().and_then(|program| find_program(Path::new(program)));
+    let tls = probes.take_functions().map(|programs| Attacher::new(programs, about_to_run));
+    Ok(Box::new(Kernel { probes, transcriber: Transcriber::new(origin, now), tls, taken: never, asked: now }))
 }
 
 /// How often the kernel is asked what it skipped, in nanoseconds.
@@ -41,7 +40,7 @@ const ASK_NANOS: u64 = 1_000_000_000;
 struct Kernel {
     probes: Probes,
     transcriber: Transcriber,
-    tls: Option<Tls>,
+    tls: Option<Attacher>,
     /// When the last record was made that was taken in.
     taken: MonoNanos,
     /// When the kernel was last asked what it skipped.
@@ -52,7 +51,7 @@ impl RecordSource for Kernel {
     fn follow(&mut self, process: Tgid) -> io::Result<()> {
         self.probes.follow(process.0).map_err(io::Error::other)?;
         if let Some(tls) = &mut self.tls {
-            tls.look(process, &mut self.probes, &mut self.transcriber);
+            tls.tell(News::Chosen(process));
         }
         Ok(())
     }
@@ -60,7 +59,7 @@ impl RecordSource for Kernel {
     fn unfollow(&mut self, process: Tgid) -> io::Result<()> {
         self.probes.unfollow(process.0);
         if let Some(tls) = &mut self.tls {
-            tls.probes.forget(process, &mut self.probes);
+            tls.tell(News::Ended(process));
         }
         Ok(())
     }
@@ -81,6 +80,12 @@ impl RecordSource for Kernel {
         self.transcriber.clock(anchor);
     }
 
+    fn ready(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.go_on();
+        }
+    }
+
     fn wait(&mut self, timeout: Duration) {
         self.probes.wait(timeout);
     }
@@ -92,12 +97,9 @@ impl RecordSource for Kernel {
         probes.drain(&mut |record| {
             *taken = MonoNanos::new(record.header().time).max(*taken);
             take_record(&record, transcriber, processes, tls.as_ref());
-            if let Some(tls) = tls {
-                tls.record(&record);
-            }
         });
-        if let Some(tls) = tls {
-            tls.catch_up(probes, transcriber);
+        for (tgid, at) in tls.as_ref().map(Attacher::take_attached).unwrap_or_default() {
+            transcriber.sees_into(tgid, at);
         }
         if probes.is_drained() {
             transcriber.settle(&positions, &counters, now);
@@ -145,7 +147,7 @@ impl RecordSource for Kernel {
     }
 
     fn tls_refused(&self) -> Option<&str> {
-        self.tls.as_ref()?.probes.refused()
+        self.tls.as_ref()?.refused()
     }
 
     fn lost(&self) -> u64 {
@@ -153,50 +155,9 @@ impl RecordSource for Kernel {
     }
 }
 
-/// The probes on TLS libraries, and the processes that have to be looked at.
-#[derive(Default)]
-struct Tls {
-    probes: TlsProbes,
-    /// What has happened to processes since the last look; true: they run another program.
-    due: BTreeMap<Tgid, bool>,
-}
-
-impl Tls {
-    fn record(&mut self, record: &Record<'_>) {
-        match record {
-            Record::Fork(fork) if fork.followed != 0 => {
-                self.due.entry(Tgid(fork.tgid)).or_insert(false);
-            }
-            Record::Mapped(process) => {
-                self.due.entry(Tgid(process.tgid)).or_insert(false);
-            }
-            Record::Exec(exec) if exec.followed != 0 => {
-                self.due.insert(Tgid(exec.tgid), true);
-            }
-            _ => {}
-        }
-    }
-
-    fn look(&mut self, tgid: Tgid, probes: &mut Probes, transcriber: &mut Transcriber) {
-        if self.probes.look(tgid, probes) {
-            transcriber.sees_into(tgid, mono_now());
-        }
-    }
-
-    fn catch_up(&mut self, probes: &mut Probes, transcriber: &mut Transcriber) {
-        for (tgid, new_program) in std::mem::take(&mut self.due) {
-            if new_program {
-                self.probes.forget(tgid, probes);
-            }
-            self.look(tgid, probes, transcriber);
-        }
-    }
-}
-
-/// Whether a process was looked at since it last mapped a library. One that was over too soon for that may have used one
-/// that is seen into.
-fn is_known(tls: Option<&Tls>, tgid: Tgid) -> bool {
-    tls.is_none_or(|tls| tls.probes.has_looked_at(tgid) && !tls.due.contains_key(&tgid))
+/// Whether a process was looked at since it last mapped a library.
+fn is_known(tls: Option<&Attacher>, tgid: Tgid) -> bool {
+    tls.is_none_or(|tls| tls.has_looked_at(tgid))
 }
 
 fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) {
@@ -206,7 +167,12 @@ fn tell_skipped(probes: &Probes, transcriber: &mut Transcriber, now: MonoNanos) 
 }
 
 /// Lets the process table and the transcriber know of a record, in the order in which each can make sense of it.
-fn take_record(record: &Record<'_>, transcriber: &mut Transcriber, processes: &mut ProcessTable, tls: Option<&Tls>) {
+fn take_record(
+    record: &Record<'_>,
+    transcriber: &mut Transcriber,
+    processes: &mut ProcessTable,
+    tls: Option<&Attacher>,
+) {
     match record {
         Record::Fork(fork) => {
             processes.on_fork(Tgid(fork.parent), Tgid(fork.tgid), MonoNanos::new(fork.header.time));

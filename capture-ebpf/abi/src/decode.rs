@@ -4,7 +4,7 @@
 use core::fmt;
 
 use crate::limits::PIECES_MAX;
-use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, kind};
+use crate::record::{Arrival, Conn, Control, Data, Exec, Header, Life, Listen, Process, Socket, TlsClue, kind};
 
 /// A field, or a record made of fields.
 pub(crate) trait Field: Sized {
@@ -64,8 +64,6 @@ pub enum Record<'a> {
     Shutdown(Control),
     /// The kernel reported an error on the socket.
     SocketError(Socket),
-    /// A followed process mapped a file that it may execute: a library.
-    Mapped(Process),
     /// A TLS object is gone, or has ended both directions.
     TlsClosed(Socket),
     /// A hint of which socket carries a TLS object.
@@ -172,7 +170,6 @@ impl<'a> Record<'a> {
             kind::LISTEN => Self::Listen(Field::take(&mut rest)?),
             kind::SHUTDOWN => Self::Shutdown(Field::take(&mut rest)?),
             kind::SOCKET_ERROR => Self::SocketError(Field::take(&mut rest)?),
-            kind::MAPPED => Self::Mapped(Field::take(&mut rest)?),
             kind::TLS_CLOSED => Self::TlsClosed(Field::take(&mut rest)?),
             kind::TLS_CLUE => Self::TlsClue(Field::take(&mut rest)?),
             kind::TLS_DATA => {
@@ -197,8 +194,16 @@ impl<'a> Record<'a> {
             Self::Data(call, _) | Self::TlsData(call, _) => &call.header,
             Self::Listen(record) => &record.header,
             Self::Exec(record) => &record.header,
-            Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) | Self::Mapped(record) => &record.header,
+            Self::Exit(record) | Self::Fork(record) | Self::IoUring(record) => &record.header,
         }
+    }
+}
+
+impl Life {
+    /// Decodes one; None if it is of another size.
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let life = Field::take(&mut bytes)?;
+        bytes.is_empty().then_some(life)
     }
 }
 
@@ -235,7 +240,7 @@ mod tests {
         bytes
     }
 
-    const SIZES: [(u8, usize); 16] = [
+    const SIZES: [(u8, usize); 15] = [
         (kind::CONN, 112),
         (kind::ACCEPT, 64),
         (kind::CONNECT, 64),
@@ -249,7 +254,6 @@ mod tests {
         (kind::FORK, 40),
         (kind::IO_URING, 40),
         (kind::LISTEN, 40),
-        (kind::MAPPED, 40),
         (kind::TLS_CLOSED, 40),
         (kind::TLS_CLUE, 64),
     ];
@@ -268,6 +272,14 @@ mod tests {
         }
         assert_eq!(Record::decode(&[]), Err(Malformed { kind: 0, size: 0 }));
         assert_eq!(Record::decode(&[99; 40]), Err(Malformed { kind: 99, size: 40 }));
+    }
+
+    #[test]
+    fn a_life_is_four_numbers() {
+        let bytes = counted(10, 16);
+        let life = Life::decode(&bytes[..16]).expect("whole");
+        assert_eq!((life.kind.to_le_bytes()[0], life.tgid.to_le_bytes()[0], life.parent.to_le_bytes()[3]), (10, 4, 11));
+        assert_eq!((Life::decode(&bytes[..15]), Life::decode(&bytes[..17])), (None, None));
     }
 
     #[test]

@@ -25,6 +25,6 @@ mod record;
 
 pub use decode::{Captured, Malformed, Pieces, Record};
 pub use record::{
-    Arrival, Conn, Control, Data, Exec, Header, Listen, Process, Socket, TlsClue, conn_flags, data_flags, kind, lane,
-    role, tie,
+    Arrival, Conn, Control, Data, Exec, Header, Life, Listen, Process, Socket, TlsClue, conn_flags, data_flags, kind,
+    lane, role, tie,
 };

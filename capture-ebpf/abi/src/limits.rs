@@ -26,6 +26,8 @@ pub const MESSAGES_MAX: u32 = 64;
 
 /// The ring buffer's default size in bytes: a power of two, and a multiple of the page size.
 pub const RING_BYTES: u32 = 64 << 20;
+/// The size of the ring buffer for [`Life`](crate::Life): some two thousand of them.
+pub const LIVES_BYTES: u32 = 64 << 10;
 /// The reader is woken once this many bytes wait; below that it drains by its own timer.
 pub const WAKE_BYTES: u32 = 1 << 20;
 

@@ -22,6 +22,7 @@ pub mod kind {
     pub const TLS_DATA: u8 = 15;
     pub const TLS_CLUE: u8 = 16;
     pub const TLS_CLOSED: u8 = 17;
+    /// Only of a [`Life`](super::Life).
     pub const MAPPED: u8 = 18;
 }
 
@@ -297,7 +298,7 @@ record! {
 record! {
     /// What happened to a process.
     Process: 40 bytes {
-        /// [`kind::EXIT`], [`kind::FORK`], [`kind::IO_URING`] or [`kind::MAPPED`].
+        /// [`kind::EXIT`], [`kind::FORK`] or [`kind::IO_URING`].
         header: Header,
         /// The process; of a fork, the child.
         tgid: u32,
@@ -325,6 +326,21 @@ record! {
         port: u16,
         /// 0.
         reserved: u16,
+    }
+}
+
+record! {
+    /// What happened to a followed process, for who attaches to its TLS library: in a ring of its own, so that it waits for
+    /// nothing else. It may be lost, and has no header.
+    Life: 16 bytes {
+        /// [`kind::FORK`], [`kind::EXEC`], or [`kind::MAPPED`]: it mapped a file that it may execute, so a library.
+        kind: u32,
+        /// The process.
+        tgid: u32,
+        /// Of a fork, its parent, else 0.
+        parent: u32,
+        /// 0
+        reserved: u32,
     }
 }
 

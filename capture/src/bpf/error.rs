@@ -54,6 +54,22 @@ pub enum LoadError {
     /// A map is missing or not of the type expected: object and recorder are not of one build.
     #[error("the BPF object has no map `{0}` of the expected type; rebuild it with ci/build-ebpf")]
     Map(&'static str),
+    /// The kernel has no probes on functions of user space.
+    #[error(
+        "failed to read /sys/bus/event_source/devices/uprobe: {source}; TLS takes a kernel with CONFIG_UPROBE_EVENTS=y"
+    )]
+    Pmu {
+        /// What reading it gave.
+        source: io::Error,
+    },
+    /// A program cannot be gone on with.
+    #[error("failed to let BPF programs go on with `{program}`: {source}")]
+    GoOn {
+        /// Its name.
+        program: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A program was refused.
     #[error("failed to load or attach the BPF program `{program}`: {}", chain(.source))]
     Program {

@@ -7,9 +7,10 @@ mod offsets;
 mod probes;
 mod skipped;
 mod syscalls;
+mod uprobes;
 
 pub use btf::BtfError;
 pub use error::LoadError;
-pub(crate) use functions::{FunctionProbe, ProbeRefused};
+pub(crate) use functions::{Attached, FunctionPrograms, Pacemaker, ProbeRefused};
 pub(crate) use probes::TRACEPOINTS;
 pub use probes::{ArrivalHook, Counters, LanePosition, PayloadLimits, ProbeOptions, Probes};

@@ -10,13 +10,13 @@ use redtape_abi::{Record, after, counter, lane, limits, option};
 
 use super::btf::Btf;
 use super::error::{LoadError, locked_down, missing_capabilities};
-use super::functions::load_functions;
+use super::functions::FunctionPrograms;
 use super::offsets::{kernel_layout, kernel_options};
 use super::skipped::skipped_runs;
 use super::syscalls::call_table;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/redtape.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/redtape.bpf.o");
 /// The tracepoints without which nothing is recorded, in the order to attach to them.
 pub(crate) const TRACEPOINTS: [&str; 7] = [
     "sched_process_fork",
@@ -157,11 +157,11 @@ pub struct Probes {
     listeners: HashMap<MapData, u64, u32>,
     counters: PerCpuArray<MapData, [u64; counter::COUNT]>,
     arrival: ArrivalHook,
-    functions: Option<String>,
+    functions: Option<Result<(FunctionPrograms, RingBuf<MapData>), LoadError>>,
     delivered: u64,
     malformed: u64,
     drained: bool,
-    pub(super) programs: Ebpf,
+    programs: Ebpf,
 }
 
 impl Probes {
@@ -189,13 +189,15 @@ impl Probes {
             .map_max_entries("SOCKETS", options.sockets.clamp(1, limits::SOCKETS_MAX))
             .load(OBJECT)
             .map_err(object_error)?;
+        // Where these are refused, the rest is recorded all the same.
+        let functions = options.tls.then(|| {
+            let functions = FunctionPrograms::load(&mut programs, scratches)?;
+            Ok((functions, take(&mut programs, "LIVES")?))
+        });
         let ring = take(&mut programs, "RECORDS")?;
         let followed = take(&mut programs, "FOLLOWED")?;
         let listeners = take(&mut programs, "LISTENERS")?;
         let counters = take(&mut programs, "COUNTERS")?;
-        // Where these are refused, the rest is recorded all the same.
-        let functions = if options.tls { load_functions(&mut programs, scratches) } else { Ok(()) };
-        let functions = functions.err().map(|error| error.to_string());
         let arrival = attach_all(&mut programs, &kernel, &btf, &options.arrival_hooks)?;
         let (delivered, malformed, drained) = (0, 0, false);
         Ok(Self { ring, followed, listeners, counters, arrival, functions, delivered, malformed, drained, programs })
@@ -209,18 +211,10 @@ impl Probes {
         self.followed.insert(tgid, 1, 0)
     }
 
-    /// Why programs on functions could not be loaded, if they could not.
-    pub(crate) fn functions_refused(&self) -> Option<&str> {
-        self.functions.as_deref()
-    }
-
-    /// Notes that functions of a TLS library are probed in a process: its children are told of at once.
-    pub(crate) fn uses_tls(&mut self, tgid: u32) {
-        const USES_TLS: u32 = 4;
-        if let Ok(state) = self.followed.get(&tgid, 0) {
-            // If the process is gone, there is nothing to note.
-            let _gone = self.followed.insert(tgid, state | USES_TLS, 2);
-        }
+    /// The programs on functions and the ring of [`redtape_abi::Life`], or why they could not be loaded; once, and only if
+    /// they were asked for.
+    pub(crate) fn take_functions(&mut self) -> Option<Result<(FunctionPrograms, RingBuf<MapData>), LoadError>> {
+        self.functions.take()
     }
 
     /// No longer follows a process; one that is not followed is fine, too.

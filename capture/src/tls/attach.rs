@@ -1,18 +1,19 @@
-//! Attaches programs to the TLS libraries of chosen processes, of these alone, and detaches them when the processes end.
+//! Attaches programs to the TLS libraries of chosen processes, of these alone, until the processes end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use procfs::process::{MMPermissions, MMapPath, Process};
-use redtape_core::Tgid;
+use redtape_core::{MonoNanos, Tgid};
 use rustc_hash::FxHashMap;
 
 use super::functions::{Probed, functions_of};
 use super::{AttachPoint, ElfError, ElfFile, Machine, ReturnPoint, go_points, plan, plan_entry};
-use crate::bpf::{FunctionProbe, ProbeRefused, Probes};
+use crate::bpf::{Attached, FunctionPrograms, Pacemaker, ProbeRefused};
+use crate::clock::mono_now;
 
 /// The processor of this machine.
 const HOST: Machine = if cfg!(target_arch = "aarch64") { Machine::Aarch64 } else { Machine::X86_64 };
@@ -21,116 +22,161 @@ const HOST: Machine = if cfg!(target_arch = "aarch64") { Machine::Aarch64 } else
 const FOLDERS: [&str; 4] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 const LIBRARIES: [&str; 3] = ["libssl.so.3", "libssl.so.1.1", "libgnutls.so.30"];
 
-/// Files whose functions are remembered.
+/// Files whose functions are remembered, also those that have none.
 const FILES_MAX: usize = 4096;
 
-/// Device and inode: the same file under whatever name.
-type FileId = (i32, i32, u64);
+/// The same file under whatever name, as long as nobody writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct FileId {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// When it was last written to: seconds and nanoseconds.
+    written: (i64, i64),
+}
+
+/// A program, and all its places in a file.
+type Places = (&'static str, Vec<u64>);
 
 /// The probes on TLS libraries.
+#[derive(Debug)]
+pub(super) struct TlsProbes {
+    programs: FunctionPrograms,
+    files: FxHashMap<FileId, Arc<[Places]>>,
+    processes: BTreeMap<Tgid, Probes>,
+    pacemaker: Option<Pacemaker>,
+    outcome: Arc<Outcome>,
+}
+
+/// What is known of all that was tried.
 #[derive(Debug, Default)]
-pub(crate) struct TlsProbes {
-    files: FxHashMap<FileId, Rc<[AttachPoint]>>,
-    processes: BTreeMap<Tgid, Attached>,
-    refused: Option<String>,
-    failed: Option<String>,
+pub(super) struct Outcome {
+    /// The recorder may not do this at all: nothing more is tried.
+    pub(super) refused: OnceLock<String>,
+    /// It did not work at some place.
+    pub(super) failed: OnceLock<String>,
+    pub(super) processes: Mutex<Processes>,
 }
 
 #[derive(Debug, Default)]
-struct Attached {
-    /// Its files were found when they were last looked for.
-    looked_at: bool,
+pub(super) struct Processes {
+    /// Those whose files were found when they were last looked for.
+    pub(super) looked_at: BTreeSet<Tgid>,
+    /// Those that were newly attached to, and when.
+    pub(super) attached: Vec<(Tgid, MonoNanos)>,
+}
+
+impl Outcome {
+    pub(super) fn processes(&self) -> MutexGuard<'_, Processes> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The probes of a process.
+#[derive(Debug, Default)]
+struct Probes {
     files: BTreeSet<FileId>,
-    probes: Vec<FunctionProbe>,
+    attached: Vec<Attached>,
 }
 
 impl TlsProbes {
-    /// Finds the functions of this host's own libraries ahead of time: a program that has just begun is not going to wait.
-    pub(crate) fn prepare(&mut self, probes: &Probes) {
-        self.refused = probes.functions_refused().map(str::to_owned);
-        for folder in FOLDERS {
-            for name in LIBRARIES {
-                let path = Path::new(folder).join(name);
-                let (Some(functions), Ok(facts)) = (functions_of(name, false), std::fs::metadata(&path)) else {
-                    continue;
-                };
-                let (major, minor) = (rustix::fs::major(facts.dev()), rustix::fs::minor(facts.dev()));
-                let (Ok(major), Ok(minor)) = (i32::try_from(major), i32::try_from(minor)) else { continue };
-                let _found = self.points(&Mapped { id: (major, minor, facts.ino()), path, functions });
+    /// Finds the functions of this host's own libraries ahead of time, and those of the program that is about to be run: once it
+    /// has begun it is not going to wait.
+    pub(super) fn new(programs: FunctionPrograms, about_to_run: Option<PathBuf>, outcome: Arc<Outcome>) -> Self {
+        let pacemaker = Pacemaker::new(&programs);
+        let (files, processes) = (FxHashMap::default(), BTreeMap::new());
+        let mut probes = Self { programs, files, processes, pacemaker, outcome };
+        let library = |folder: &str, name| (Path::new(folder).join(name), functions_of(name, false));
+        let libraries = FOLDERS.iter().flat_map(|folder| LIBRARIES.map(|name| library(folder, name)));
+        let program = about_to_run.map(|path| (path, functions_of("", true)));
+        for (path, functions) in libraries.chain(program) {
+            if let (Some(functions), Ok(id)) = (functions, file_id(&path)) {
+                let _found = probes.places(&Mapped { id, path, functions });
             }
         }
+        probes
     }
 
-    /// Looks at what a process has mapped, and attaches to what is new of it. One that is gone is fine. Returns whether
-    /// there was something new.
-    pub(crate) fn look(&mut self, tgid: Tgid, probes: &mut Probes) -> bool {
-        let mut new = false;
-        if self.refused.is_some() {
-            return new;
+    /// Nothing is to be tried.
+    pub(super) fn refuse(&self, error: &io::Error) {
+        self.outcome.refused.get_or_init(|| error.to_string());
+    }
+
+    /// Whether anything is attached in a process.
+    pub(super) fn has(&self, tgid: Tgid) -> bool {
+        self.processes.contains_key(&tgid)
+    }
+
+    /// Looks at what a process has mapped, and attaches to what is new of it. One that is gone is fine.
+    pub(super) fn look(&mut self, tgid: Tgid) {
+        if self.outcome.refused.get().is_some() {
+            return;
         }
         let Ok(files) = mapped(tgid) else {
-            self.processes.entry(tgid).and_modify(|attached| attached.looked_at = false);
-            return new;
+            self.outcome.processes().looked_at.remove(&tgid);
+            return;
         };
-        self.processes.entry(tgid).or_default().looked_at = true;
+        self.outcome.processes().looked_at.insert(tgid);
         for file in files {
-            if self.processes.get(&tgid).is_some_and(|attached| attached.files.contains(&file.id)) {
+            if self.processes.get(&tgid).is_some_and(|probes| probes.files.contains(&file.id)) {
                 continue;
             }
-            let points = self.points(&file);
-            if points.is_empty() {
+            let places = self.places(&file);
+            if places.is_empty() {
                 continue;
             }
-            let attached = self.processes.entry(tgid).or_default();
-            attached.files.insert(file.id);
-            for point in &*points {
-                match probes.attach_function(point.program, &file.path, point.offset, tgid.0) {
-                    Ok(probe) => attached.probes.push(probe),
+            let Self { programs, processes, outcome, .. } = &mut *self;
+            let probes = processes.entry(tgid).or_default();
+            probes.files.insert(file.id);
+            for (program, offsets) in &*places {
+                match programs.attach(program, &file.path, offsets, tgid.0, &mut probes.attached) {
+                    Ok(()) => {}
                     Err(ProbeRefused::NoPrivilege(error)) => {
-                        self.refused = Some(error);
-                        return new;
+                        return self.refuse(&error);
                     }
-                    Err(ProbeRefused::Gone) => return new,
+                    Err(ProbeRefused::Gone) => return,
                     Err(ProbeRefused::Other(error)) => {
-                        let path = file.path.display();
-                        self.failed.get_or_insert_with(|| format!("{path}: {error}"));
+                        outcome.failed.get_or_init(|| format!("{}: {error}", file.path.display()));
                     }
                 }
             }
-            probes.uses_tls(tgid.0);
-            new = true;
-        }
-        new
-    }
-
-    /// Whether the files of a process were found when they were last looked for.
-    pub(crate) fn has_looked_at(&self, tgid: Tgid) -> bool {
-        self.processes.get(&tgid).is_some_and(|attached| attached.looked_at)
-    }
-
-    /// A process has ended, or runs another program now.
-    pub(crate) fn forget(&mut self, tgid: Tgid, probes: &mut Probes) {
-        for probe in self.processes.remove(&tgid).into_iter().flat_map(|attached| attached.probes) {
-            probes.detach_function(probe);
+            outcome.processes().attached.push((tgid, mono_now()));
         }
     }
 
-    /// Why attaching was refused, after which nothing more is tried, or did not work somewhere.
-    pub(crate) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref().or(self.failed.as_deref())
+    /// Keeps attaching quick for another moment. What is returned is to be dropped.
+    pub(super) fn keep_quick(&self) -> Option<Attached> {
+        self.pacemaker.as_ref()?.beat(&self.programs)
+    }
+
+    /// A process has ended, or runs another program now. What is returned has to be dropped, which takes long.
+    #[must_use]
+    pub(super) fn forget(&mut self, tgid: Tgid) -> Vec<Attached> {
+        self.outcome.processes().looked_at.remove(&tgid);
+        self.processes.remove(&tgid).map(|probes| probes.attached).unwrap_or_default()
+    }
+
+    /// As [`TlsProbes::forget`], of all processes.
+    #[must_use]
+    pub(super) fn forget_all(&mut self) -> Vec<Attached> {
+        std::mem::take(&mut self.processes).into_values().flat_map(|probes| probes.attached).collect()
     }
 
     /// The places to attach to in a file; none if it is no TLS library, or not readable.
-    fn points(&mut self, file: &Mapped) -> Rc<[AttachPoint]> {
-        if let Some(points) = self.files.get(&file.id) {
-            return Rc::clone(points);
+    fn places(&mut self, file: &Mapped) -> Arc<[Places]> {
+        if let Some(places) = self.files.get(&file.id) {
+            return Arc::clone(places);
         }
-        let points: Rc<[AttachPoint]> = find(&file.path, file.functions).unwrap_or_default().into();
+        let mut by_program: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+        for AttachPoint { program, offset } in find(&file.path, file.functions).unwrap_or_default() {
+            by_program.entry(program).or_default().push(offset);
+        }
+        let places: Arc<[Places]> = by_program.into_iter().collect();
         if self.files.len() >= FILES_MAX {
             self.files.clear();
         }
-        self.files.insert(file.id, Rc::clone(&points));
-        points
+        self.files.insert(file.id, Arc::clone(&places));
+        places
     }
 }
 
@@ -155,12 +201,11 @@ fn mapped(tgid: Tgid) -> io::Result<Vec<Mapped>> {
         let is_program = *path == program;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some(functions) = functions_of(&name, is_program) else { continue };
-        let id = (map.dev.0, map.dev.1, map.inode);
-        if files.iter().any(|file| file.id == id) {
-            continue;
-        }
         let path = if is_program { format!("/proc/{pid}/exe").into() } else { in_root_of(pid, path) };
-        files.push(Mapped { id, path, functions });
+        let Ok(id) = file_id(&path) else { continue };
+        if files.iter().all(|file| file.id != id) {
+            files.push(Mapped { id, path, functions });
+        }
     }
     Ok(files)
 }
@@ -168,6 +213,12 @@ fn mapped(tgid: Tgid) -> io::Result<Vec<Mapped>> {
 fn in_root_of(pid: i32, path: &Path) -> PathBuf {
     let inside = path.strip_prefix("/").unwrap_or(path);
     Path::new("/proc").join(pid.to_string()).join("root").join(inside)
+}
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    let facts = std::fs::metadata(path)?;
+    let written = (facts.mtime(), facts.mtime_nsec());
+    Ok(FileId { device: facts.dev(), inode: facts.ino(), size: facts.size(), written })
 }
 
 /// Finds the functions in a file, and the cheapest places of their probes.

@@ -195,6 +195,8 @@ impl<R: Read + Seek> ElfFile<R> {
         let count = bytes.len() / size_of::<Sym64<LittleEndian>>();
         let (symbols, _) =
             pod::slice_from_bytes::<Sym64<LittleEndian>>(bytes, count).map_err(|()| cut("table of symbols"))?;
+        let mut begins = [false; 256];
+        names.iter().filter_map(|name| name.bytes().next()).for_each(|byte| begins[usize::from(byte)] = true);
         for symbol in symbols {
             let defined = symbol.st_shndx(LE) != elf::SHN_UNDEF && symbol.st_type() == elf::STT_FUNC;
             if !defined {
@@ -203,6 +205,10 @@ impl<R: Read + Seek> ElfFile<R> {
             let Some(name) = usize::try_from(symbol.st_name(LE)).ok().and_then(|at| strings.get(at..)) else {
                 continue;
             };
+            // Few of the hundred thousands that a large program has get any further.
+            if name.first().is_none_or(|&byte| !begins[usize::from(byte)]) {
+                continue;
+            }
             let wanted = |(wanted, found): (&&str, &Option<Function>)| found.is_none() && is_named(name, wanted);
             let Some(n) = names.iter().zip(found.iter()).position(wanted) else { continue };
             if let (Some(offset), Some(slot)) = (self.code_offset(symbol.st_value(LE)), found.get_mut(n)) {

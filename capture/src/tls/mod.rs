@@ -2,6 +2,7 @@
 
 mod attach;
 mod attach_point;
+mod attacher;
 mod elf;
 mod functions;
 mod go;
@@ -10,8 +11,8 @@ mod points;
 mod tests;
 mod users;
 
-pub(crate) use attach::TlsProbes;
 pub use attach_point::{AttachPlan, ReturnPoint, plan, plan_entry, plan_go};
+pub(crate) use attacher::{Attacher, News};
 pub use elf::{ElfError, ElfFile, Function, Machine};
 pub use go::{GoError, GoVersion, go_functions, go_version};
 pub use points::{AttachPoint, go_points};

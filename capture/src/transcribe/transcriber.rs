@@ -261,7 +261,7 @@ impl Transcriber {
             Record::Exec(exec) if exec.followed != 0 => at_exit(Body::Exec { process: process_of(Tgid(exec.tgid)) }),
             Record::Exit(process) => at_exit(Body::Exit { process: process_of(Tgid(process.tgid)) }),
             // The recorder asks its table of processes; their facts are what the tape needs.
-            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) | Record::Mapped(_) => None,
+            Record::Exec(_) | Record::Fork(_) | Record::IoUring(_) | Record::Listen(_) => None,
         }
     }
 
