@@ -63,37 +63,23 @@ const RUBY: Program = program(
 );
 const RUST: Program = program("rust", &[BPF], Source::Rust("conversation"));
 
+/// How often a conversation over TLS is recorded until it is seen from its start.
+const ATTEMPTS: usize = 3;
+
 pub(crate) fn trials() -> Vec<Trial> {
     let http = [C, CPP, DOTNET, GO, JAVA, NODE, PHP, PYTHON, ASYNCIO, RUBY, RUST].map(|own| talk(own, own, "http"));
     let websocket = trial("languages::python_websocket", WEBSOCKET.needs, upgrades);
     let h2c = [(C, C), (GO, GO), (NODE, NODE), (RUST, RUST), (NODE, ASYNCIO)];
     let h2c = h2c.map(|(server, client)| talk(server, client, "h2c"));
-    // Of clients of the others, the first calls are over before the probes are on.
-    let https = [NODE, PYTHON, RUBY].map(|own| talk(own, own, "https"));
-    let h2 = [GO, NODE].map(|own| talk(own, own, "h2"));
+    let https = [C, CPP, GO, NODE, PYTHON, ASYNCIO, RUBY].map(|own| talk(own, own, "https"));
+    let h2 = [(C, C), (GO, GO), (NODE, NODE), (NODE, ASYNCIO)].map(|(server, client)| talk(server, client, "h2"));
     let opaque = [(JAVA, "java"), (RUST, "conversation")].map(|(own, comm)| {
         trial(format!("languages::{}_https_is_not_seen", own.name), &with_tls(&own), move || {
             not_seen_into(&own, "https", comm)
         })
     });
-    // curl begins too soon for its own spans.
-    let served = trial("languages::c_h2_served", &with_tls(&C), || {
-        let recording = C.record_calls_of(&C, "h2")?;
-        let spans = recording.spans()?;
-        let servers: Vec<_> = spans.iter().filter(|span| span.is_server()).collect();
-        assert_eq!(counts(&servers), conversation());
-        servers.iter().for_each(|span| whole(span, "h2"));
-        Ok(())
-    });
     let doctor = trial("languages::java_https_doctor", &[JAVA.needs, &[needs("openssl")]].concat(), doctor_names_java);
-    http.into_iter()
-        .chain([websocket])
-        .chain(h2c)
-        .chain(https)
-        .chain(h2)
-        .chain(opaque)
-        .chain([served, doctor])
-        .collect()
+    http.into_iter().chain([websocket]).chain(h2c).chain(https).chain(h2).chain(opaque).chain([doctor]).collect()
 }
 
 /// What a program with TLS needs.
@@ -128,15 +114,38 @@ fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
     let ends =
         if server.name == client.name { client.name.into() } else { format!("{}_to_{}", client.name, server.name) };
     let mut needs = [server.needs, client.needs].concat();
-    if matches!(protocol, "https" | "h2") {
+    let tls = matches!(protocol, "https" | "h2");
+    if tls {
         needs.extend(with_tls(&client));
     }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
-        let recording = server.record_calls_of(&client, protocol)?;
-        let info = recording.info()?;
-        assert_eq!((info.lost, info.opaque_tls), (0, Vec::new()));
-        check(&recording.spans()?, protocol)
+        let mut spans = recorded(&server, &client, protocol)?;
+        // On a busy machine, programs that have just begun are ahead of the probes at times, and not each time.
+        for _ in 1..if tls { ATTEMPTS } else { 1 } {
+            if is_seen_from_the_start(&spans) {
+                break;
+            }
+            spans = recorded(&server, &client, protocol)?;
+        }
+        // Of asyncio's clients not each read of a socket tells which of their connections it was for.
+        let untied = if client.name == ASYNCIO.name { spans.iter().filter(|span| is_untied(span)).count() } else { 0 };
+        check(&spans, protocol, untied)
     })
+}
+
+fn recorded(server: &Program, client: &Program, protocol: &str) -> Result<Vec<Span>> {
+    let recording = server.record_calls_of(client, protocol)?;
+    let info = recording.info()?;
+    assert_eq!((info.lost, info.opaque_tls), (0, Vec::new()));
+    recording.spans()
+}
+
+/// Whether the client's plaintext is there from its first byte on: each connection that is known is linked.
+fn is_seen_from_the_start(spans: &[Span]) -> bool {
+    let asked = spans.iter().filter(|span| span.is_client() && !span.incomplete).count();
+    let linked = spans.iter().filter(|span| span.is_server() && span.parent_span_id.is_some()).count();
+    let untied = spans.iter().filter(|span| is_untied(span)).count();
+    asked == conversation().into_values().sum::<usize>() && linked + untied >= asked
 }
 
 /// Four upgrades. The messages after them look like requests, and are none.
@@ -153,16 +162,26 @@ fn upgrades() -> Result<()> {
     Ok(())
 }
 
-/// Each request is a server span and a client span, whole, and the two are one trace.
-fn check(spans: &[Span], protocol: &str) -> Result<()> {
+/// Of a client over TLS, whose connection is not known.
+fn is_untied(span: &Span) -> bool {
+    span.is_client() && span.attribute("redtape.tls.tie") == "unknown"
+}
+
+/// Each request is a server span and a client span, whole, and the two are one trace but for so many.
+fn check(spans: &[Span], protocol: &str, untied: usize) -> Result<()> {
     let kind = |kind: fn(&Span) -> bool| -> Vec<&Span> { spans.iter().filter(|span| kind(span)).collect() };
     let (servers, clients) = (kind(Span::is_server), kind(Span::is_client));
     assert_eq!(counts(&servers), conversation(), "served");
     assert_eq!(counts(&clients), conversation(), "asked");
     let by_id: BTreeMap<_, _> = clients.iter().map(|span| (&span.span_id, *span)).collect();
+    let mut alone = 0;
     for server in servers {
         let caller = server.parent_span_id.as_ref().and_then(|id| by_id.get(id));
-        let caller = caller.ok_or_else(|| format!("no caller: {server:?}"))?;
+        let Some(caller) = caller else {
+            alone += 1;
+            assert!(alone <= untied, "no caller: {server:?}");
+            continue;
+        };
         assert_eq!((&caller.trace_id, caller.path()), (&server.trace_id, server.path()));
         whole(server, protocol);
         whole(caller, protocol);
