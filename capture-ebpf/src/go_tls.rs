@@ -122,6 +122,12 @@ fn entered(regs: u64, op: u8) {
     if within.is_some() {
         return;
     }
+    // A goroutine can wait long before it returns from this, while another one reads the answer.
+    if op == op::WRITE
+        && let Some(known) = TLS_OBJECTS.get_ptr_mut(Place { address: object, tgid: u64::from(tgid) })
+    {
+        unsafe { (*known).talk.about_to_send() };
+    }
     let buffer: u64 = field(regs, index::REGS_GO + 1);
     let on_stack = goroutine.low <= buffer && buffer < goroutine.high;
     let call = GoCall {

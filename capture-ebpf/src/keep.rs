@@ -44,6 +44,12 @@ impl Talk {
         self.run = self.run.wrapping_add(len);
     }
 
+    /// Bytes are about to be sent: by the time that this is done, those of the answer may have been read.
+    #[inline(always)]
+    pub(crate) fn about_to_send(&mut self) {
+        self.turn(true, 0);
+    }
+
     /// Whether the direction is TLS.
     #[inline(always)]
     pub(crate) fn tls_of(&mut self, out: bool) -> &mut u8 {

@@ -10,8 +10,8 @@ use redtape_abi::{after, counter, layout, option};
 
 use crate::go_tls::GoCall;
 use crate::payload::Scratch;
-use crate::socket::Sock;
 use crate::plaintext::Plaintext;
+use crate::socket::Sock;
 use crate::tls::{Object, Place, TlsThread};
 
 #[unsafe(no_mangle)]

@@ -10,7 +10,7 @@ use redtape_abi::{Data, counter, data_flags, kind, lane};
 use crate::emit::{self, count, now};
 use crate::keep::{has_frames, keep, keep_frames, send};
 use crate::kernel::current;
-use crate::maps::{THREADS, TLS_FREE, TLS_MOVED, TLS_OBJECTS, TLS_SCRATCH, AFTER_RETURN};
+use crate::maps::{AFTER_RETURN, THREADS, TLS_FREE, TLS_MOVED, TLS_OBJECTS, TLS_SCRATCH};
 use crate::payload::{Moved, Scratch};
 use crate::tls::{Object, Place, Running};
 
