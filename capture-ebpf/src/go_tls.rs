@@ -14,7 +14,7 @@ use aya_ebpf::programs::ProbeContext;
 use redtape_abi::{counter, layout as index};
 
 use crate::emit::{count, now};
-use crate::kernel::{current, field, is_followed, user};
+use crate::kernel::{current, field, is_followed, is_probed, user};
 use crate::maps::{TLS_GOROUTINES, TLS_OBJECTS};
 use crate::plaintext::moved;
 use crate::tls::{Place, Running, SocketCall, freed, known_or_joined, learn_carrier, library, made, op};
@@ -106,7 +106,7 @@ pub fn go_close(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn entered(regs: u64, op: u8) {
     let (tgid, _) = current();
-    if !is_followed(tgid) {
+    if !is_probed(tgid, library::GO) {
         return;
     }
     let Some(goroutine) = goroutine(regs, tgid) else { return };
@@ -141,7 +141,7 @@ fn entered(regs: u64, op: u8) {
             library: library::GO,
             nonblocking: 0,
             conflict: 0,
-            reserved: 0,
+            asked: 1,
         },
         returns_to: user(field(regs, index::REGS_SP)).unwrap_or(0),
         on_stack: u64::from(on_stack),

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_prob
 
 use redtape_abi::layout as index;
 
-use crate::maps::{FOLLOWED, layout, option};
+use crate::maps::{FOLLOWED, PROBED, layout, option};
 
 /// A field of a kernel struct, by its index in `LAYOUT`; zero if the address is bad.
 #[inline(always)]
@@ -43,4 +43,10 @@ pub(crate) fn in_compat_call() -> bool {
 #[inline(always)]
 pub(crate) fn is_followed(tgid: u32) -> bool {
     option(redtape_abi::option::FOLLOW_ALL) != 0 || FOLLOWED.get_ptr(tgid).is_some()
+}
+
+/// Whether the functions of a TLS library are probed in a process, see [`PROBED`].
+#[inline(always)]
+pub(crate) fn is_probed(tgid: u32, library: u8) -> bool {
+    PROBED.get_ptr(tgid).is_some_and(|libraries| unsafe { *libraries } & 1 << library != 0)
 }

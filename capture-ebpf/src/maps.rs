@@ -71,6 +71,11 @@ pub(crate) const USES_IO_URING: u32 = 2;
 #[map]
 pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 
+/// Followed processes of which the functions of TLS libraries are probed, all of them: a bit for each library, by its number. The
+/// recorder sets it. With some of the probes alone, half of a conversation would be told as if it were all.
+#[map]
+pub(crate) static PROBED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
+
 /// Threads of followed processes, by tid.
 #[map]
 pub(crate) static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(THREADS_MAX, 0);

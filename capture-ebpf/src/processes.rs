@@ -10,7 +10,7 @@ use redtape_abi::{Exec, Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
 use crate::kernel::{current, field, is_followed, kernel};
-use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, TLS_THREADS, layout, option};
+use crate::maps::{FOLLOWED, FOLLOWED_ONLY, PROBED, THREADS, TLS_THREADS, layout, option};
 
 /// `sched_process_fork(parent, child)`: of threads, too.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -45,6 +45,7 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     }
     let followed = is_followed(tgid);
     if followed {
+        let _none = PROBED.remove(tgid);
         emit::tell(kind::EXEC, tgid, 0);
     }
     if followed || option(option::EXEC_ALL) != 0 {
@@ -77,6 +78,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let live: i32 = kernel(signal.wrapping_add(layout(index::SIGNAL_LIVE) as u64));
     if live <= 0 {
         let _gone = FOLLOWED.remove(tgid);
+        let _none = PROBED.remove(tgid);
         report(kind::EXIT, lane::PROCESS, tgid, 0, true);
     }
     0

@@ -15,7 +15,7 @@ use redtape_abi::{Socket, TlsClue, counter, kind, lane, layout as index, tie};
 
 use crate::emit::{self, count, now};
 use crate::keep::Talk;
-use crate::kernel::{current, field, is_followed, user};
+use crate::kernel::{current, field, is_followed, is_probed, user};
 use crate::maps::{TLS_OBJECTS, TLS_THREADS};
 use crate::plaintext::moved;
 
@@ -99,7 +99,8 @@ pub(crate) struct Running {
     pub nonblocking: u8,
     /// 1: several sockets were used.
     pub conflict: u8,
-    pub reserved: u32,
+    /// 1: it was to read some bytes, of which 0 are the end.
+    pub asked: u32,
 }
 
 impl Running {
@@ -149,13 +150,15 @@ pub(crate) struct Call {
     pub object: u64,
     pub buffer: u64,
     pub result: u64,
+    /// Whether it is to read some bytes.
+    pub asked: bool,
 }
 
 /// A function is entered; `regs` are the registers.
 #[inline(always)]
 pub(crate) fn enter(regs: u64, call: &Call) {
     let (tgid, tid) = current();
-    if !is_followed(tgid) {
+    if !is_probed(tgid, call.library) {
         return;
     }
     let stack: u64 = field(black_box(regs), index::REGS_SP);
@@ -169,7 +172,7 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         library: call.library,
         nonblocking: 0,
         conflict: 0,
-        reserved: 0,
+        asked: u32::from(call.asked),
     };
     if let Some(thread) = TLS_THREADS.get_ptr_mut(tid) {
         let thread = unsafe { &mut *thread };
@@ -256,7 +259,7 @@ fn returned(ctx: &impl EbpfContext, place: Place, object: &mut Object, thread: &
         }
         thread.wrote = object.id;
     }
-    let ended = ret == 0 && thread.call.op == op::READ && thread.result == 0;
+    let ended = ret == 0 && thread.call.op == op::READ && thread.call.asked != 0 && thread.result == 0;
     if len > 0 || ended {
         moved(ctx, place, object, &thread.call, len, out);
     }
@@ -270,8 +273,9 @@ pub(crate) fn learn_carrier(object: &mut Object, call: &Running) {
     }
     object.nonblocking = call.nonblocking;
     if object.rule == tie::NONE {
-        object.rule = tie::CALL;
+        // In this order: another goroutine may use the connection at the same moment.
         object.carrier = call.carrier;
+        object.rule = tie::CALL;
     }
     if object.carrier != call.carrier || call.conflict != 0 {
         object.rule = tie::CONFLICT;
@@ -426,7 +430,7 @@ pub(crate) fn cleared(address: u64, library: u8) {
 #[inline(always)]
 pub(crate) fn made(address: u64, library: u8) {
     let (tgid, _) = current();
-    if address == 0 || !is_followed(tgid) {
+    if address == 0 || !is_probed(tgid, library) {
         return;
     }
     let place = Place { address, tgid: u64::from(tgid) };

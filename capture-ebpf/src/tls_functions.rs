@@ -3,7 +3,7 @@
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
-use crate::kernel::{current, is_followed};
+use crate::kernel::{current, is_probed};
 use crate::socket::known;
 use crate::tls::{Call, cleared, enter, freed, leave, library, made, op, told};
 use crate::walk::socket_of;
@@ -15,13 +15,14 @@ fn arg(ctx: &ProbeContext, n: usize) -> u64 {
 }
 
 macro_rules! entered {
-    ($($(#[$doc:meta])* $name:ident($op:ident, $library:ident, $buffer:expr, $result:expr);)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($op:ident, $library:ident, $buffer:expr, $result:expr, $size:expr);)*) => {$(
         $(#[$doc])*
         #[uprobe]
         pub fn $name(ctx: ProbeContext) -> u32 {
             let argument = |n: Option<usize>| n.map_or(0, |n| arg(&ctx, n));
             let (buffer, result) = (argument($buffer), argument($result));
-            let call = Call { op: op::$op, library: library::$library, object: arg(&ctx, 0), buffer, result };
+            let asked = argument($size) != 0;
+            let call = Call { op: op::$op, library: library::$library, object: arg(&ctx, 0), buffer, result, asked };
             enter(ctx.regs as u64, &call);
             0
         }
@@ -30,27 +31,27 @@ macro_rules! entered {
 
 entered! {
     /// `int SSL_read(SSL *ssl, void *buf, int num)`
-    ssl_read(READ, OPENSSL, Some(1), None);
+    ssl_read(READ, OPENSSL, Some(1), None, Some(2));
     /// `int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes)`
-    ssl_read_ex(READ, OPENSSL, Some(1), Some(3));
+    ssl_read_ex(READ, OPENSSL, Some(1), Some(3), None);
     /// `int SSL_write(SSL *ssl, const void *buf, int num)`
-    ssl_write(WRITE, OPENSSL, Some(1), None);
+    ssl_write(WRITE, OPENSSL, Some(1), None, None);
     /// `int SSL_write_ex(SSL *s, const void *buf, size_t num, size_t *written)`
-    ssl_write_ex(WRITE, OPENSSL, Some(1), Some(3));
+    ssl_write_ex(WRITE, OPENSSL, Some(1), Some(3), None);
     /// `int SSL_do_handshake(SSL *ssl)`, and `SSL_accept` and `SSL_connect`
-    ssl_handshake(HANDSHAKE, OPENSSL, None, None);
+    ssl_handshake(HANDSHAKE, OPENSSL, None, None, None);
     /// `int SSL_shutdown(SSL *ssl)`: 1 when both sides have ended
-    ssl_shutdown(SHUTDOWN, OPENSSL, None, None);
+    ssl_shutdown(SHUTDOWN, OPENSSL, None, None, None);
     /// `ssize_t gnutls_record_recv(gnutls_session_t session, void *data, size_t data_size)`
-    gnutls_recv(READ, GNUTLS, Some(1), None);
+    gnutls_recv(READ, GNUTLS, Some(1), None, Some(2));
     /// `ssize_t gnutls_record_send(gnutls_session_t session, const void *data, size_t data_size)`
-    gnutls_send(WRITE, GNUTLS, Some(1), None);
+    gnutls_send(WRITE, GNUTLS, Some(1), None, None);
     /// `int gnutls_handshake(gnutls_session_t session)`
-    gnutls_handshake(HANDSHAKE, GNUTLS, None, None);
+    gnutls_handshake(HANDSHAKE, GNUTLS, None, None, None);
     /// `int gnutls_bye(gnutls_session_t session, gnutls_close_request_t how)`
-    gnutls_bye(SHUTDOWN, GNUTLS, None, None);
+    gnutls_bye(SHUTDOWN, GNUTLS, None, None, None);
     /// `int gnutls_init(gnutls_session_t *session, unsigned int flags)`
-    gnutls_init(MAKE, GNUTLS, Some(0), None);
+    gnutls_init(MAKE, GNUTLS, Some(0), None, None);
 }
 
 /// The return of each of them.
@@ -119,7 +120,7 @@ pub fn gnutls_set_int2(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn told_descriptor(ctx: &ProbeContext, library: u8) {
     let (tgid, _) = current();
-    if !is_followed(tgid) {
+    if !is_probed(tgid, library) {
         return;
     }
     let Some(walked) = socket_of(arg(ctx, 1) as u32) else { return };

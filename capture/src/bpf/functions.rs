@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData, Stack};
+use aya::maps::{HashMap, Map, MapData, Stack};
 use aya::programs::{ProbeKind, Program};
 use aya_obj::{Object, ProgramSection};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -36,6 +36,8 @@ const AFTER_RETURN: &str = "AFTER_RETURN";
 pub(crate) struct FunctionPrograms {
     programs: BTreeMap<String, FunctionProgram>,
     way: Way,
+    /// The libraries that are probed in each process, a bit for each.
+    probed: HashMap<MapData, u32, u32>,
 }
 
 #[derive(Debug)]
@@ -76,27 +78,28 @@ pub(crate) enum ProbeRefused {
 impl FunctionPrograms {
     /// Loads all programs on functions, which can put together so many records at a time.
     pub(super) fn load(ebpf: &mut Ebpf, scratches: u32) -> Result<Self, LoadError> {
-        let loaded = Self::load_for_kernel(ebpf)?;
+        let (programs, way) = load_for_kernel(ebpf)?;
         let after_return = ebpf.map(AFTER_RETURN).and_then(map_fd);
-        if let (Some(array), Some(keep)) = (after_return, loaded.programs.get(KEEP)) {
+        if let (Some(array), Some(keep)) = (after_return, programs.get(KEEP)) {
             uprobes::go_on_with(&array, 0, &keep.fd).map_err(|source| LoadError::GoOn { program: KEEP, source })?;
         }
         let mut free: Stack<MapData, u32> = take(ebpf, "TLS_FREE")?;
         for number in 0..scratches {
             free.push(number, 0).map_err(|_| LoadError::Map("TLS_FREE"))?;
         }
-        Ok(loaded)
+        Ok(Self { programs, way, probed: take(ebpf, "PROBED")? })
     }
 
-    fn load_for_kernel(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
-        if kernel_version().is_some_and(|version| version >= MANY_PLACES)
-            && let Ok(programs) = load_for_links(ebpf)
-        {
-            return Ok(Self { programs, way: Way::Links });
-        }
-        let programs = load_for_events(ebpf)?;
-        let way = pmu().map_err(|source| LoadError::Pmu { source })?;
-        Ok(Self { programs, way })
+    /// Lets the programs tell of a process's TLS libraries `libraries`, a bit for each, whose functions are all probed now.
+    pub(crate) fn begin(&mut self, tgid: u32, libraries: u32) {
+        let before = self.probed.get(&tgid, 0).unwrap_or(0);
+        // Where the table is full, so is that of followed processes, which is counted.
+        let _full = self.probed.insert(tgid, before | libraries, 0);
+    }
+
+    /// The programs tell no more of a process.
+    pub(crate) fn end(&mut self, tgid: u32) {
+        let _none = self.probed.remove(&tgid);
     }
 
     /// Attaches a program at offsets of a file, for one process. In `attached` is what could be done, also if not all could.
@@ -153,6 +156,17 @@ impl Pacemaker {
         let FunctionProgram { fd, returns } = programs.programs.get(KEEP)?;
         uprobes::link(fd, *returns, &self.path, &[0], std::process::id()).ok()
     }
+}
+
+fn load_for_kernel(ebpf: &mut Ebpf) -> Result<(BTreeMap<String, FunctionProgram>, Way), LoadError> {
+    if kernel_version().is_some_and(|version| version >= MANY_PLACES)
+        && let Ok(programs) = load_for_links(ebpf)
+    {
+        return Ok((programs, Way::Links));
+    }
+    let programs = load_for_events(ebpf)?;
+    let way = pmu().map_err(|source| LoadError::Pmu { source })?;
+    Ok((programs, way))
 }
 
 /// Loads the programs as aya does, but for what it cannot say: that they are for links of many places.

@@ -20,7 +20,7 @@ const BPF_TRACE_UPROBE_MULTI: u32 = 48;
 const RETURN: u32 = 1;
 
 /// `PERF_EVENT_IOC_SET_BPF` of include/uapi/linux/perf_event.h.
-const SET_BPF: libc::c_ulong = 0x4004_2408;
+const SET_BPF: libc::Ioctl = 0x4004_2408;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
 /// `union bpf_attr`, as `BPF_MAP_UPDATE_ELEM` begins.

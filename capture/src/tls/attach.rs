@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use procfs::process::{MMPermissions, MMapPath, Process};
-use redtape_core::{MonoNanos, Tgid};
+use redtape_core::{MonoNanos, Tgid, TlsLibrary};
 use rustc_hash::FxHashMap;
 
 use super::functions::{Probed, functions_of};
@@ -128,19 +128,21 @@ impl TlsProbes {
             let Self { programs, processes, outcome, .. } = &mut *self;
             let probes = processes.entry(tgid).or_default();
             probes.files.insert(file.id);
-            for (program, offsets) in &*places {
-                match programs.attach(program, &file.path, offsets, tgid.0, &mut probes.attached) {
-                    Ok(()) => {}
-                    Err(ProbeRefused::NoPrivilege(error)) => {
-                        return self.refuse(&error);
-                    }
-                    Err(ProbeRefused::Gone) => return,
-                    Err(ProbeRefused::Other(error)) => {
-                        outcome.failed.get_or_init(|| format!("{}: {error}", file.path.display()));
-                    }
+            // With some of the probes alone, half of a conversation would be told as if it were all.
+            let mut attach = |(program, offsets): &Places| {
+                programs.attach(program, &file.path, offsets, tgid.0, &mut probes.attached)
+            };
+            match places.iter().try_for_each(&mut attach) {
+                Ok(()) => {
+                    programs.begin(tgid.0, libraries(&places));
+                    outcome.processes().attached.push((tgid, mono_now()));
+                }
+                Err(ProbeRefused::NoPrivilege(error)) => return self.refuse(&error),
+                Err(ProbeRefused::Gone) => return,
+                Err(ProbeRefused::Other(error)) => {
+                    outcome.failed.get_or_init(|| format!("{}: {error}", file.path.display()));
                 }
             }
-            outcome.processes().attached.push((tgid, mono_now()));
         }
     }
 
@@ -153,6 +155,7 @@ impl TlsProbes {
     #[must_use]
     pub(super) fn forget(&mut self, tgid: Tgid) -> Vec<Attached> {
         self.outcome.processes().looked_at.remove(&tgid);
+        self.programs.end(tgid.0);
         self.processes.remove(&tgid).map(|probes| probes.attached).unwrap_or_default()
     }
 
@@ -178,6 +181,14 @@ impl TlsProbes {
         self.files.insert(file.id, Arc::clone(&places));
         places
     }
+}
+
+/// The libraries that these programs are for, by the prefixes of their names: a bit for each, by its number on the tape.
+fn libraries(places: &[Places]) -> u32 {
+    const PREFIXES: [(&str, TlsLibrary); 3] =
+        [("ssl_", TlsLibrary::OpenSsl), ("gnutls_", TlsLibrary::GnuTls), ("go_", TlsLibrary::GoTls)];
+    let library = |prefix| places.iter().any(|(program, _)| program.starts_with(prefix));
+    PREFIXES.iter().filter(|(prefix, _)| library(prefix)).map(|(_, library)| 1 << (*library as u32)).sum()
 }
 
 /// A mapped file that may have functions of a TLS library.

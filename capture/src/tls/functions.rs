@@ -25,7 +25,7 @@ const fn entry(symbol: &'static str, arguments: usize, entry: &'static str) -> P
 
 /// OpenSSL, and its descendants.
 pub(crate) static OPENSSL: &[Probed] = &[
-    call("SSL_read", 2, "ssl_read"),
+    call("SSL_read", 3, "ssl_read"),
     call("SSL_read_ex", 4, "ssl_read_ex"),
     call("SSL_write", 2, "ssl_write"),
     call("SSL_write_ex", 4, "ssl_write_ex"),
@@ -41,7 +41,7 @@ pub(crate) static OPENSSL: &[Probed] = &[
 
 /// GnuTLS.
 pub(crate) static GNUTLS: &[Probed] = &[
-    call("gnutls_record_recv", 2, "gnutls_recv"),
+    call("gnutls_record_recv", 3, "gnutls_recv"),
     call("gnutls_record_send", 2, "gnutls_send"),
     call("gnutls_handshake", 1, "gnutls_handshake"),
     call("gnutls_bye", 1, "gnutls_bye"),
