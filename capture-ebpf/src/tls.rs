@@ -124,13 +124,13 @@ pub(crate) struct TlsThread {
     pub read_from: u64,
     /// The object that was read from since then, 0 if none.
     pub read_by: u64,
-    /// The object that plaintext was written to since the last TLS records were written to a socket.
+    /// The object that plaintext was written to since the last TLS records were written to a socket, or whose handshake went on.
     pub wrote: u64,
     /// Length of the first of those records, without its head.
     pub record: u32,
     /// Bytes that were read with it.
     pub moved: u32,
-    /// Bytes of that plaintext.
+    /// Bytes of that plaintext; 0 of a handshake.
     pub wrote_len: u32,
     /// Functions of the library that it is in, further in.
     pub depth: u32,
@@ -252,7 +252,19 @@ fn returned(ctx: &impl EbpfContext, place: Place, object: &mut Object, thread: &
     }
     if !out {
         clue_of_read(object, thread, len, place.tgid as u32);
-    } else if len > 0 && object.carrier == 0 {
+    }
+    // A handshake has something to be sent, too.
+    let handshake = len == 0 && object.joined == 0 && object.in_pos | object.out_pos == 0;
+    if handshake && object.rule == tie::NONE && thread.wrote == 0 {
+        thread.wrote = object.id;
+        thread.wrote_len = 0;
+    }
+    if out && len > 0 && object.carrier == 0 {
+        // A handshake that had nothing to be sent after all.
+        if thread.wrote_len == 0 {
+            thread.wrote = 0;
+            thread.wrote_many = 0;
+        }
         thread.wrote_many = u8::from(thread.wrote != 0 && (thread.wrote_many != 0 || thread.wrote != object.id));
         if thread.wrote == 0 {
             thread.wrote_len = len as u32;

@@ -2,11 +2,12 @@
 //!
 //! Some evidence is certain: the program gave the socket to the library, or the library used it while it was called. Where
 //! a library works in memory, a thread moves TLS records between socket and object itself, and there are only clues: it
-//! read records of one socket alone and then plaintext of the object, which ties the two if the lengths fit; or wrote
-//! plaintext to the object and then records to a socket, which only confirms what a read suggested: records may be on their way
-//! for long. A read of another socket's records unties for good. In a process whose threads pass connections on to each other,
-//! clues tell nothing ([`Ties::distrust`]). A tie that is not sure is none: no address is better than a
-//! wrong one.
+//! read records of one socket alone and then from the object, which makes the socket a suspect; or wrote to the object, be it
+//! its handshake, and then records to a socket. Where both ways name the same socket and lengths fit, the two are tied. One
+//! way alone is not enough: where threads that read sockets hand over what they read to others that decrypt it, each of
+//! these may just have read another socket's records, of the same lengths. A read of another socket's records unties for good; a
+//! write of them means nothing, since records may be on their way for long. In a process whose threads are seen to pass connections on to
+//! each other, clues tell nothing ([`Ties::distrust`]). No address is better than a wrong one.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -27,7 +28,8 @@ const RECORD_HEAD: u64 = 5;
 const OVERHEAD: RangeInclusive<u64> = 9..=80;
 /// TLS records of this type stand before the one that ends a handshake (RFC 8446, appendix D.4).
 const CHANGE_CIPHER_SPEC: u8 = 20;
-/// The same, and the record of a handshake's end with its head: 12 to 48 bytes, and four, and its own overhead.
+const HANDSHAKE: u8 = 22;
+/// The first, and the record of a handshake's end with its head: 12 to 48 bytes, and four, and its own overhead.
 const FINISHED_AND_OVERHEAD: RangeInclusive<u64> = 9 + 30..=80 + 137;
 
 /// A thread moved TLS records of a socket and plaintext of an object, one right after the other.
@@ -39,7 +41,7 @@ pub struct Clue {
     pub carrier: u64,
     /// The way of the bytes.
     pub direction: Direction,
-    /// Bytes of plaintext, 0 if there were none.
+    /// Bytes of plaintext, 0 if there were none: of a handshake that goes on.
     pub plain: u64,
     /// Type of the first record.
     pub content: u8,
@@ -64,6 +66,11 @@ impl Clue {
         });
         self.plain > 0 && (self.content == APPLICATION_DATA && fits(self.record, OVERHEAD) || last)
     }
+
+    /// Whether the records are of a handshake: what was written to the object then went to the socket, whatever the lengths.
+    fn is_handshake(&self) -> bool {
+        matches!(self.content, CHANGE_CIPHER_SPEC | HANDSHAKE)
+    }
 }
 
 /// What evidence has led to.
@@ -82,10 +89,10 @@ pub enum Finding {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// Nothing fits so far; the socket of all clues, if there were any.
     #[default]
     Unknown,
-    Suspected(u64),
+    /// The socket of all reads, and whether a handshake was written to it, too.
+    Suspected(u64, bool),
     Tied(u64, TieRule),
     Contradicted,
 }
@@ -138,7 +145,7 @@ impl Ties {
             State::Tied(known, _) if known == carrier => None,
             State::Contradicted => None,
             State::Tied(..) => self.contradict(object),
-            State::Unknown | State::Suspected(_) => Some(self.tie(object, carrier, rule)),
+            State::Unknown | State::Suspected(..) => Some(self.tie(object, carrier, rule)),
         }
     }
 
@@ -161,26 +168,30 @@ impl Ties {
     /// Takes in a clue. Returns what is new by it.
     pub fn clue(&mut self, clue: &Clue) -> Option<Finding> {
         let Clue { object, carrier, .. } = *clue;
-        let fits = clue.fits();
-        let state = self.state(object);
-        if clue.direction == Direction::Out && (!fits || state != State::Suspected(carrier)) {
-            return None;
-        }
-        match state {
-            State::Tied(known, rule) if known != carrier && rule == TieRule::Records => self.contradict(object),
-            State::Suspected(known) if known != carrier => self.contradict(object),
+        let out = clue.direction == Direction::Out;
+        match self.state(object) {
+            State::Tied(known, rule) if known != carrier && rule == TieRule::Records && !out => self.contradict(object),
+            State::Suspected(known, _) if known != carrier && !out => self.contradict(object),
+            State::Unknown if out => None,
+            State::Suspected(known, _) if known != carrier => None,
             // One socket carries one object.
-            State::Unknown | State::Suspected(_)
+            State::Unknown | State::Suspected(..)
                 if self.carriers.get(&carrier).is_some_and(|&other| other != object) =>
             {
                 self.contradict(object)
             }
-            State::Unknown | State::Suspected(_) if fits => Some(self.tie(object, carrier, TieRule::Records)),
-            State::Unknown => {
-                self.objects.insert(object, State::Suspected(carrier));
+            State::Suspected(_, written) if (out || written) && clue.fits() => {
+                Some(self.tie(object, carrier, TieRule::Records))
+            }
+            State::Suspected(_, written) => {
+                self.objects.insert(object, State::Suspected(carrier, written || out && clue.is_handshake()));
                 None
             }
-            State::Suspected(_) | State::Tied(..) | State::Contradicted => None,
+            State::Unknown => {
+                self.objects.insert(object, State::Suspected(carrier, false));
+                None
+            }
+            State::Tied(..) | State::Contradicted => None,
         }
     }
 
@@ -247,12 +258,23 @@ mod tests {
         Clue { object, carrier, direction: Direction::In, plain, content: APPLICATION_DATA, record, moved: record + 5 }
     }
 
+    fn written(object: u64, carrier: u64, plain: u64, record: u64) -> Clue {
+        Clue { direction: Direction::Out, ..read(object, carrier, plain, record) }
+    }
+
+    /// Both ways of a handshake.
+    fn shake_hands(ties: &mut Ties, object: u64, carrier: u64) {
+        let read = Clue { content: HANDSHAKE, ..read(object, carrier, 0, 400) };
+        assert_eq!(ties.clue(&read), None);
+        assert_eq!(ties.clue(&Clue { direction: Direction::Out, ..read }), None);
+    }
+
     const TIED: Option<Finding> = Some(Finding::Tied { carrier: 7, rule: TieRule::Records });
 
     #[test]
-    fn a_clue_that_fits_ties_and_another_socket_unties_for_good() {
+    fn both_ways_and_a_clue_that_fits_tie_and_another_socket_unties_for_good() {
         let mut ties = Ties::new(10);
-        assert_eq!(ties.clue(&read(1, 7, 0, 40)), None);
+        shake_hands(&mut ties, 1, 7);
         assert_eq!(ties.clue(&read(1, 7, 100, 117)), TIED);
         assert_eq!((ties.carrier(1), ties.object(7)), (Some(7), Some(1)));
         assert_eq!(ties.clue(&read(1, 8, 100, 117)), Some(Finding::Untied));
@@ -261,9 +283,25 @@ mod tests {
     }
 
     #[test]
+    fn one_way_alone_ties_nothing() {
+        let mut ties = Ties::new(10);
+        // Two threads that read a socket each and decrypt what the other one has read.
+        for _ in 0..3 {
+            for (object, read_from, written_to) in [(1, 8, 7), (2, 7, 8)] {
+                assert_eq!(ties.clue(&read(object, read_from, 100, 117)), None);
+                assert_eq!(ties.clue(&written(object, written_to, 50, 67)), None);
+            }
+        }
+        assert_eq!((ties.carrier(1), ties.carrier(2)), (None, None));
+        // An object that is joined late: a request that is read, and an answer that is written.
+        assert_eq!(ties.clue(&read(3, 9, 100, 117)), None);
+        assert_eq!(ties.clue(&written(3, 9, 50, 67)), Some(Finding::Tied { carrier: 9, rule: TieRule::Records }));
+    }
+
+    #[test]
     fn handshakes_on_two_sockets_tell_that_adjacency_means_nothing_here() {
         let mut ties = Ties::new(10);
-        for clue in [read(1, 7, 0, 40), read(1, 8, 0, 40), read(1, 7, 100, 117)] {
+        for clue in [read(1, 7, 0, 40), read(1, 8, 0, 40), read(1, 7, 100, 117), written(1, 7, 100, 117)] {
             assert_eq!(ties.clue(&clue), None);
         }
         assert_eq!(ties.carrier(1), None);
@@ -271,6 +309,11 @@ mod tests {
 
     #[test]
     fn lengths_have_to_fit() {
+        let clue = |clue: &Clue| {
+            let mut ties = Ties::new(1);
+            shake_hands(&mut ties, 1, 7);
+            ties.clue(clue)
+        };
         for (plain, record, fits) in [
             (100, 117, true),
             (100, 109, true),
@@ -281,38 +324,41 @@ mod tests {
             (0, 17, false),
             (40_000, 16_401, true),
         ] {
-            assert_eq!(Ties::new(1).clue(&read(1, 7, plain, record)), TIED.filter(|_| fits), "{plain} in {record}");
+            assert_eq!(clue(&read(1, 7, plain, record)), TIED.filter(|_| fits), "{plain} in {record}");
         }
-        let handshake = Clue { content: 22, ..read(1, 7, 100, 117) };
-        assert_eq!(Ties::new(1).clue(&handshake), None);
+        let handshake = Clue { content: HANDSHAKE, ..read(1, 7, 100, 117) };
+        assert_eq!(clue(&handshake), None);
         let behind_handshake = Clue { record: 53, moved: 58 + 5 + 117, ..handshake };
-        assert_eq!(Ties::new(1).clue(&behind_handshake), TIED);
-        assert_eq!(Ties::new(1).clue(&Clue { moved: 58 + 5 + 181, ..behind_handshake }), None);
-        let behind_cipher_change = Clue { content: 20, record: 1, moved: 6 + 74 + 5 + 117, ..handshake };
-        assert_eq!(Ties::new(1).clue(&behind_cipher_change), TIED);
-        assert_eq!(Ties::new(1).clue(&Clue { moved: 6 + 5 + 117, ..behind_cipher_change }), None);
+        assert_eq!(clue(&behind_handshake), TIED);
+        assert_eq!(clue(&Clue { moved: 58 + 5 + 181, ..behind_handshake }), None);
+        let behind_cipher_change =
+            Clue { content: CHANGE_CIPHER_SPEC, record: 1, moved: 6 + 74 + 5 + 117, ..handshake };
+        assert_eq!(clue(&behind_cipher_change), TIED);
+        assert_eq!(clue(&Clue { moved: 6 + 5 + 117, ..behind_cipher_change }), None);
     }
 
     #[test]
     fn records_on_their_way_for_long_contradict_nothing() {
         let mut ties = Ties::new(10);
+        shake_hands(&mut ties, 1, 7);
         assert_eq!(ties.clue(&read(1, 7, 100, 117)), TIED);
-        let written = |object, carrier| Clue { direction: Direction::Out, ..read(object, carrier, 100, 117) };
-        assert_eq!(ties.clue(&written(1, 8)), None);
+        assert_eq!(ties.clue(&written(1, 8, 100, 117)), None);
         assert_eq!(ties.carrier(1), Some(7));
         // They confirm what a read suggested, and suggest nothing.
-        assert_eq!(ties.clue(&written(2, 9)), None);
+        assert_eq!(ties.clue(&written(2, 9, 100, 117)), None);
         ties.clue(&read(2, 9, 0, 40));
-        assert_eq!(ties.clue(&written(2, 9)), Some(Finding::Tied { carrier: 9, rule: TieRule::Records }));
+        assert_eq!(ties.clue(&written(2, 9, 100, 117)), Some(Finding::Tied { carrier: 9, rule: TieRule::Records }));
     }
 
     #[test]
     fn a_socket_carries_one_object_until_that_is_closed() {
         let mut ties = Ties::new(10);
+        shake_hands(&mut ties, 1, 7);
         ties.clue(&read(1, 7, 100, 117));
         assert_eq!(ties.clue(&read(2, 7, 100, 117)), None);
         assert_eq!(ties.object(7), Some(1));
         ties.close_object(1);
+        shake_hands(&mut ties, 3, 7);
         assert_eq!(ties.clue(&read(3, 7, 100, 117)), TIED);
         assert_eq!(ties.close_carrier(7), Some(3));
         assert_eq!(ties.carrier(3), None);
@@ -333,6 +379,7 @@ mod tests {
     #[test]
     fn distrust_unties_what_only_clues_tie() {
         let mut ties = Ties::new(10);
+        shake_hands(&mut ties, 1, 7);
         ties.clue(&read(1, 7, 100, 117));
         ties.certain(2, 8, TieRule::Call);
         assert_eq!([1, 2, 3].map(|object| ties.distrust(object)), [Some(Finding::Untied), None, None]);
@@ -392,6 +439,7 @@ mod tests {
             let mut ties = Ties::new(64);
             for (conn, plain, overhead) in order {
                 ties.clue(&read(conn, 1000 + conn, plain, plain + overhead));
+                ties.clue(&written(conn, 1000 + conn, plain, plain + overhead));
                 prop_assert_eq!(ties.carrier(conn), Some(1000 + conn));
             }
             prop_assert_eq!(ties.contradictions(), 0);

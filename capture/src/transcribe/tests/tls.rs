@@ -50,7 +50,8 @@ impl Script {
         self.push(&Record::TlsData(call, Captured { prefix: b"GET ", ..Captured::default() }));
     }
 
-    fn clue(&mut self, ms: u64, carrier: u64) {
+    /// Records were read from a socket, or written to it, together with plaintext.
+    fn clue(&mut self, ms: u64, carrier: u64, out: bool) {
         let header = self.header(kind::TLS_CLUE, ms);
         let clue = TlsClue {
             header,
@@ -60,7 +61,7 @@ impl Script {
             record: 115,
             moved: 120,
             tgid: 9,
-            out: 0,
+            out: u8::from(out),
             library: 1,
             content: 23,
             joined: 0,
@@ -94,7 +95,8 @@ fn plaintext_has_the_facts_of_its_carrier_and_ends_with_it() {
         script.conn(1, 9, 0);
         script.ciphertext(10, 30);
         if by_clue {
-            script.clue(31, 1);
+            script.clue(31, 1, false);
+            script.clue(31, 1, true);
             script.plaintext(31, tie::NONE, 0);
         } else {
             script.plaintext(31, tie::CALL, 1);
@@ -128,10 +130,11 @@ fn without_evidence_and_against_it_there_is_no_address() {
     let mut script = Script::new();
     script.conn(1, 9, 0);
     script.conn(2, 9, 0);
-    script.clue(10, 1);
+    script.clue(10, 1, false);
+    script.clue(10, 1, true);
     script.plaintext(11, tie::NONE, 0);
     assert!(entries(&script.advance(200))[0].endpoint.is_some());
-    script.clue(210, 2);
+    script.clue(210, 2, false);
     script.plaintext(211, tie::NONE, 0);
     let [info] = &entries(&script.finish())[..] else { panic!("one more entry") };
     assert_eq!(info.endpoint, None);
