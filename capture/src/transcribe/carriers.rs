@@ -127,6 +127,12 @@ impl Carriers {
         self.users.remove(&tgid).is_some_and(|mut user| user.tell(MonoNanos::MAX))
     }
 
+    /// How many connections are remembered.
+    #[cfg(test)]
+    pub(crate) fn conns(&self) -> usize {
+        self.conns.len()
+    }
+
     /// A connection is over.
     pub(crate) fn forget(&mut self, cookie: u64) {
         self.conns.remove(&cookie);

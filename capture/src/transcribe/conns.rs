@@ -18,6 +18,8 @@ pub(crate) struct Conns {
     known: FxHashMap<ConnKey, Known>,
     /// Keys in the order in which they were looked at for being forgotten, with those of connections that have ended.
     order: VecDeque<ConnKey>,
+    /// Ids of connections that were forgotten since this was asked last.
+    forgotten: Vec<u64>,
     max: usize,
 }
 
@@ -34,7 +36,7 @@ struct Known {
 
 impl Conns {
     pub(crate) fn new(origin: Origin) -> Self {
-        Self { origin, known: FxHashMap::default(), order: VecDeque::new(), max: CONNS_MAX }
+        Self { origin, known: FxHashMap::default(), order: VecDeque::new(), forgotten: Vec::new(), max: CONNS_MAX }
     }
 
     /// The key of a socket, which from now on is known, if only by its key: the tape names no connection without an
@@ -145,7 +147,12 @@ impl Conns {
 
     /// The connection is over.
     pub(crate) fn forget(&mut self, key: ConnKey) {
-        self.known.remove(&key);
+        self.forgotten.extend(self.known.remove(&key).map(|known| known.info.id));
+    }
+
+    /// A connection that was forgotten, each once: nobody else need remember it.
+    pub(crate) fn pop_forgotten(&mut self) -> Option<u64> {
+        self.forgotten.pop()
     }
 
     fn entry(&mut self, key: ConnKey, id: u64) -> &mut Known {
@@ -173,9 +180,7 @@ impl Conns {
                     known.active = false;
                     self.order.push_back(oldest);
                 }
-                Some(_) => {
-                    self.known.remove(&oldest);
-                }
+                Some(_) => self.forget(oldest),
                 None => {}
             }
         }

@@ -78,6 +78,9 @@ impl Transcriber {
         if let Some((time, body)) = self.translate(record, process_of) {
             self.hold(EventBuf { cpu: header.cpu, seq, ..EventBuf::new(time, body) });
         }
+        while let Some(cookie) = self.conns.pop_forgotten() {
+            self.tls.carriers.forget(cookie);
+        }
     }
 
     /// Takes in facts of a connection from elsewhere, as of those that were open before the recording.
@@ -155,6 +158,12 @@ impl Transcriber {
     /// What has gone through so far.
     pub fn counts(&self) -> TranscriberCounts {
         TranscriberCounts { contradicted_ties: self.tls.contradictions(), ..self.counts }
+    }
+
+    /// Connections that are remembered as carriers of TLS.
+    #[cfg(test)]
+    pub(crate) fn carriers(&self) -> usize {
+        self.tls.carriers.conns()
     }
 
     fn release(&mut self, until: MonoNanos) {

@@ -1,6 +1,6 @@
 //! Records of TLS libraries.
 
-use redtape_abi::{Arrival, Captured, Data, Record, Socket, TlsClue, call, kind, tie};
+use redtape_abi::{Arrival, Captured, Data, Record, Socket, TlsClue, call, kind, limits, tie};
 use redtape_core::tls::TieRule;
 use redtape_core::{Body, ConnInfo, ConnKey, EventBuf, MonoNanos, Role, Source, Tgid, TlsLibrary};
 
@@ -157,4 +157,17 @@ fn a_process_whose_plaintext_is_not_seen_is_told() {
         script.plaintext(ms, tie::CALL, 1);
     }
     assert_eq!(script.transcriber.opaque_tls(later), []);
+}
+
+/// Ends are lost when the ring is full, which is just when there are many connections.
+#[test]
+fn connections_whose_ends_were_lost_are_forgotten_in_every_place() {
+    let mut script = Script::new();
+    let many = 3 * u64::from(limits::SOCKETS_MAX);
+    for cookie in 0..many {
+        let header = script.header(kind::ARRIVAL, 10 + cookie / 1000);
+        script.push(&Record::Arrival(Arrival { header, cookie, end: 120, fin: 0 }));
+        script.advance(10 + cookie / 1000);
+    }
+    assert!(script.transcriber.carriers() <= 2 * limits::SOCKETS_MAX as usize);
 }
