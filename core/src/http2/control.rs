@@ -50,6 +50,7 @@ impl Http2 {
         if side == Side::Request {
             return;
         }
+        self.last_taken = Some(self.last_taken.map_or(last, |before| before.min(last)));
         while let Some(number) = self.streams.above(last) {
             if let Some(stream) = self.streams.get_mut(number) {
                 stream.exchange.reset = Some(if code == 0 { REFUSED_STREAM } else { code });

@@ -1,7 +1,7 @@
 //! The HTTP/2 state machine of one connection: takes the bytes of both directions frame by frame.
 
 use super::fields::Fields;
-use super::frame::{END_STREAM, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, is_chain};
+use super::frame::{END_STREAM, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, REFUSED_STREAM, is_chain};
 use super::half::{Half, PartialHead, Payload, State};
 use super::hpack::Decoder;
 use super::streams::{Begin, Stream, Streams};
@@ -22,6 +22,8 @@ pub(crate) struct Http2 {
     pub(super) contiguous: bool,
     /// The error that an end has given up the connection for (GOAWAY).
     pub(super) given_up: Option<u32>,
+    /// The last stream that the server takes on, if it has said so: requests that were under way then are refused.
+    pub(super) last_taken: Option<u32>,
     troubles: Vec<(DiagnosticKind, u64)>,
 }
 
@@ -58,6 +60,7 @@ impl Http2 {
             fields: Fields::default(),
             contiguous: !request_attached,
             given_up: None,
+            last_taken: None,
             troubles: Vec::new(),
         }
     }
@@ -250,10 +253,12 @@ impl Http2 {
     }
 
     fn end_responses(&mut self, end: End) {
-        let given_up = self.given_up;
+        let (given_up, last_taken) = (self.given_up, self.last_taken);
         while let Some(number) = self.streams.oldest() {
             let Some(stream) = self.streams.get_mut(number) else { return };
             let exchange = &mut stream.exchange;
+            let refused = last_taken.filter(|&last| number > last).map(|_| REFUSED_STREAM);
+            let given_up = given_up.or(refused.filter(|_| exchange.response.is_none()));
             let lossy = stream.doubtful || exchange.request.message.first.exit <= end.lossy_until;
             let outcome = match (&exchange.response, given_up) {
                 _ if lossy || end.how == EndKind::Unknown => Outcome::Incomplete,

@@ -120,3 +120,24 @@ fn a_client_that_stops_sending_still_gets_its_responses() {
         ",
     );
 }
+
+#[test]
+fn a_request_that_crosses_a_go_away_is_refused() {
+    let mut wire = Wire::new();
+    let one = wire.request(1, "/1", true);
+    wire.send(">", &[one]);
+    wire.send("<", &[go_away(1, 0)]);
+    let three = wire.request(3, "/3", true);
+    wire.send(">", &[three]);
+    let response = wire.response(1, "200", true);
+    wire.send("<", &[response]);
+    wire.script.close();
+    wire.check(
+        "
+        start @33 3
+        start @51 5
+        GET /1 3..3 0 | 200 6..6 0 | Complete 6
+        GET /3 5..5 0 | Reset 7 reset 7
+        ",
+    );
+}
