@@ -11,7 +11,7 @@ use crate::emit::{self, count, now};
 use crate::keep::{has_frames, keep, keep_frames, send};
 use crate::kernel::current;
 use crate::maps::{AFTER_RETURN, THREADS, TLS_FREE, TLS_MOVED, TLS_OBJECTS, TLS_SCRATCH};
-use crate::payload::{Moved, Scratch};
+use crate::payload::{Moved, Scratch, put};
 use crate::tls::{Object, Place, Running};
 
 /// A call that moved plaintext.
@@ -58,20 +58,23 @@ pub fn tls_keep(_ctx: ProbeContext) -> u32 {
     let moved = unsafe { *moved };
     let _gone = TLS_MOVED.remove(tid);
     let Some(object) = TLS_OBJECTS.get_ptr_mut(moved.place) else { return 0 };
-    let header = emit::header(kind::TLS_DATA, lane::TLS, moved.left);
     // None is free if dozens of threads were preempted right here.
     let Ok(Some(number)) = TLS_FREE.pop() else {
+        let _number_is_lost = emit::header(kind::TLS_DATA, lane::TLS, moved.left);
         emit::ring_full(lane::TLS);
         return 0;
     };
     if let Some(scratch) = TLS_SCRATCH.get_ptr_mut(number) {
         let object = unsafe { &mut *object };
-        begin(scratch, header, &moved, object, tgid, tid);
+        begin(scratch, &moved, object, tgid, tid);
         if has_frames(scratch, &mut object.talk) {
             keep_frames(scratch, &mut object.talk);
         } else {
             keep(scratch, &mut object.talk);
         }
+        // Numbered last: whoever is preempted between its number and its place in the ring comes behind a later number, which looks like a
+        // loss.
+        put!(scratch.data.header, emit::header(kind::TLS_DATA, lane::TLS, moved.left));
         send(scratch, lane::TLS);
     }
     let _there_is_room = TLS_FREE.push(number, 0);
@@ -80,7 +83,7 @@ pub fn tls_keep(_ctx: ProbeContext) -> u32 {
 
 /// Begins the record.
 #[inline(always)]
-fn begin(scratch: *mut Scratch, header: redtape_abi::Header, moved: &Plaintext, object: &Object, tgid: u32, tid: u32) {
+fn begin(scratch: *mut Scratch, moved: &Plaintext, object: &Object, tgid: u32, tid: u32) {
     let loop_turn = THREADS.get_ptr(tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
     let source = 12 + 2 * object.library + moved.out as u8;
     unsafe {
@@ -88,7 +91,8 @@ fn begin(scratch: *mut Scratch, header: redtape_abi::Header, moved: &Plaintext, 
             address: moved.buffer,
             segments: 0,
             len: moved.len,
-            within: moved.len,
+            // SSL_sendfile has no buffer, nor has gnutls_record_send when it is called again for what it has taken.
+            within: if moved.buffer == 0 { 0 } else { moved.len },
             flags: 0,
             fd: 0,
             out: moved.out != 0,
@@ -97,7 +101,7 @@ fn begin(scratch: *mut Scratch, header: redtape_abi::Header, moved: &Plaintext, 
         };
         (*scratch).captured = 0;
         (*scratch).data = Data {
-            header,
+            header: redtape_abi::Header { kind: kind::TLS_DATA, lane: lane::TLS, cpu: 0, reserved: 0, seq: 0, time: 0 },
             cookie: object.id,
             entry: moved.entered,
             pos: moved.pos,

@@ -38,6 +38,8 @@ entered! {
     ssl_write(WRITE, OPENSSL, Some(1), None, None);
     /// `int SSL_write_ex(SSL *s, const void *buf, size_t num, size_t *written)`
     ssl_write_ex(WRITE, OPENSSL, Some(1), Some(3), None);
+    /// `ossl_ssize_t SSL_sendfile(SSL *s, int fd, off_t offset, size_t size, int flags)`, where the kernel encrypts
+    ssl_sendfile(WRITE, OPENSSL, None, None, None);
     /// `int SSL_do_handshake(SSL *ssl)`, and `SSL_accept` and `SSL_connect`
     ssl_handshake(HANDSHAKE, OPENSSL, None, None, None);
     /// `int SSL_shutdown(SSL *ssl)`: 1 when both sides have ended

@@ -29,6 +29,7 @@ pub(crate) static OPENSSL: &[Probed] = &[
     call("SSL_read_ex", 4, "ssl_read_ex"),
     call("SSL_write", 2, "ssl_write"),
     call("SSL_write_ex", 4, "ssl_write_ex"),
+    call("SSL_sendfile", 1, "ssl_sendfile"),
     Probed { symbol: "SSL_new", arguments: 0, entry: None, result: Some(("ssl_new", "ssl_new_inside")) },
     call("SSL_do_handshake", 1, "ssl_handshake"),
     call("SSL_shutdown", 1, "ssl_shutdown"),
