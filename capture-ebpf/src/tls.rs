@@ -74,7 +74,9 @@ pub(crate) struct Object {
     pub nonblocking: u8,
     /// 1: its end was sent.
     pub closed: u8,
-    pub reserved: [u8; 2],
+    /// How often it has to be freed before it is no more, beside the last time.
+    pub references: u8,
+    pub reserved: u8,
 }
 
 /// A function of a TLS library that is being called.
@@ -452,13 +454,27 @@ pub(crate) fn made(address: u64, library: u8) {
     make(&place, library, 0);
 }
 
-/// An object is no more.
+/// An object has one more owner.
+#[inline(always)]
+pub(crate) fn referenced(address: u64) {
+    let (tgid, _) = current();
+    if let Some(object) = TLS_OBJECTS.get_ptr_mut(Place { address, tgid: u64::from(tgid) }) {
+        unsafe { (*object).references = (*object).references.saturating_add(1) };
+    }
+}
+
+/// An object has one owner less, and then may be no more.
 #[inline(always)]
 pub(crate) fn freed(address: u64) {
     let (tgid, _) = current();
     let place = Place { address, tgid: u64::from(tgid) };
     if let Some(object) = TLS_OBJECTS.get_ptr_mut(place) {
-        close(unsafe { &mut *object });
+        let object = unsafe { &mut *object };
+        if object.references != 0 {
+            object.references -= 1;
+            return;
+        }
+        close(object);
         let _gone = TLS_OBJECTS.remove(place);
     }
 }
@@ -507,7 +523,8 @@ fn make(place: &Place, library: u8, joined: u8) {
         clues: 0,
         nonblocking: 0,
         closed: 0,
-        reserved: [0; 2],
+        references: 0,
+        reserved: 0,
     };
     if TLS_OBJECTS.insert(place, object, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);

@@ -5,7 +5,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
 use crate::kernel::{current, is_probed};
 use crate::socket::known;
-use crate::tls::{Call, cleared, enter, freed, leave, library, made, op, told};
+use crate::tls::{Call, cleared, enter, freed, leave, library, made, op, referenced, told};
 use crate::walk::socket_of;
 
 /// Argument `n`.
@@ -94,6 +94,13 @@ pub fn ssl_new(ctx: RetProbeContext) -> u32 {
 #[uprobe]
 pub fn ssl_clear(ctx: ProbeContext) -> u32 {
     cleared(arg(&ctx, 0), library::OPENSSL);
+    0
+}
+
+/// `int SSL_up_ref(SSL *s)`
+#[uprobe]
+pub fn ssl_up_ref(ctx: ProbeContext) -> u32 {
+    referenced(arg(&ctx, 0));
     0
 }
 

@@ -37,6 +37,7 @@ pub(crate) static OPENSSL: &[Probed] = &[
     entry("SSL_set_rfd", 2, "ssl_set_fd"),
     entry("SSL_set_wfd", 2, "ssl_set_fd"),
     entry("SSL_clear", 1, "ssl_clear"),
+    entry("SSL_up_ref", 1, "ssl_up_ref"),
     entry("SSL_free", 1, "tls_free"),
 ];
 
