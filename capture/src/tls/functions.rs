@@ -45,6 +45,7 @@ pub(crate) static OPENSSL: &[Probed] = &[
 pub(crate) static GNUTLS: &[Probed] = &[
     call("gnutls_record_recv", 3, "gnutls_recv"),
     call("gnutls_record_send", 2, "gnutls_send"),
+    call("gnutls_record_send2", 2, "gnutls_send"),
     call("gnutls_handshake", 1, "gnutls_handshake"),
     call("gnutls_bye", 1, "gnutls_bye"),
     call("gnutls_init", 1, "gnutls_init"),
