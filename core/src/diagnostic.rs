@@ -26,6 +26,8 @@ pub enum DiagnosticKind {
     UnknownHeaders,
     /// A peer may use a larger table of header fields than is kept.
     HeaderTableOverflow,
+    /// The header fields of an idle connection of HTTP/2 were forgotten, because connections held too much.
+    HeaderTableEvicted,
     /// A stream of HTTP/2 was given up, because too many were open on its connection.
     StreamOverflow,
     /// A request on a stream that was used before.
@@ -81,6 +83,7 @@ impl DiagnosticKind {
             Self::MalformedHeaderBlock => "malformed_header_block",
             Self::UnknownHeaders => "unknown_headers",
             Self::HeaderTableOverflow => "header_table_overflow",
+            Self::HeaderTableEvicted => "header_table_evicted",
             Self::StreamOverflow => "stream_overflow",
             Self::StreamReuse => "stream_reuse",
             Self::ResponseWithoutRequest => "response_without_request",

@@ -97,6 +97,21 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// What is told of it when its request's head is complete; `alone` as in [`Started`].
+    pub(crate) fn started(&self, alone: bool) -> Started {
+        let message = &self.request.message;
+        Started {
+            conn: Arc::clone(&self.conn),
+            role: self.role,
+            process: self.process,
+            pos: message.pos,
+            first: message.first,
+            head: message.last,
+            alone,
+            context: self.request.head.context,
+        }
+    }
+
     /// Memory in use while it is under way, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.request.head.held_bytes()

@@ -10,7 +10,8 @@ pub struct Limits {
     /// Connections in one virtual shard; the one idle for longest goes first.
     pub shard_connections: usize,
     /// Bytes that the connections of one virtual shard hold beyond their fixed state: exchanges under way, partial heads,
-    /// out-of-order pieces, arrivals. Of the connections that hold any, the one idle for longest goes first.
+    /// out-of-order pieces, arrivals, the state of HTTP/2. The header tables of the connections idle for longest go first; then, of
+    /// the connections that hold any, the one idle for longest. The streams of one connection hold half of it at most.
     pub shard_buffered_bytes: usize,
     /// Bytes of what one virtual shard finds at one moment of tape time; more is dropped until time goes on.
     pub shard_moment_bytes: usize,
@@ -18,7 +19,7 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header lines of one head.
     pub head_lines: usize,
-    /// Streams under way on one connection of HTTP/2; the oldest goes first.
+    /// Streams under way on one connection of HTTP/2; the oldest goes first. (See also `shard_buffered_bytes`.)
     pub streams: usize,
     /// Bytes of one direction's table of header fields of HTTP/2, as HPACK counts them.
     pub header_table_bytes: usize,
@@ -52,7 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             shard_connections: 512,
-            shard_buffered_bytes: 192 << 10,
+            shard_buffered_bytes: 448 << 10,
             shard_moment_bytes: 512 << 10,
             head_bytes: 64 << 10,
             head_lines: 256,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::event::Stamp;
-use crate::exchange::{Exchange, Outcome, Response, Started};
+use crate::exchange::{Exchange, Outcome, Response};
 use crate::time::MonoNanos;
 use crate::track::Found;
 
@@ -133,7 +133,7 @@ impl Exchanges {
             && let Some(exchange) = self.list.get(self.announced)
         {
             self.announced += 1;
-            return Some(Found::Started(Box::new(started(exchange))));
+            return Some(Found::Started(Box::new(exchange.started(true))));
         }
         self.over = self.over.checked_sub(1)?;
         self.announced = self.announced.saturating_sub(1);
@@ -157,19 +157,5 @@ impl Exchanges {
     /// The response being read.
     pub(super) fn response(&mut self) -> Option<&mut Response> {
         self.responding()?.response.as_mut()
-    }
-}
-
-fn started(exchange: &Exchange) -> Started {
-    let message = &exchange.request.message;
-    Started {
-        conn: exchange.conn.clone(),
-        role: exchange.role,
-        process: exchange.process,
-        pos: message.pos,
-        first: message.first,
-        head: message.last,
-        alone: true,
-        context: exchange.request.head.context,
     }
 }

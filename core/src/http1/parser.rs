@@ -312,13 +312,15 @@ impl Http1 {
 }
 
 impl Parser for Http1 {
-    fn feed(&mut self, side: Side, mut chunk: Chunk<'_>, call: &Call<'_>) {
+    fn feed(&mut self, side: Side, mut chunk: Chunk<'_>, call: &Call<'_>) -> usize {
+        let all = chunk.bytes.len();
         self.moved = self.moved.max(call.stamp.exit);
         while !chunk.bytes.is_empty() {
             let used = self.step(side, chunk, call);
             chunk = chunk.skip(used);
         }
         self.requested = side == Side::Request;
+        all
     }
 
     fn gap(&mut self, side: Side, gap: Gap<'_>) {
@@ -351,6 +353,12 @@ impl Parser for Http1 {
         }
         let (kind, pos) = self.troubles.pop()?;
         Some(Found::Trouble(kind, pos))
+    }
+
+    fn shed(&mut self) {}
+
+    fn spare_bytes(&self) -> usize {
+        0
     }
 
     fn held_bytes(&self) -> usize {

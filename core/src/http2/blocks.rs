@@ -4,7 +4,7 @@ use super::frame::{END_HEADERS, END_STREAM, FrameHead, Kind, PADDED, PRIORITY};
 use super::half::{Block, BlockOf, State};
 use super::hpack::{Decoder, Name, Sink};
 use super::parser::Http2;
-use super::streams::{Begin, Stream};
+use super::streams::{Begin, Stream, Streams};
 use crate::diagnostic::DiagnosticKind;
 use crate::exchange::{Exchange, Outcome, Request, Response};
 use crate::track::{Call, Side};
@@ -181,7 +181,10 @@ impl Http2 {
     }
 
     fn open(&mut self, of: &BlockOf, call: &Call<'_>) {
-        while self.streams.len() >= call.limits.streams.max(1)
+        let too_many = |streams: &Streams| {
+            streams.len() >= call.limits.streams.max(1) || streams.held_bytes() > call.limits.shard_buffered_bytes / 2
+        };
+        while too_many(&self.streams)
             && let Some(oldest) = self.streams.oldest()
         {
             self.trouble(DiagnosticKind::StreamOverflow, of.begin.pos);

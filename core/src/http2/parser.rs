@@ -27,6 +27,8 @@ pub(crate) struct Http2 {
     troubles: Vec<(DiagnosticKind, u64)>,
 }
 
+/// So many results at most pile up: a request of a few bytes may refer to a path of many.
+const PILE: usize = 16;
 /// The largest SETTINGS frame that is read: a hundred settings.
 const SETTINGS_BYTES: usize = 600;
 
@@ -288,11 +290,13 @@ fn kept_bytes(head: &FrameHead, limits: &Limits) -> usize {
 }
 
 impl Parser for Http2 {
-    fn feed(&mut self, side: Side, mut chunk: Chunk<'_>, call: &Call<'_>) {
-        while !chunk.bytes.is_empty() {
+    fn feed(&mut self, side: Side, mut chunk: Chunk<'_>, call: &Call<'_>) -> usize {
+        let all = chunk.bytes.len();
+        while !chunk.bytes.is_empty() && self.streams.found() + self.troubles.len() < PILE {
             let used = self.step(side, chunk, call);
             chunk = chunk.skip(used);
         }
+        all - chunk.bytes.len()
     }
 
     fn gap(&mut self, side: Side, gap: Gap<'_>) {
@@ -317,6 +321,16 @@ impl Parser for Http2 {
         }
         let (kind, pos) = self.troubles.pop()?;
         Some(Found::Trouble(kind, pos))
+    }
+
+    fn shed(&mut self) {
+        self.fields = Fields::default();
+        self.request.decoder.shed();
+        self.response.decoder.shed();
+    }
+
+    fn spare_bytes(&self) -> usize {
+        self.request.decoder.held_bytes() + self.response.decoder.held_bytes() + self.fields.held_bytes()
     }
 
     fn held_bytes(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::Stamp;
-use crate::exchange::{Exchange, Message, Outcome, Started};
+use crate::exchange::{Exchange, Message, Outcome};
 use crate::ids::ProcKey;
 use crate::time::MonoNanos;
 use crate::track::{Found, Side};
@@ -113,7 +113,7 @@ impl Streams {
 
     /// A request has begun; `alone` as in [`Started`].
     pub(super) fn insert(&mut self, number: u32, stream: Stream, alone: bool) {
-        self.found.push_back(Found::Started(Box::new(started(&stream.exchange, alone))));
+        self.found.push_back(Found::Started(Box::new(stream.exchange.started(alone))));
         self.take_over(number, stream);
     }
 
@@ -154,22 +154,13 @@ impl Streams {
         self.found.pop_front()
     }
 
+    /// How many results there are to poll.
+    pub(super) fn found(&self) -> usize {
+        self.found.len()
+    }
+
     /// Heap memory in use, in bytes.
     pub(super) const fn held_bytes(&self) -> usize {
         self.held_bytes
-    }
-}
-
-fn started(exchange: &Exchange, alone: bool) -> Started {
-    let message = &exchange.request.message;
-    Started {
-        conn: exchange.conn.clone(),
-        role: exchange.role,
-        process: exchange.process,
-        pos: message.pos,
-        first: message.first,
-        head: message.last,
-        alone,
-        context: exchange.request.head.context,
     }
 }

@@ -12,22 +12,23 @@ use super::detect::Detected;
 use super::parser::{Call, End, EndKind, Found, Gap, Parser, Side};
 use super::protocol::{DETECT_BYTES, Protocol, Undecided, feed};
 use super::reorder::{Piece, Waiting};
+use super::standstill::Outbox;
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Data, DataFlags, Direction, Shutdown};
-use crate::exchange::{Finding, Version, What};
+use crate::exchange::{Version, What};
 use crate::facts::{ConnInfo, Role};
 use crate::http1::Http1;
 use crate::http2::Http2;
+use crate::ids::ConnKey;
 use crate::limits::Limits;
 use crate::time::MonoNanos;
 
 /// What a connection needs from its shard to take an event.
-pub(crate) struct Context<'a> {
+pub(crate) struct Context<'a, 'b> {
     pub(crate) limits: &'a Limits,
-    pub(crate) watermark: MonoNanos,
     /// Records from up to this moment may be missing.
     pub(crate) lossy_until: MonoNanos,
-    pub(crate) out: &'a mut Vec<Finding>,
+    pub(crate) out: &'a mut Outbox<'b>,
 }
 
 /// One end of one connection.
@@ -41,10 +42,16 @@ pub(crate) struct Conn {
     arrivals: Arrivals,
     /// Calls that wait for earlier bytes. Only one direction can have any, as the other one going on gives them up.
     waiting: Option<Box<Waiting>>,
-    accept_wait_nanos: Option<u64>,
-    /// Where its first request begins.
-    first_request: Option<u64>,
+    first: First,
     protocol: Protocol,
+}
+
+/// The first request of a connection has waited for the accept.
+#[derive(Debug, Default)]
+struct First {
+    /// Where it begins.
+    pos: Option<u64>,
+    accept_wait_nanos: Option<u64>,
 }
 
 /// One direction.
@@ -73,8 +80,7 @@ impl Conn {
             sent: stream(info.first_out),
             arrivals: Arrivals::default(),
             waiting: None,
-            accept_wait_nanos: None,
-            first_request: None,
+            first: First::default(),
             protocol: Protocol::Undecided(Undecided::default()),
             info: Arc::new(info.clone()),
         }
@@ -114,8 +120,21 @@ impl Conn {
         protocol + self.arrivals.held_bytes() + self.waiting.as_ref().map_or(0, |waiting| waiting.held_bytes())
     }
 
+    /// How many bytes [`Self::shed`] lets go of.
+    pub(crate) fn spare_bytes(&self) -> usize {
+        self.protocol.spare_bytes()
+    }
+
+    /// Lets go of what is kept for messages to come.
+    pub(crate) fn shed(&mut self, cx: &mut Context<'_, '_>) {
+        if let Some(parser) = self.protocol.parser() {
+            parser.shed();
+        }
+        self.report(DiagnosticKind::HeaderTableEvicted, 0, cx);
+    }
+
     /// Takes an event of this connection.
-    pub(crate) fn push(&mut self, body: &Body<'_>, time: MonoNanos, cx: &mut Context<'_>) {
+    pub(crate) fn push(&mut self, body: &Body<'_>, time: MonoNanos, cx: &mut Context<'_, '_>) {
         match body {
             Body::Data(data) => self.data(data, time, cx),
             Body::Arrival { end, .. } => {
@@ -126,7 +145,7 @@ impl Conn {
             }
             Body::Accept { stamp, .. } => {
                 self.role = Role::Server;
-                self.accept_wait_nanos = self.info.established.map(|at| stamp.exit.since(at));
+                self.first.accept_wait_nanos = self.info.established.map(|at| stamp.exit.since(at));
             }
             Body::Connect { .. } => self.role = Role::Client,
             Body::Shutdown { how: Shutdown::Write | Shutdown::Both, .. } => self.end(Direction::Out, time, cx),
@@ -140,7 +159,7 @@ impl Conn {
     }
 
     /// Gives up the bytes that calls wait for, and takes those calls.
-    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_, '_>) {
         let Some(waiting) = self.waiting.take() else { return };
         let direction = waiting.direction;
         for piece in waiting.into_pieces() {
@@ -151,7 +170,7 @@ impl Conn {
     }
 
     /// The connection is over, or no longer followed.
-    pub(crate) fn end_both(&mut self, how: EndKind, at: MonoNanos, cx: &mut Context<'_>) {
+    pub(crate) fn end_both(&mut self, how: EndKind, at: MonoNanos, cx: &mut Context<'_, '_>) {
         self.give_up(cx);
         if let Some(parser) = self.protocol.parser() {
             let end = End { how, at, lossy_until: cx.lossy_until };
@@ -168,7 +187,7 @@ impl Conn {
         }
     }
 
-    fn data(&mut self, data: &Data<'_>, time: MonoNanos, cx: &mut Context<'_>) {
+    fn data(&mut self, data: &Data<'_>, time: MonoNanos, cx: &mut Context<'_, '_>) {
         let direction = data.direction;
         if data.stamp.flags.contains(DataFlags::PEEK) || self.stream(direction).ended {
             return;
@@ -211,7 +230,7 @@ impl Conn {
     }
 
     /// Bytes came after later ones of the other direction: which response is whose, their order does not tell any more.
-    fn lose_order(&mut self, cx: &mut Context<'_>) {
+    fn lose_order(&mut self, cx: &mut Context<'_, '_>) {
         if let Some(parser) = self.protocol.parser() {
             parser.gap(Side::Request, Gap::Disorder);
             parser.gap(Side::Response, Gap::Disorder);
@@ -223,8 +242,8 @@ impl Conn {
     }
 
     /// Keeps a call until the bytes in front of it come.
-    fn wait(&mut self, data: &Data<'_>, cx: &mut Context<'_>) {
-        let since = cx.watermark;
+    fn wait(&mut self, data: &Data<'_>, cx: &mut Context<'_, '_>) {
+        let since = cx.out.watermark;
         let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(data.direction, since)));
         let kept = waiting.insert(data.into());
         let full = waiting.len() > cx.limits.reorder_pieces;
@@ -248,7 +267,7 @@ impl Conn {
     }
 
     /// Bytes up to `pos` will not come any more.
-    fn pass_gap(&mut self, direction: Direction, pos: u64, cx: &mut Context<'_>) {
+    fn pass_gap(&mut self, direction: Direction, pos: u64, cx: &mut Context<'_, '_>) {
         let stream = self.stream(direction);
         let from = stream.next;
         let Some(count) = pos.checked_sub(from).filter(|&count| count > 0) else { return };
@@ -264,7 +283,7 @@ impl Conn {
     }
 
     /// Takes the bytes of a call that are new; there is no gap before them.
-    fn deliver(&mut self, data: &Data<'_>, cx: &mut Context<'_>) {
+    fn deliver(&mut self, data: &Data<'_>, cx: &mut Context<'_, '_>) {
         let end = data.pos.saturating_add(data.len);
         let stream = self.stream(data.direction);
         let from = stream.next;
@@ -287,7 +306,7 @@ impl Conn {
     }
 
     /// Looks at the first bytes of a call for what protocol they are.
-    fn decide(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
+    fn decide(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_, '_>) {
         let attached = self.stream(data.direction).attached;
         let Protocol::Undecided(undecided) = &mut self.protocol else { return };
         let turned = undecided.last.replace(data.direction) != Some(data.direction);
@@ -342,28 +361,29 @@ impl Conn {
         self.parse(data, from, cx);
     }
 
-    fn ignore(&mut self, why: DiagnosticKind, pos: u64, cx: &mut Context<'_>) {
+    fn ignore(&mut self, why: DiagnosticKind, pos: u64, cx: &mut Context<'_, '_>) {
         self.protocol = Protocol::Ignored;
         self.report(why, pos, cx);
     }
 
     /// Hands the bytes of a call from position `from` on to the parser.
-    fn parse(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_>) {
-        let Some(parser) = self.protocol.parser() else { return };
+    fn parse(&mut self, data: &Data<'_>, from: u64, cx: &mut Context<'_, '_>) {
+        let Self { protocol, info, arrivals, first, .. } = self;
+        let Some(parser) = protocol.parser() else { return };
         let call = Call {
-            conn: &self.info,
+            conn: info,
             role: self.role,
             process: data.process,
             stamp: data.stamp,
             start: data.pos,
             end: data.pos.saturating_add(data.len),
-            arrivals: (data.direction == Direction::In).then_some(&self.arrivals),
+            arrivals: (data.direction == Direction::In).then_some(arrivals),
             arrived: data.arrived,
             limits: cx.limits,
             lossy_until: cx.lossy_until,
         };
-        feed(parser, side_of(self.role, data.direction), data, from, &call);
-        self.collect(cx);
+        let side = side_of(self.role, data.direction);
+        feed(parser, side, data, from, &call, |parser| collect(parser, first, info.key, cx));
         if let Protocol::Http1(parser) = &mut self.protocol
             && let Some((exchange, pos)) = parser.take_upgrade()
         {
@@ -373,7 +393,7 @@ impl Conn {
     }
 
     /// One direction is over.
-    fn end(&mut self, direction: Direction, at: MonoNanos, cx: &mut Context<'_>) {
+    fn end(&mut self, direction: Direction, at: MonoNanos, cx: &mut Context<'_, '_>) {
         self.give_up(cx);
         self.stream(direction).ended = true;
         if let Some(parser) = self.protocol.parser() {
@@ -384,29 +404,35 @@ impl Conn {
     }
 
     /// Passes on what the parser found.
-    fn collect(&mut self, cx: &mut Context<'_>) {
-        let Some(parser) = self.protocol.parser() else { return };
-        while let Some(found) = parser.poll() {
-            let (pos, what) = match found {
-                Found::Started(started) => {
-                    self.first_request.get_or_insert(started.pos);
-                    (started.pos, What::Started(started))
-                }
-                Found::Trouble(kind, pos) => (pos, What::Diagnostic(kind, 1)),
-                Found::Ended(mut exchange) => {
-                    let pos = exchange.request.message.pos;
-                    if self.first_request == Some(pos) {
-                        exchange.accept_wait_nanos = self.accept_wait_nanos.take();
-                    }
-                    (pos, What::Ended(exchange))
-                }
-            };
-            cx.out.push(Finding { at: cx.watermark, conn: self.info.key, pos, what });
+    fn collect(&mut self, cx: &mut Context<'_, '_>) {
+        if let Some(parser) = self.protocol.parser() {
+            collect(parser, &mut self.first, self.info.key, cx);
         }
     }
 
-    fn report(&self, kind: DiagnosticKind, pos: u64, cx: &mut Context<'_>) {
-        cx.out.push(Finding { at: cx.watermark, conn: self.info.key, pos, what: What::Diagnostic(kind, 1) });
+    fn report(&self, kind: DiagnosticKind, pos: u64, cx: &mut Context<'_, '_>) {
+        cx.out.push(self.info.key, pos, What::Diagnostic(kind, 1));
+    }
+}
+
+/// Passes on what a parser found.
+fn collect(parser: &mut dyn Parser, first: &mut First, conn: ConnKey, cx: &mut Context<'_, '_>) {
+    while let Some(found) = parser.poll() {
+        let (pos, what) = match found {
+            Found::Started(started) => {
+                first.pos.get_or_insert(started.pos);
+                (started.pos, What::Started(started))
+            }
+            Found::Trouble(kind, pos) => (pos, What::Diagnostic(kind, 1)),
+            Found::Ended(mut exchange) => {
+                let pos = exchange.request.message.pos;
+                if first.pos == Some(pos) {
+                    exchange.accept_wait_nanos = first.accept_wait_nanos.take();
+                }
+                (pos, What::Ended(exchange))
+            }
+        };
+        cx.out.push(conn, pos, what);
     }
 }
 

@@ -17,8 +17,8 @@ use crate::time::MonoNanos;
 /// request's bytes come before those of the response that they cause. After each call, [`Parser::poll`] is called until
 /// it has nothing more.
 pub(crate) trait Parser {
-    /// The next bytes of one side.
-    fn feed(&mut self, side: Side, chunk: Chunk<'_>, call: &Call<'_>);
+    /// The next bytes of one side. Returns how many were taken: less than all where results have piled up.
+    fn feed(&mut self, side: Side, chunk: Chunk<'_>, call: &Call<'_>) -> usize;
 
     /// Next come bytes of one side that nobody has.
     fn gap(&mut self, side: Side, gap: Gap<'_>);
@@ -28,6 +28,12 @@ pub(crate) trait Parser {
 
     /// The next result, in order of byte position.
     fn poll(&mut self) -> Option<Found>;
+
+    /// Lets go of what is kept only for messages to come, which then may be known in part.
+    fn shed(&mut self);
+
+    /// How many bytes that lets go of.
+    fn spare_bytes(&self) -> usize;
 
     /// Heap memory in use, in bytes.
     fn held_bytes(&self) -> usize;

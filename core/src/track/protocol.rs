@@ -37,6 +37,15 @@ impl Protocol {
             Self::Undecided(_) | Self::Ignored => None,
         }
     }
+
+    /// Of the memory in use, the bytes that [`Parser::shed`] lets go of.
+    pub(super) fn spare_bytes(&self) -> usize {
+        match self {
+            Self::Http1(parser) => parser.spare_bytes(),
+            Self::Http2(parser) => parser.spare_bytes(),
+            Self::Undecided(_) | Self::Ignored => 0,
+        }
+    }
 }
 
 impl Undecided {
@@ -64,24 +73,39 @@ impl Undecided {
     }
 }
 
-/// Hands the bytes of a call from position `from` on to `parser`: what was captured, and the gaps between.
-pub(super) fn feed(parser: &mut dyn Parser, side: Side, data: &Data<'_>, from: u64, call: &Call<'_>) {
+/// Hands the bytes of a call from position `from` on to `parser`: what was captured, and the gaps between. `collect` takes
+/// what was found, at the end and whenever results pile up.
+pub(super) fn feed(
+    parser: &mut dyn Parser,
+    side: Side,
+    data: &Data<'_>,
+    from: u64,
+    call: &Call<'_>,
+    mut collect: impl FnMut(&mut dyn Parser),
+) {
     let mut at = from;
     for (offset, bytes) in data.ranges.iter() {
         let pos = data.pos.saturating_add(offset);
         let known = usize::try_from(at.saturating_sub(pos)).unwrap_or(usize::MAX);
         let within = usize::try_from(call.end.saturating_sub(pos)).unwrap_or(usize::MAX).min(bytes.len());
-        let chunk = Chunk { pos, bytes: bytes.get(..within).unwrap_or_default() }.skip(known);
+        let mut chunk = Chunk { pos, bytes: bytes.get(..within).unwrap_or_default() }.skip(known);
         if chunk.bytes.is_empty() {
             continue;
         }
         if chunk.pos > at {
             parser.gap(side, Gap::Skipped(chunk.pos - at, call));
         }
-        parser.feed(side, chunk, call);
         at = chunk.end();
+        loop {
+            chunk = chunk.skip(parser.feed(side, chunk, call));
+            if chunk.bytes.is_empty() {
+                break;
+            }
+            collect(parser);
+        }
     }
     if at < call.end {
         parser.gap(side, Gap::Skipped(call.end - at, call));
     }
+    collect(parser);
 }

@@ -8,7 +8,7 @@ use super::conn::{Conn, Context};
 use super::losses::Losses;
 use super::lru::Lru;
 use super::parser::EndKind;
-use super::standstill::Standstill;
+use super::standstill::{Outbox, Standstill};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, Loss};
 use crate::exchange::{Finding, What};
@@ -63,49 +63,52 @@ impl Shard {
     /// Takes an event about one of the shard's connections; other events are ignored. `watermark` is the tape time
     /// reached with this event, and what is found goes to `out`.
     pub fn push(&mut self, event: &Event<'_>, watermark: MonoNanos, out: &mut Vec<Finding>) {
-        let before = out.len();
-        self.take(event, watermark, out);
-        if out.len() > before {
-            self.standstill.admit(before, self.limits.shard_moment_bytes, watermark, out);
-        }
+        let mut out = self.outbox(watermark, out);
+        self.meet_deadlines(&mut out);
+        self.take(event, &mut out);
+        self.standstill = out.close();
     }
 
-    fn take(&mut self, event: &Event<'_>, watermark: MonoNanos, out: &mut Vec<Finding>) {
-        self.advance(watermark, out);
+    const fn outbox<'a>(&self, watermark: MonoNanos, out: &'a mut Vec<Finding>) -> Outbox<'a> {
+        Outbox::new(self.standstill, watermark, self.limits.shard_moment_bytes, out)
+    }
+
+    fn take(&mut self, event: &Event<'_>, out: &mut Outbox<'_>) {
         let Some(key) = event.body.conn() else { return };
         if let Body::Connection(info) = event.body {
-            return self.open(info, watermark, out);
+            return self.open(info, out);
         }
         let Some(&at) = self.index.get(&key) else {
             let late = event.late || self.closed.contains(&key);
             let kind = if late { DiagnosticKind::LateEvent } else { DiagnosticKind::UnknownConnection };
-            out.push(Finding { at: watermark, conn: key, pos: 0, what: What::Diagnostic(kind, 1) });
-            return;
+            return out.push(key, 0, What::Diagnostic(kind, 1));
         };
         self.conns.touch(at);
-        self.with(at, watermark, out, |conn, cx| conn.push(&event.body, event.time, cx));
+        self.with(at, out, |conn, cx| conn.push(&event.body, event.time, cx));
         if let Body::Close { .. } = event.body {
-            self.remove(at, watermark, out);
+            self.remove(at, out);
             self.remember(key);
         }
-        self.make_room(0, watermark, out);
+        self.make_room(0, out);
     }
 
     /// Tape time has reached `watermark`.
     #[inline]
     pub fn advance(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
         if !self.deadlines.is_empty() {
-            self.meet_deadlines(watermark, out);
+            let mut out = self.outbox(watermark, out);
+            self.meet_deadlines(&mut out);
+            self.standstill = out.close();
         }
     }
 
-    /// Gives up the bytes that others have waited for until before `watermark`.
-    #[cold]
-    fn meet_deadlines(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    /// Gives up the bytes that others have waited for until now.
+    #[inline]
+    fn meet_deadlines(&mut self, out: &mut Outbox<'_>) {
         while let Some(&(deadline, at)) = self.deadlines.first()
-            && deadline < watermark
+            && deadline < out.watermark
         {
-            self.with(at, watermark, out, Conn::give_up);
+            self.with(at, out, Conn::give_up);
             self.deadlines.remove(&(deadline, at));
         }
     }
@@ -118,11 +121,13 @@ impl Shard {
 
     /// The tape ends: what is under way is [`Incomplete`](crate::Outcome::Incomplete).
     pub fn finish(&mut self, watermark: MonoNanos, out: &mut Vec<Finding>) {
+        // What is still held is within its own bounds.
+        let mut out = Outbox::new(self.standstill, watermark, usize::MAX, out);
+        out.report();
         while let Some(at) = self.oldest() {
-            self.with(at, watermark, out, |conn, cx| conn.end_both(EndKind::Unknown, watermark, cx));
-            self.remove(at, watermark, out);
+            self.end(at, &mut out);
         }
-        self.standstill.finish(watermark, out);
+        self.standstill = out.close();
     }
 
     /// Memory that connections use beyond their own size, in bytes.
@@ -142,7 +147,7 @@ impl Shard {
     }
 
     /// A dictionary entry: a new connection, or more of a known one.
-    fn open(&mut self, info: &ConnInfo, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    fn open(&mut self, info: &ConnInfo, out: &mut Outbox<'_>) {
         let opened = if let Some(&at) = self.index.get(&info.key) {
             let Some(conn) = self.conns.get_mut(at) else { return };
             if !conn.learn(info) {
@@ -153,29 +158,23 @@ impl Shard {
             if self.closed.contains(&info.key) {
                 return;
             }
-            self.make_room(1, watermark, out);
+            self.make_room(1, out);
             let conn = Conn::new(info);
             let opened = conn.info().clone();
             let at = self.conns.insert(conn);
             self.index.insert(info.key, at);
             opened
         };
-        out.push(Finding { at: watermark, conn: info.key, pos: 0, what: What::Opened(opened) });
+        out.push(info.key, 0, What::Opened(opened));
     }
 
     /// Lets a connection work, and keeps account of its memory and deadline.
     #[inline]
-    fn with(
-        &mut self,
-        at: u32,
-        watermark: MonoNanos,
-        out: &mut Vec<Finding>,
-        work: impl FnOnce(&mut Conn, &mut Context<'_>),
-    ) {
+    fn with(&mut self, at: u32, out: &mut Outbox<'_>, work: impl FnOnce(&mut Conn, &mut Context<'_, '_>)) {
         let Some(conn) = self.conns.get_mut(at) else { return };
         let (held, since) = (conn.held_bytes(), conn.waiting_since());
         let lossy_until = self.losses.until(conn.info().origin);
-        work(conn, &mut Context { limits: &self.limits, watermark, lossy_until, out });
+        work(conn, &mut Context { limits: &self.limits, lossy_until, out });
         self.held_bytes = self.held_bytes - held + conn.held_bytes();
         let now = conn.waiting_since();
         if now != since {
@@ -188,13 +187,20 @@ impl Shard {
         }
     }
 
+    /// Stops to follow a connection: how it goes on is not known.
+    fn end(&mut self, at: u32, out: &mut Outbox<'_>) {
+        let now = out.watermark;
+        self.with(at, out, |conn, cx| conn.end_both(EndKind::Unknown, now, cx));
+        self.remove(at, out);
+    }
+
     /// Forgets a connection that has ended.
-    fn remove(&mut self, at: u32, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    fn remove(&mut self, at: u32, out: &mut Outbox<'_>) {
         let Some(conn) = self.conns.remove(at) else { return };
         let key = conn.info().key;
         self.held_bytes -= conn.held_bytes();
         self.index.remove(&key);
-        out.push(Finding { at: watermark, conn: key, pos: 0, what: What::Closed });
+        out.push(key, 0, What::Closed);
     }
 
     fn remember(&mut self, key: ConnKey) {
@@ -218,16 +224,19 @@ impl Shard {
 
     /// Makes room for `more` connections, and within the memory they may hold.
     #[inline]
-    fn make_room(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    fn make_room(&mut self, more: usize, out: &mut Outbox<'_>) {
         if self.is_crowded(more) || self.holds_too_much() {
-            self.evict(more, watermark, out);
+            self.evict(more, out);
         }
     }
 
     /// Forgets the connections idle for longest, while there are too many to take `more`, or those of them that hold
     /// memory, while they hold too much.
     #[cold]
-    fn evict(&mut self, more: usize, watermark: MonoNanos, out: &mut Vec<Finding>) {
+    fn evict(&mut self, more: usize, out: &mut Outbox<'_>) {
+        if self.holds_too_much() {
+            self.shed(out);
+        }
         loop {
             let at = if self.is_crowded(more) {
                 self.oldest()
@@ -237,12 +246,27 @@ impl Shard {
                 None
             };
             let Some(at) = at else { return };
-            self.with(at, watermark, out, |conn, cx| conn.end_both(EndKind::Unknown, watermark, cx));
             if let Some(conn) = self.conns.get_mut(at) {
-                let (kind, conn) = (DiagnosticKind::ConnectionEvicted, conn.info().key);
-                out.push(Finding { at: watermark, conn, pos: 0, what: What::Diagnostic(kind, 1) });
+                out.push(conn.info().key, 0, What::Diagnostic(DiagnosticKind::ConnectionEvicted, 1));
             }
-            self.remove(at, watermark, out);
+            self.end(at, out);
+        }
+    }
+
+    /// Has the connections idle for longest let go of what they can do without, until there is some room to spare.
+    fn shed(&mut self, out: &mut Outbox<'_>) {
+        let enough = self.limits.shard_buffered_bytes / 8 * 7;
+        let mut over = self.held_bytes.saturating_sub(enough);
+        let mut spare = Vec::new();
+        for (at, conn) in self.conns.iter().filter(|(_, conn)| conn.spare_bytes() > 0) {
+            spare.push(at);
+            over = over.saturating_sub(conn.spare_bytes());
+            if over == 0 {
+                break;
+            }
+        }
+        for at in spare {
+            self.with(at, out, Conn::shed);
         }
     }
 

@@ -72,6 +72,12 @@ impl Decoder {
         self.allowed = self.allowed.zip(bytes).map(|(before, bytes)| before.max(bytes));
     }
 
+    /// Lets go of the table's entries.
+    pub(crate) fn shed(&mut self) {
+        self.table.shed();
+        self.scratch = Vec::new();
+    }
+
     /// Whether the encoder may use a larger table than is kept.
     pub(crate) fn exceeds_bound(&self) -> bool {
         self.table.exceeds_bound()
@@ -135,16 +141,14 @@ impl Decoder {
             let value_len = if indexing { literal.len()? } else { literal.bytes.len() };
             sink.field(named.name, size(named.len, value_len), None);
             if indexing {
-                let Named { name, len: name_len } = named;
-                self.table.insert(Entry { name, name_len, value_len, value: Box::default() });
+                self.table.insert(Entry::new(named.name, named.len, value_len, None));
             }
             return Ok(());
         }
         let value = literal.decode(&mut self.scratch)?;
         sink.field(named.name, size(named.len, value.len()), Some(value));
         if indexing {
-            let Named { name, len: name_len } = named;
-            self.table.insert(Entry { name, name_len, value_len: value.len(), value: value.into() });
+            self.table.insert(Entry::new(named.name, named.len, value.len(), Some(value)));
         }
         Ok(())
     }
@@ -156,7 +160,7 @@ impl Decoder {
             return Ok(());
         }
         match self.table.entry(at - STATIC.len()) {
-            Found::Entry(entry) => sink.field(entry.name, size(entry.name_len, entry.value_len), Some(&entry.value)),
+            Found::Entry(entry) => sink.field(entry.name(), entry.size(), entry.value()),
             Found::Unknown => sink.field(Name::Unknown, size(0, 0), None),
             Found::Nothing => return Err(Stop::Malformed),
         }
@@ -169,7 +173,7 @@ impl Decoder {
             return Ok(Named { name: entry.name, len: entry.name_len });
         }
         match self.table.entry(at - STATIC.len()) {
-            Found::Entry(entry) => Ok(Named { name: entry.name, len: entry.name_len }),
+            Found::Entry(entry) => Ok(Named { name: entry.name(), len: entry.name_len() }),
             Found::Unknown => Ok(Named { name: Name::Unknown, len: 0 }),
             Found::Nothing => Err(Stop::Malformed),
         }

@@ -31,6 +31,22 @@ impl Name {
         if at < Self::KEPT { Some(at) } else { None }
     }
 
+    /// The length of a name whose values are kept; 0 of others.
+    pub(crate) const fn len(self) -> usize {
+        match self {
+            Self::Authority => 10,
+            Self::ContentType => 12,
+            Self::GrpcStatus | Self::Traceparent => 11,
+            Self::GrpcTraceBin => 14,
+            Self::Host => 4,
+            Self::Method | Self::Scheme | Self::Status => 7,
+            Self::Path => 5,
+            Self::Protocol => 9,
+            Self::UserAgent => 10,
+            Self::Other | Self::Unknown => 0,
+        }
+    }
+
     /// Names are lower-case on the wire (RFC 9113, section 8.2).
     pub(crate) const fn of(name: &[u8]) -> Self {
         match name {

@@ -26,18 +26,60 @@ pub(super) struct Table {
     held_bytes: usize,
 }
 
+/// An entry, in as little memory as will do: idle connections keep theirs.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: Name,
-    pub(super) name_len: usize,
-    pub(super) value_len: usize,
-    /// Empty for names whose values are not kept.
-    pub(super) value: Box<[u8]>,
+pub(super) enum Entry {
+    /// Of a name that has a length of its own, and with its value.
+    Kept(Name, Box<[u8]>),
+    /// Of a name that nobody asks for: the lengths of name and value.
+    Passed(Name, u32, u32),
 }
 
 impl Entry {
-    const fn size(&self) -> usize {
-        self.name_len.saturating_add(self.value_len).saturating_add(OVERHEAD)
+    /// An entry; `value` is none of a name whose values are not kept.
+    pub(super) fn new(name: Name, name_len: usize, value_len: usize, value: Option<&[u8]>) -> Self {
+        match value {
+            Some(value) => Self::Kept(name, value.into()),
+            None => {
+                // Blocks are bounded far below 4 GiB.
+                let [name_len, value_len] = [name_len, value_len].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
+                Self::Passed(name, name_len, value_len)
+            }
+        }
+    }
+
+    pub(super) const fn name(&self) -> Name {
+        match *self {
+            Self::Kept(name, _) | Self::Passed(name, ..) => name,
+        }
+    }
+
+    pub(super) const fn name_len(&self) -> usize {
+        match *self {
+            Self::Kept(name, _) => name.len(),
+            Self::Passed(_, len, _) => len as usize,
+        }
+    }
+
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        match self {
+            Self::Kept(_, value) => Some(value),
+            Self::Passed(..) => None,
+        }
+    }
+
+    /// As RFC 7541 counts it.
+    pub(super) const fn size(&self) -> usize {
+        let value_len = match self {
+            Self::Kept(_, value) => value.len(),
+            Self::Passed(_, _, len) => *len as usize,
+        };
+        self.name_len().saturating_add(value_len).saturating_add(OVERHEAD)
+    }
+
+    /// Memory in use beyond its own size, in bytes.
+    fn held_bytes(&self) -> usize {
+        self.value().map_or(0, <[u8]>::len)
     }
 }
 
@@ -71,7 +113,7 @@ impl Table {
     pub(super) fn insert(&mut self, entry: Entry) {
         let size = entry.size();
         self.bytes = self.bytes.saturating_add(size);
-        self.held_bytes += entry.value.len();
+        self.held_bytes += entry.held_bytes();
         self.entries.push_front(entry);
         self.shrink();
     }
@@ -94,6 +136,13 @@ impl Table {
         (self.max, self.beneath) = (None, true);
     }
 
+    /// Lets go of all entries: they are not known any more.
+    pub(super) fn shed(&mut self) {
+        self.beneath |= !self.entries.is_empty();
+        self.entries = VecDeque::new();
+        (self.bytes, self.held_bytes) = (0, 0);
+    }
+
     /// Memory in use, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>() + self.held_bytes
@@ -111,7 +160,7 @@ impl Table {
         {
             self.beneath |= self.bytes <= max;
             self.bytes = self.bytes.saturating_sub(entry.size());
-            self.held_bytes -= entry.value.len();
+            self.held_bytes -= entry.held_bytes();
         }
     }
 }

@@ -5,6 +5,7 @@ mod endings;
 mod grpc;
 mod holes;
 mod hostile;
+mod memory;
 mod messages;
 mod wire;
 

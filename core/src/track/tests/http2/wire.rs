@@ -22,7 +22,12 @@ pub(super) const GET: Fields<'_> = &[(":method", "GET"), (":scheme", "http"), ("
 impl Wire {
     /// A connection seen from the server, behind the prefaces.
     pub(super) fn new() -> Self {
-        let mut wire = Self::bare(Role::Server, false);
+        Self::numbered(1)
+    }
+
+    /// As [`Self::new`], the connection with this number.
+    pub(super) fn numbered(id: u64) -> Self {
+        let mut wire = Self { script: Script::new(Role::Server, false, id), ..Self::bare(Role::Server, false) };
         let mut preface = frames::PREFACE.to_vec();
         frames::frame(frames::SETTINGS, 0, 0, &[], &mut preface);
         wire.script.bytes(">", &preface);
