@@ -10,6 +10,8 @@ pub enum DiagnosticKind {
     NotHttp,
     /// A TCP connection that carries TLS. Its plaintext, where the recorder had it, is a connection of its own.
     Tls,
+    /// What was known of the TCP connection that carries a TLS connection contradicts itself: it is not known.
+    ContradictedTie,
     /// A request or response head that cannot be read.
     MalformedHead,
     /// A head longer than the limit.
@@ -75,6 +77,7 @@ impl DiagnosticKind {
             Self::AmbiguousLink => "ambiguous_link",
             Self::NotHttp => "not_http",
             Self::Tls => "tls",
+            Self::ContradictedTie => "contradicted_tie",
             Self::MalformedHead => "malformed_head",
             Self::HeadTooLong => "head_too_long",
             Self::AmbiguousLength => "ambiguous_length",

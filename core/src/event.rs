@@ -29,7 +29,7 @@ pub struct Event<'a> {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// accept(2) returned a connection.
+    /// accept(2) returned a connection. Of a TLS connection it is its carrier's accept, told again when the two were tied.
     Accept {
         /// The new connection.
         conn: ConnKey,
@@ -117,12 +117,12 @@ pub enum Body<'a> {
     },
     /// Nothing else happened until now: lets timeouts run on tape time.
     Tick,
-    /// It became known which TCP connection carries a TLS connection. The entry of the TLS connection that precedes this
-    /// event has what is known of the carrier's socket.
+    /// It became known which TCP connection carries a TLS connection, or that this cannot be known. The entry of the TLS
+    /// connection that precedes this event has what is known of the carrier's socket.
     TlsTie {
         /// The TLS connection.
         conn: ConnKey,
-        /// The carrier's number within the same origin.
+        /// The carrier's number within the same origin; 0 for [`TieRule::Contradicted`].
         carrier: u64,
         /// How it became known.
         rule: TieRule,

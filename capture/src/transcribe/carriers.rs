@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use redtape_core::tls::APPLICATION_DATA;
-use redtape_core::{MonoNanos, Tgid, Tid};
+use redtape_core::{MonoNanos, Stamp, Tgid, Tid};
 use rustc_hash::FxHashMap;
 
 /// Arrivals kept of a connection until their bytes are read.
@@ -29,6 +29,8 @@ struct Carrier {
     reader: Option<Tid>,
     /// When the record arrived that was read last.
     arrived: Option<MonoNanos>,
+    /// The call that accepted it, until a TLS object is tied to it.
+    accepted: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +93,16 @@ impl Carriers {
         if call.prefix.first() == Some(&APPLICATION_DATA) && record {
             user.encrypted += u32::from(call.time >= user.since && user.encrypted < OPAQUE_CALLS);
         }
+    }
+
+    /// A call accepted a connection.
+    pub(crate) fn accept(&mut self, cookie: u64, stamp: Stamp) {
+        self.conns.entry(cookie).or_default().accepted = Some(stamp);
+    }
+
+    /// The call that accepted it, once.
+    pub(crate) fn take_accept(&mut self, cookie: u64) -> Option<Stamp> {
+        self.conns.get_mut(&cookie)?.accepted.take()
     }
 
     /// When the TLS record arrived that was last read from a socket.

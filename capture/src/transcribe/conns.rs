@@ -239,6 +239,8 @@ mod tests {
             let written = conns.take_unwritten(first).is_some();
             assert_eq!(written, cookie == 0, "{cookie}");
             assert!(conns.known.len() <= 8);
+            let forgotten = conns.take_forgotten();
+            assert_eq!(forgotten.len(), usize::from(cookie > 7), "{cookie}");
         }
         assert!(conns.known.contains_key(&ConnKey::new(origin, 999)));
         assert!(conns.order.len() < 2000);

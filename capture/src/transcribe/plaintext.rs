@@ -89,6 +89,13 @@ impl Plaintext {
         apply(finding?, object, conns)
     }
 
+    /// The accept of the connection that carries a TLS object, told of the object, now that the two are tied.
+    pub(crate) fn accept(&mut self, tie: &Body<'_>, process: ProcKey) -> Option<Body<'static>> {
+        let Body::TlsTie { conn, carrier, .. } = *tie else { return None };
+        let stamp = self.carriers.take_accept(carrier)?;
+        Some(Body::Accept { conn, process, stamp })
+    }
+
     /// How often evidence of carriers contradicted other evidence.
     pub(crate) fn contradictions(&self) -> u64 {
         self.ties.contradictions()
@@ -123,7 +130,7 @@ fn apply(finding: Finding, object: Object, conns: &mut Conns) -> Option<Body<'st
         }
         Finding::Untied => {
             conns.tie(object.id, None);
-            None
+            Some(Body::TlsTie { conn, carrier: 0, rule: TieRule::Contradicted })
         }
     }
 }

@@ -84,6 +84,22 @@ impl Script {
         self.push(&Record::Arrival(Arrival { header, cookie: 1, end: 7, fin: 0 }));
     }
 
+    fn accept(&mut self, ms: u64) {
+        let header = self.header(kind::ACCEPT, ms);
+        self.push(&Record::Accept(Control {
+            header,
+            cookie: 1,
+            entry: header.time,
+            tgid: 9,
+            tid: 9,
+            loop_turn: 0,
+            fd: 4,
+            detail: 0,
+            flags: 0,
+            reserved: 0,
+        }));
+    }
+
     fn closed(&mut self, ms: u64) {
         let header = self.header(kind::CLOSED, ms);
         self.push(&Record::Closed(Socket { header, cookie: 1, errno: 0, reserved: 0 }));
@@ -190,20 +206,7 @@ fn facts_of_a_connection_come_first_and_again_when_they_change() {
     assert_eq!(first.established, Some(MonoNanos::new(START)));
     assert_eq!(first.endpoint.map(|ends| ends.local.to_string()).as_deref(), Some("127.0.0.1:80"));
     // The accept tells who owns it.
-    let header = script.header(kind::ACCEPT, 70);
-    let entry = header.time;
-    script.push(&Record::Accept(Control {
-        header,
-        cookie: 1,
-        entry,
-        tgid: 9,
-        tid: 9,
-        loop_turn: 0,
-        fd: 4,
-        detail: 0,
-        flags: 0,
-        reserved: 0,
-    }));
+    script.accept(70);
     script.arrival(71);
     let events = script.finish();
     assert_eq!(shape(&events), [("connection", 70), ("other", 70), ("arrival", 71)]);

@@ -232,7 +232,9 @@ impl Transcriber {
             }
             Record::Accept(call) => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
-                at_exit(Body::Accept { conn, process, stamp: stamp(&call) })
+                let stamp = stamp(&call);
+                self.tls.carriers.accept(call.cookie, stamp);
+                at_exit(Body::Accept { conn, process, stamp })
             }
             Record::Connect(call) => {
                 let (conn, process) = self.user(call.cookie, call.tgid, process_of);
@@ -288,6 +290,7 @@ impl Transcriber {
                 let (data, tie) = self.tls.data(&call, process, &mut self.conns);
                 if let Some(tie) = tie {
                     self.hold_own(time, tie);
+                    self.hold_accept(time, &tie, process);
                 }
                 let counts_at = if data.direction == Direction::Out { data.stamp.entry } else { time };
                 Some((counts_at, BodyBuf::Data(data, ranges(&call, captured))))
@@ -295,6 +298,7 @@ impl Transcriber {
             Record::TlsClue(clue) => {
                 let process = process_of(Tgid(clue.tgid));
                 let tie = self.tls.clue(&clue, process, &mut self.conns)?;
+                self.hold_accept(time, &tie, process);
                 Some((time, BodyBuf::Plain(tie)))
             }
             Record::TlsClosed(object) => {
@@ -302,6 +306,12 @@ impl Transcriber {
                 Some((time, BodyBuf::Plain(Body::Close { conn })))
             }
             _ => None,
+        }
+    }
+
+    fn hold_accept(&mut self, time: MonoNanos, tie: &Body<'_>, process: ProcKey) {
+        if let Some(accept) = self.tls.accept(tie, process) {
+            self.hold_own(time, accept);
         }
     }
 

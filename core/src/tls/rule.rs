@@ -1,6 +1,6 @@
 //! How it became known which TCP connection carries a TLS connection.
 
-/// The rule that tied a TLS connection to its carrier. The numbers are the tape format's and are never reused.
+/// The rule that tied a TLS connection to its carrier, or untied it. The numbers are the tape format's and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum TieRule {
@@ -12,6 +12,8 @@ pub enum TieRule {
     Call = 2,
     /// The thread moved TLS records of fitting lengths between the socket and the library, which worked in memory.
     Records = 3,
+    /// None: evidence contradicts other evidence. There is no carrier, and will be none; what was known before may be wrong.
+    Contradicted = 4,
 }
 
 impl TieRule {
@@ -21,6 +23,7 @@ impl TieRule {
             1 => Self::SetFd,
             2 => Self::Call,
             3 => Self::Records,
+            4 => Self::Contradicted,
             _ => Self::Unknown,
         }
     }
@@ -32,6 +35,7 @@ impl TieRule {
             Self::SetFd => "set_fd",
             Self::Call => "call",
             Self::Records => "records",
+            Self::Contradicted => "contradicted",
         }
     }
 }

@@ -83,7 +83,7 @@ pub enum Finding {
         /// How that is known.
         rule: TieRule,
     },
-    /// Evidence contradicts what was known: the carrier is not known any more, and will not be.
+    /// Evidence contradicts other evidence: the carrier is not known, and will not be. Said once of an object.
     Untied,
 }
 
@@ -134,7 +134,7 @@ impl Ties {
         self.carriers.get(&carrier).copied()
     }
 
-    /// How often evidence contradicted other evidence.
+    /// Of how many objects evidence contradicted other evidence.
     pub const fn contradictions(&self) -> u64 {
         self.contradictions
     }
@@ -235,9 +235,9 @@ impl Ties {
 
     fn contradict(&mut self, object: u64) -> Option<Finding> {
         self.contradictions += 1;
-        let before = self.objects.insert(object, State::Contradicted);
-        let Some(State::Tied(carrier, _)) = before else { return None };
-        self.release(carrier, object);
+        if let Some(State::Tied(carrier, _)) = self.objects.insert(object, State::Contradicted) {
+            self.release(carrier, object);
+        }
         Some(Finding::Untied)
     }
 
@@ -301,10 +301,12 @@ mod tests {
     #[test]
     fn handshakes_on_two_sockets_tell_that_adjacency_means_nothing_here() {
         let mut ties = Ties::new(10);
-        for clue in [read(1, 7, 0, 40), read(1, 8, 0, 40), read(1, 7, 100, 117), written(1, 7, 100, 117)] {
-            assert_eq!(ties.clue(&clue), None);
+        assert_eq!(ties.clue(&read(1, 7, 0, 40)), None);
+        assert_eq!(ties.clue(&read(1, 8, 0, 40)), Some(Finding::Untied));
+        for clue in [read(1, 7, 100, 117), written(1, 7, 100, 117)] {
+            assert_eq!(ties.clue(&clue), None, "it is said once");
         }
-        assert_eq!(ties.carrier(1), None);
+        assert_eq!((ties.carrier(1), ties.contradictions()), (None, 1));
     }
 
     #[test]
@@ -355,7 +357,7 @@ mod tests {
         let mut ties = Ties::new(10);
         shake_hands(&mut ties, 1, 7);
         ties.clue(&read(1, 7, 100, 117));
-        assert_eq!(ties.clue(&read(2, 7, 100, 117)), None);
+        assert_eq!(ties.clue(&read(2, 7, 100, 117)), Some(Finding::Untied));
         assert_eq!(ties.object(7), Some(1));
         ties.close_object(1);
         shake_hands(&mut ties, 3, 7);

@@ -22,6 +22,7 @@ use crate::http2::Http2;
 use crate::ids::ConnKey;
 use crate::limits::Limits;
 use crate::time::MonoNanos;
+use crate::tls::TieRule;
 
 /// What a connection needs from its shard to take an event.
 pub(crate) struct Context<'a, 'b> {
@@ -151,6 +152,7 @@ impl Conn {
             Body::Shutdown { how: Shutdown::Write | Shutdown::Both, .. } => self.end(Direction::Out, time, cx),
             Body::SocketError { .. } => self.reset = true,
             Body::Close { .. } => self.end_both(if self.reset { EndKind::Reset } else { EndKind::Orderly }, time, cx),
+            Body::TlsTie { rule: TieRule::Contradicted, .. } => self.report(DiagnosticKind::ContradictedTie, 0, cx),
             // Reading on is the other end's matter; a descriptor may have duplicates.
             Body::Shutdown { how: Shutdown::Read, .. } | Body::FdClose { .. } => {}
             Body::Connection(_) | Body::Clock { .. } | Body::Exec { .. } | Body::Exit { .. } => {}

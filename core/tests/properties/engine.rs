@@ -94,6 +94,11 @@ fn run_in_parts(events: &[EventBuf], limits: Limits, parts: usize) -> Run {
 
 /// The span id of each side of each exchange.
 fn span_ids(events: &[EventBuf], truth: &[Truth]) -> BTreeMap<ExchangeId, SpanId> {
+    span_ids_with(events, truth, |id| id)
+}
+
+/// As [`span_ids`], where connections have other numbers.
+fn span_ids_with(events: &[EventBuf], truth: &[Truth], number: fn(u64) -> u64) -> BTreeMap<ExchangeId, SpanId> {
     let conns: BTreeMap<ConnKey, (redtape_core::Origin, u64)> = events
         .iter()
         .filter_map(|event| match &event.body {
@@ -104,7 +109,7 @@ fn span_ids(events: &[EventBuf], truth: &[Truth]) -> BTreeMap<ExchangeId, SpanId
     let id = |truth: &Truth| {
         let (origin, conn) = conns[&truth.id.conn];
         let direction = u64::from(truth.kind == SpanKind::Client);
-        (truth.id, IdHasher::new(origin, conn).with(direction).with(truth.id.pos).span_id())
+        (truth.id, IdHasher::new(origin, number(conn)).with(direction).with(truth.id.pos).span_id())
     };
     truth.iter().map(id).collect()
 }
@@ -220,6 +225,27 @@ proptest! {
             ends
         };
         prop_assert_eq!(ends(&one), ends(&other));
+    }
+
+    /// Traffic through TLS gives the same spans as in plaintext, each under a name of its own, and says so.
+    #[test]
+    fn tls_changes_nothing_but_the_scheme(scenario in scenarios(EVERYTHING)) {
+        let (events, truth) = record(&scenario);
+        let (plain, tls) = (run(&events, Limits::default()), run(&transform::over_tls(&events), Limits::default()));
+        let (before, after) = (span_ids(&events, &truth), span_ids_with(&events, &truth, transform::plaintext_id));
+        let renamed: BTreeMap<SpanId, SpanId> = before.iter().map(|(id, before)| (*before, after[id])).collect();
+        let facts = |run: &Run, renamed: &dyn Fn(SpanId) -> SpanId| {
+            let mut facts: Vec<_> = run.spans.iter().map(|span| {
+                let times = (span.start, span.end, span.queue_nanos, span.accept_wait_nanos, span.phases);
+                let http = (span.http.method().to_owned(), span.http.path().to_owned(), span.http.status_code, span.http.grpc_status);
+                let parent = span.parent_span_id.map(renamed);
+                (renamed(span.span_id), parent, times, http, span.outcome as u8, span.http.remote, span.http.untied)
+            }).collect();
+            facts.sort();
+            facts
+        };
+        prop_assert_eq!(facts(&plain, &|id| renamed[&id]), facts(&tls, &|id| id));
+        prop_assert!(tls.spans.iter().all(|span| span.http.scheme == "https"));
     }
 
     /// I11: moving everything in time changes no metric.

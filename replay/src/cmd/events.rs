@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use redtape_core::tape::Block;
+use redtape_core::tls::TieRule;
 use redtape_core::{
     Body, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Event, MonoNanos, ProcKey, ProcessInfo, Role,
     Stamp,
@@ -126,6 +127,9 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payloa
         }
         Body::SocketError { conn, errno } => write!(out, "socket-error {} errno={errno}", Conn(conn))?,
         Body::Tick => write!(out, "tick")?,
+        Body::TlsTie { conn, rule: TieRule::Contradicted, .. } => {
+            write!(out, "tls-tie {} none: evidence is contradictory", Conn(conn))?;
+        }
         Body::TlsTie { conn, carrier, rule } => {
             write!(out, "tls-tie {} carrier={carrier} by {}", Conn(conn), rule.name())?;
         }

@@ -84,6 +84,14 @@ fn entries(events: &[EventBuf]) -> Vec<ConnInfo> {
     events.iter().filter_map(entry).collect()
 }
 
+/// When the TLS connection was accepted.
+fn accept(event: &EventBuf) -> Option<MonoNanos> {
+    match event.as_event().body {
+        Body::Accept { conn, stamp, .. } if conn == key() => Some(stamp.exit),
+        _ => None,
+    }
+}
+
 fn count(events: &[EventBuf], wanted: Body<'_>) -> usize {
     events.iter().filter(|event| event.as_event().body == wanted).count()
 }
@@ -93,6 +101,7 @@ fn plaintext_has_the_facts_of_its_carrier_and_ends_with_it() {
     for by_clue in [false, true] {
         let mut script = Script::new();
         script.conn(1, 9, 0);
+        script.accept(5);
         script.ciphertext(10, 30);
         if by_clue {
             script.clue(31, 1, false);
@@ -116,6 +125,8 @@ fn plaintext_has_the_facts_of_its_carrier_and_ends_with_it() {
         let rule = if by_clue { TieRule::Records } else { TieRule::Call };
         assert_eq!(count(&events, Body::TlsTie { conn: key(), carrier: 1, rule }), 1);
         assert_eq!(count(&events, Body::Close { conn: key() }), 1);
+        let accepts: Vec<_> = events.iter().filter_map(accept).collect();
+        assert_eq!(accepts, [MonoNanos::new(START + 5 * MS)]);
     }
 }
 
@@ -136,8 +147,10 @@ fn without_evidence_and_against_it_there_is_no_address() {
     assert!(entries(&script.advance(200))[0].endpoint.is_some());
     script.clue(210, 2, false);
     script.plaintext(211, tie::NONE, 0);
-    let [info] = &entries(&script.finish())[..] else { panic!("one more entry") };
+    let events = script.finish();
+    let [info] = &entries(&events)[..] else { panic!("one more entry") };
     assert_eq!(info.endpoint, None);
+    assert_eq!(count(&events, Body::TlsTie { conn: key(), carrier: 0, rule: TieRule::Contradicted }), 1);
     assert_eq!(script.transcriber.counts().contradicted_ties, 1);
 }
 

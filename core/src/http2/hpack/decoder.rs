@@ -250,3 +250,19 @@ impl<'a> Block<'a> {
         Ok(Literal { huffman, bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_appendix_c() {
+        for (bytes, prefix, expected) in
+            [(&[0b1110_1010][..], 5, 10), (&[0x1f, 0b1001_1010, 0b0000_1010], 5, 1337), (&[42], 8, 42)]
+        {
+            let mut block = Block { rest: bytes, whole: true };
+            assert_eq!(block.integer(prefix).ok(), Some(expected));
+            assert!(block.rest.is_empty());
+        }
+    }
+}

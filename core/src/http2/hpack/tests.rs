@@ -60,6 +60,23 @@ const C6: [&str; 3] = [
 ];
 
 #[test]
+fn representations_of_appendix_c() {
+    for (hex, expected, size, inserted) in [
+        ("400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572", "Other", 55, Some("Other")),
+        ("040c 2f73 616d 706c 652f 7061 7468", "Path=/sample/path", 49, None),
+        ("1008 7061 7373 776f 7264 0673 6563 7265 74", "Other", 46, None),
+        ("82", "Method=GET", 42, None),
+    ] {
+        let (mut decoder, mut fields) = (Decoder::new(4096, true), Fields::default());
+        decoder.decode(&bytes(hex), true, &mut fields).unwrap();
+        assert_eq!(fields.1, size, "{hex}");
+        let mut again = Decoder::new(4096, true);
+        check(&mut again, hex, expected);
+        assert_eq!(decode(&mut decoder, "be").as_deref(), inserted, "{hex}");
+    }
+}
+
+#[test]
 fn requests_of_appendix_c() {
     for blocks in [C3, C4] {
         let mut decoder = Decoder::new(4096, true);

@@ -1,21 +1,25 @@
 //! The plaintext of TLS connections.
 
+use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, BodyBuf, Data, Direction, EventBuf, Source, Stamp};
-use crate::exchange::What;
+use crate::exchange::{Exchange, What};
 use crate::facts::{ConnInfo, Role, TlsLibrary};
 use crate::ids::{ConnKey, Origin, ProcKey};
 use crate::limits::Limits;
 use crate::ranges::{Ranges, RangesBuf};
 use crate::time::MonoNanos;
+use crate::tls::TieRule;
 use crate::track::Shard;
 
-#[test]
-fn plaintext_of_tls_has_the_arrivals_of_its_ciphertext() {
-    let (origin, process, at) = (Origin([1; 16]), ProcKey::default(), MonoNanos::new);
-    let conn = ConnKey::new(origin, 1);
+const ORIGIN: Origin = Origin([1; 16]);
+
+/// What becomes of a request in TLS, that was read at 50 and whose record had arrived at 7, behind `before`. The carrier was
+/// established at 2.
+fn run(before: Body<'static>) -> (Exchange, Vec<DiagnosticKind>) {
+    let (process, at, conn) = (ProcKey::default(), MonoNanos::new, ConnKey::new(ORIGIN, 1));
     let info = ConnInfo {
         key: conn,
-        origin,
+        origin: ORIGIN,
         id: 1,
         process,
         role: Role::Server,
@@ -23,7 +27,7 @@ fn plaintext_of_tls_has_the_arrivals_of_its_ciphertext() {
         netns: 0,
         isn_local: None,
         isn_remote: None,
-        established: None,
+        established: Some(at(2)),
         preexisting: false,
         first_in: 0,
         first_out: 0,
@@ -34,18 +38,40 @@ fn plaintext_of_tls_has_the_arrivals_of_its_ciphertext() {
     let (direction, source, len) = (Direction::In, Source::SslRead, bytes.len() as u64);
     let data =
         Data { conn, process, stamp, direction, source, pos: 0, len, arrived: Some(at(7)), ranges: Ranges::EMPTY };
-    let mut shard = Shard::new(&Limits::default());
-    let mut out = Vec::new();
+    let (mut shard, mut out) = (Shard::new(&Limits::default()), Vec::new());
     for body in [
         BodyBuf::Connection(Box::new(info)),
+        BodyBuf::Plain(before),
         BodyBuf::Data(data, RangesBuf::prefix(*bytes)),
         BodyBuf::Plain(Body::Close { conn }),
     ] {
         shard.push(&EventBuf::new(at(50), body).as_event(), at(50), &mut out);
     }
-    let arrival = out.iter().find_map(|finding| match &finding.what {
-        What::Ended(exchange) => Some(exchange.request.message.arrival),
-        _ => None,
-    });
-    assert_eq!(arrival, Some(Some(at(7))));
+    let (mut ended, mut troubles) = (None, Vec::new());
+    for finding in out {
+        match finding.what {
+            What::Ended(exchange) => ended = Some(*exchange),
+            What::Diagnostic(kind, _) => troubles.push(kind),
+            _ => {}
+        }
+    }
+    (ended.unwrap(), troubles)
+}
+
+#[test]
+fn plaintext_of_tls_has_the_arrivals_of_its_ciphertext_and_the_accept_of_its_carrier() {
+    let (conn, process) = (ConnKey::new(ORIGIN, 1), ProcKey::default());
+    let stamp = Stamp { entry: MonoNanos::new(3), exit: MonoNanos::new(6), ..Stamp::default() };
+    let (exchange, troubles) = run(Body::Accept { conn, process, stamp });
+    assert_eq!(exchange.request.message.arrival, Some(MonoNanos::new(7)));
+    assert_eq!((exchange.accept_wait_nanos, troubles), (Some(4), vec![]));
+}
+
+#[test]
+fn contradictory_evidence_of_the_carrier_is_counted() {
+    let conn = ConnKey::new(ORIGIN, 1);
+    let (_, troubles) = run(Body::TlsTie { conn, carrier: 0, rule: TieRule::Contradicted });
+    assert_eq!(troubles, [DiagnosticKind::ContradictedTie]);
+    let (_, troubles) = run(Body::TlsTie { conn, carrier: 7, rule: TieRule::Records });
+    assert_eq!(troubles, []);
 }
