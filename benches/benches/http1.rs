@@ -27,6 +27,7 @@ fn connection() -> ConnInfo {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     }
 }
 

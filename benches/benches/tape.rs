@@ -31,6 +31,7 @@ fn connection(id: u64) -> ConnInfo {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     }
 }
 

@@ -84,6 +84,7 @@ fn connections(origin: Origin, sockets: &[TcpSocket], owners: &BTreeMap<Inode, &
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         })
     };
     sockets.iter().filter(|socket| !socket.listening).filter_map(connection).collect()

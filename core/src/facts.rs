@@ -62,6 +62,8 @@ pub struct ConnInfo {
     /// It is the plaintext side of a TLS connection: a TLS object of this library. What is known of its socket was copied from
     /// the TCP connection that carries it; where that is not known, `endpoint` is `None`.
     pub tls: Option<TlsLibrary>,
+    /// Facts of newer versions of the format, in the form of [`Ext`](crate::Ext), kept as they are.
+    pub ext: Box<[u8]>,
 }
 
 impl ConnInfo {
@@ -144,6 +146,8 @@ pub struct ProcessInfo {
     pub io_uring: bool,
     /// It uses TLS by a library whose plaintext the recorder does not see.
     pub opaque_tls: bool,
+    /// Facts of newer versions of the format, in the form of [`Ext`](crate::Ext), kept as they are.
+    pub ext: Box<[u8]>,
 }
 
 impl ProcessInfo {

@@ -156,6 +156,7 @@ fn exchanges(calls: &[(Direction, Vec<u8>)], from: usize, chunk: usize) -> BTree
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     };
     let mut events = vec![EventBuf::new(MonoNanos::ZERO, BodyBuf::Connection(Box::new(info.clone())))];
     let mut next = [0u64; 2];

@@ -107,6 +107,9 @@ fn complaints(report: &ReadReport) -> Vec<String> {
     if report.unknown_blocks > 0 {
         complaints.push(format!("{} blocks of a newer version were skipped", report.unknown_blocks));
     }
+    if report.unknown_records > 0 {
+        complaints.push(format!("{} events of a newer version were skipped", report.unknown_records));
+    }
     complaints
 }
 

@@ -73,6 +73,7 @@ impl Feed {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         };
         self.push(Body::Connection(&info));
     }

@@ -89,6 +89,7 @@ impl ProcFs {
             io_uring: descriptors.io_uring,
             opaque_tls: false,
             comm: stat.comm,
+            ext: Box::default(),
         };
         Some((stat.starttime, info))
     }

@@ -84,6 +84,7 @@ impl Conns {
             first_in: conn.first_in,
             first_out: conn.first_out,
             tls: None,
+            ext: Box::default(),
         };
         known.written = false;
     }
@@ -208,6 +209,7 @@ fn blank(key: ConnKey, origin: Origin, id: u64) -> ConnInfo {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     }
 }
 

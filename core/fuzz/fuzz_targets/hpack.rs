@@ -30,6 +30,7 @@ fuzz_target!(|input: &[u8]| {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     };
     let at = |now| MonoNanos::new(now);
     shard.push(&event(0, Body::Connection(&info)), at(0), &mut out);

@@ -37,6 +37,7 @@ fuzz_target!(|input: &[u8]| {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
     let event = |now, body| Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };

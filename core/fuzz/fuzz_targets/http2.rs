@@ -38,6 +38,7 @@ fuzz_target!(|input: &[u8]| {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
     shard.push(&event(0, Body::Connection(&info)), MonoNanos::ZERO, &mut out);

@@ -215,6 +215,7 @@ mod tests {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         }
     }
 

@@ -77,6 +77,7 @@ impl Script {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         };
         self.linker.opened(&info);
         self.conns.insert(name.to_owned(), Arc::new(info));

@@ -129,6 +129,7 @@ impl Generator {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         };
         self.slots[at] = Slot { info: Some(info.clone()), ..Slot::default() };
         self.push(BodyBuf::Connection(Box::new(info)));

@@ -159,6 +159,7 @@ impl Line {
                 first_in: 0,
                 first_out: 0,
                 tls: None,
+                ext: Box::default(),
             };
             End { info, recorded: opening.recorded[n], turn: Turn::default() }
         };

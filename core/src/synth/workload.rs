@@ -282,6 +282,7 @@ impl WorkloadEvents {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         };
         self.slots[at] = Slot { conn, ..Slot::default() };
         self.push(now, BodyBuf::Connection(Box::new(info)));

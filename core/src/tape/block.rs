@@ -23,6 +23,8 @@ pub struct Block {
     last_time: MonoNanos,
     /// What is missing of the tape before this block.
     loss: Option<Loss>,
+    /// How many records are of kinds that only newer versions know.
+    unknown: u64,
 }
 
 impl Block {
@@ -44,6 +46,11 @@ impl Block {
     /// How many records it has. [`Block::events`] also gives dictionary entries and what is missing before the block.
     pub fn records(&self) -> u32 {
         self.header.map_or(0, |header| header.records)
+    }
+
+    /// How many of its records are of kinds that only newer versions know, and are left out.
+    pub(super) const fn unknown_records(&self) -> u64 {
+        self.unknown
     }
 
     /// The events, in the order they were written in.
@@ -72,13 +79,16 @@ impl Block {
         self.header = Some(*header);
         self.first_time = MonoNanos::new(header.first_time.saturating_add_signed(shift));
         self.last_time = MonoNanos::new(header.last_time.saturating_add_signed(shift));
-        self.loss = None;
+        (self.loss, self.unknown) = (None, 0);
         self.dictionary.clear();
         self.records_at = self.raw.len();
         if kind.has_records() {
             let mut bytes = &self.raw[..];
             self.dictionary.read(&mut bytes, shift)?;
             self.records_at = self.raw.len() - bytes.len();
+            let records = std::iter::from_fn(|| take_record(&mut bytes));
+            let is_unknown = |record: &&[u8]| record.first().is_some_and(|first| !kind::is_known(first & kind::NUMBER));
+            self.unknown = records.filter(is_unknown).count() as u64;
         }
         Some(())
     }
@@ -105,7 +115,7 @@ impl Block {
     pub(super) fn become_loss(&mut self, loss: Loss) {
         self.raw.clear();
         self.dictionary.clear();
-        (self.kind, self.header, self.records_at) = (BlockKind::Loss, None, 0);
+        (self.kind, self.header, self.records_at, self.unknown) = (BlockKind::Loss, None, 0, 0);
         (self.first_time, self.last_time) = (loss.from, loss.from);
         self.loss = Some(loss);
     }
@@ -140,11 +150,6 @@ impl<F> Events<'_, F> {
     pub const fn malformed(&self) -> u64 {
         self.cursor.malformed
     }
-
-    /// How many records so far are of kinds that only newer versions know.
-    pub const fn unknown(&self) -> u64 {
-        self.cursor.unknown
-    }
 }
 
 impl<'a, F: FnMut(ConnKey) -> bool> Iterator for Events<'a, F> {
@@ -173,7 +178,6 @@ pub(super) struct Cursor {
     last_conn: usize,
     last_process: usize,
     pub(super) malformed: u64,
-    pub(super) unknown: u64,
 }
 
 impl Cursor {
@@ -253,7 +257,7 @@ impl Cursor {
                     (self.last_conn, self.last_process) = (record.conn, process);
                     return Some(event);
                 }
-                Ok(None) => self.unknown += 1,
+                Ok(None) => {}
                 Err(_) => self.malformed += 1,
             }
         }

@@ -22,10 +22,10 @@ pub(super) fn decode_head<T: Decode<()>>(bytes: &[u8]) -> Option<(T, &[u8])> {
     Some((value, bytes.get(used..)?))
 }
 
-/// Reads a dictionary entry, which must fill `bytes`.
-pub(super) fn decode_entry<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
+/// Reads a dictionary entry from the front of `bytes`; also returns what is left, its extensions.
+pub(super) fn decode_entry<T: Decode<()>>(bytes: &[u8]) -> Option<(T, &[u8])> {
     let (value, used) = bincode::decode_from_slice(bytes, config::standard().with_limit::<ENTRY_LIMIT>()).ok()?;
-    (used == bytes.len()).then_some(value)
+    Some((value, bytes.get(used..)?))
 }
 
 /// Appends a varint, by the same rules as inside heads.
@@ -157,7 +157,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&New { a: 7, b: 300 }, &mut bytes);
         assert_eq!(decode_head::<Old>(&bytes), Some((Old { a: 7 }, &[251, 0x2c, 1][..])));
-        assert_eq!(decode_entry::<Old>(&bytes), None, "an entry must be used up");
+        assert_eq!(decode_entry::<Old>(&bytes), Some((Old { a: 7 }, &[251, 0x2c, 1][..])));
     }
 
     #[test]

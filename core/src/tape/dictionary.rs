@@ -59,40 +59,31 @@ impl Dictionary {
     }
 
     fn read_process(&self, (form, entry): (u8, &[u8])) -> Option<Slot<ProcKey, ProcessInfo>> {
-        match form {
-            form::BARE => {
-                let (origin, id) = self.bare(entry)?;
-                Some(Slot { key: ProcKey::new(origin, id), origin, id, info: None, process: 0 })
-            }
-            form::V1 => {
-                let entry: ProcEntry = decode_entry(entry)?;
-                let origin = self.origin(usize::try_from(entry.origin).ok()?)?;
-                let info = process_info(entry, origin, self.shift);
-                Some(Slot { key: info.key, origin, id: info.id, info: Some(info), process: 0 })
-            }
-            _ => None,
+        if form != form::V1 {
+            let (origin, id) = self.bare(entry)?;
+            return Some(Slot { key: ProcKey::new(origin, id), origin, id, info: None, process: 0 });
         }
+        let (entry, ext): (ProcEntry, _) = decode_entry(entry)?;
+        let origin = self.origin(usize::try_from(entry.origin).ok()?)?;
+        let info = process_info(entry, ext, origin, self.shift);
+        Some(Slot { key: info.key, origin, id: info.id, info: Some(info), process: 0 })
     }
 
     fn read_conn(&self, (form, entry): (u8, &[u8])) -> Option<Slot<ConnKey, ConnInfo>> {
-        match form {
-            form::BARE => {
-                let (origin, id) = self.bare(entry)?;
-                Some(Slot { key: ConnKey::new(origin, id), origin, id, info: None, process: 0 })
-            }
-            form::V1 => {
-                let entry: ConnEntry = decode_entry(entry)?;
-                let origin = self.origin(usize::try_from(entry.origin).ok()?)?;
-                let process = usize::try_from(entry.process).ok()?;
-                let info = conn_info(entry, origin, self.process_key(process)?, self.shift)?;
-                Some(Slot { key: info.key, origin, id: info.id, info: Some(info), process })
-            }
-            _ => None,
+        if form != form::V1 {
+            let (origin, id) = self.bare(entry)?;
+            return Some(Slot { key: ConnKey::new(origin, id), origin, id, info: None, process: 0 });
         }
+        let (entry, ext): (ConnEntry, _) = decode_entry(entry)?;
+        let origin = self.origin(usize::try_from(entry.origin).ok()?)?;
+        let process = usize::try_from(entry.process).ok()?;
+        let info = conn_info(entry, ext, origin, self.process_key(process)?, self.shift);
+        Some(Slot { key: info.key, origin, id: info.id, info: Some(info), process })
     }
 
+    /// Whose an entry is, of whatever form.
     fn bare(&self, entry: &[u8]) -> Option<(Origin, u64)> {
-        let Bare { origin, id } = decode_entry(entry)?;
+        let (Bare { origin, id }, _) = decode_entry(entry)?;
         Some((self.origin(usize::try_from(origin).ok()?)?, id))
     }
 
@@ -140,7 +131,7 @@ impl Dictionary {
         });
         let procs = self.procs.iter().map(|slot| match &slot.info {
             None => bare_digest(slot.origin, slot.id),
-            Some(info) => Digest::of_entry(form::V1, &proc_entry(info, 0), &[(slot.origin, slot.id)]),
+            Some(info) => Digest::of_entry(form::V1, &proc_entry(info, 0), &info.ext, &[(slot.origin, slot.id)]),
         });
         (conns.collect(), procs.collect())
     }

@@ -35,24 +35,21 @@ pub(super) fn conn_entry(info: &ConnInfo, origin: u32, process: u32) -> v1::Conn
     }
 }
 
-/// The connection that an entry describes; `shift` is added to its times.
-pub(super) fn conn_info(entry: v1::ConnEntry, origin: Origin, process: ProcKey, shift: i64) -> Option<ConnInfo> {
-    let endpoint = match entry.endpoint {
-        None => None,
-        Some(v1::Endpoint { local, remote }) => {
-            Some(Endpoint { local: socket_addr(local)?, remote: socket_addr(remote)? })
-        }
-    };
-    Some(ConnInfo {
+/// The connection that an entry with these extensions describes; `shift` is added to its times. What newer versions may say of role and
+/// addresses is unknown.
+pub(super) fn conn_info(entry: v1::ConnEntry, ext: &[u8], origin: Origin, process: ProcKey, shift: i64) -> ConnInfo {
+    let endpoint = entry.endpoint.and_then(|v1::Endpoint { local, remote }| {
+        Some(Endpoint { local: socket_addr(local)?, remote: socket_addr(remote)? })
+    });
+    ConnInfo {
         key: ConnKey::new(origin, entry.id),
         origin,
         id: entry.id,
         process,
         role: match entry.role {
-            0 => Role::Unknown,
             1 => Role::Client,
             2 => Role::Server,
-            _ => return None,
+            _ => Role::Unknown,
         },
         endpoint,
         netns: entry.netns,
@@ -63,7 +60,8 @@ pub(super) fn conn_info(entry: v1::ConnEntry, origin: Origin, process: ProcKey, 
         first_in: entry.first_in,
         first_out: entry.first_out,
         tls: (entry.tls != PLAIN).then(|| TlsLibrary::from_number(entry.tls)),
-    })
+        ext: ext.into(),
+    }
 }
 
 fn addr(addr: SocketAddr) -> v1::Addr {
@@ -112,8 +110,8 @@ pub(super) fn proc_entry(info: &ProcessInfo, origin: u32) -> v1::ProcEntry {
     }
 }
 
-/// The process that an entry describes; `shift` is added to its times.
-pub(super) fn process_info(entry: v1::ProcEntry, origin: Origin, shift: i64) -> ProcessInfo {
+/// The process that an entry with these extensions describes; `shift` is added to its times.
+pub(super) fn process_info(entry: v1::ProcEntry, ext: &[u8], origin: Origin, shift: i64) -> ProcessInfo {
     let started = match entry.started {
         0 => 0,
         nanos => nanos.saturating_add_signed(shift),
@@ -136,5 +134,6 @@ pub(super) fn process_info(entry: v1::ProcEntry, origin: Origin, shift: i64) -> 
         listening: entry.listening,
         io_uring: entry.io_uring,
         opaque_tls: entry.opaque_tls,
+        ext: ext.into(),
     }
 }

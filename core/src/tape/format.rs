@@ -40,7 +40,12 @@ impl FormatVersion {
     ///
     /// From 1.0 on: the same major version, and any minor one. Versions 0.x read nothing but themselves.
     pub(super) const fn reads(self, tape: Self) -> bool {
-        self.major == tape.major && (self.major != 0 || self.minor == tape.minor)
+        self.major == tape.major && (self.is_settled() || self.minor == tape.minor)
+    }
+
+    /// Whether later builds read tapes of this version: from 1.0 on.
+    pub const fn is_settled(self) -> bool {
+        self.major != 0
     }
 }
 

@@ -30,9 +30,10 @@ pub(super) struct Digest([u8; 16]);
 
 impl Digest {
     /// `entry` has its indices zero; `whose` are the numbers that they stand for.
-    pub(super) fn of_entry(form: u8, entry: &impl Encode, whose: &[(Origin, u64)]) -> Self {
+    pub(super) fn of_entry(form: u8, entry: &impl Encode, ext: &[u8], whose: &[(Origin, u64)]) -> Self {
         let mut bytes = vec![form];
         encode(entry, &mut bytes);
+        bytes.extend_from_slice(ext);
         for (origin, id) in whose {
             bytes.extend_from_slice(&origin.0);
             bytes.extend_from_slice(&id.to_le_bytes());

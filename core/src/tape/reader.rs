@@ -77,6 +77,8 @@ pub struct ReadReport {
     pub missing_blocks: u64,
     /// Blocks of kinds that only newer versions know, and may be left out.
     pub unknown_blocks: u64,
+    /// Records, in blocks that were read, of kinds that only newer versions know.
+    pub unknown_records: u64,
     /// Blocks that were read.
     pub blocks: u64,
     /// Records in them.
@@ -172,11 +174,12 @@ impl<R: Read> Reader<R> {
             done: false,
         };
         // A damaged META costs its facts, not the tape: the block is then met again, as damage, by the first read.
+        let mut block = Block::default();
         if let Found::Block(header) = reader.find()?
             && header.known_kind() == Some(BlockKind::Meta)
+            && reader.load(BlockKind::Meta, &header, &mut block)
         {
-            let content = reader.input.bytes().get(HEADER_LEN..HEADER_LEN + header.stored_len());
-            reader.meta = Meta::decode(content.unwrap_or_default());
+            reader.meta = Meta::decode(&block.raw);
             reader.next_seq = header.seq.wrapping_add(1);
             reader.input.consume(HEADER_LEN + header.stored_len());
         }
@@ -276,6 +279,7 @@ impl<R: Read> Reader<R> {
             }
             self.report.blocks += 1;
             self.report.events += u64::from(header.records);
+            self.report.unknown_records += block.unknown_records();
             if hole.open {
                 self.report.skipped_bytes += hole.bytes;
                 let from =

@@ -22,7 +22,7 @@ const MAX_KNOWN: usize = 1 << 17;
 /// How long after the end of a connection or a process late events of it still get its entry.
 const LATE_NANOS: u64 = 1_000_000_000;
 
-/// Bytes of an entry beyond which a process is written without its arguments and environment.
+/// Bytes of an entry beyond which a process is written without its arguments and environment, and then with its number alone.
 const MAX_ENTRY: usize = MAX_RECORD / 4;
 
 /// All that the writer knows of connections and processes.
@@ -158,8 +158,11 @@ impl Roster {
                 };
                 let process = index_of_process(&mut self.procs, process, at, dictionary).0;
                 let origin = origin_index(&mut dictionary.origins, info.origin);
-                dictionary.conns.push(form::V1, &conn_entry(info, origin, process));
-                conn_digest(info, whose)
+                if dictionary.conns.push(form::V1, &conn_entry(info, origin, process), &info.ext) {
+                    conn_digest(info, whose)
+                } else {
+                    dictionary.conns.push_bare(info.origin, info.id, &mut dictionary.origins)
+                }
             }
         };
         known.index = dictionary.conns.count - 1;
@@ -225,13 +228,18 @@ fn index_of_process(
             None => dictionary.procs.push_bare(at.origin, key.id(at.origin), &mut dictionary.origins),
             Some(info) => {
                 let mut entry = proc_entry(info, origin_index(&mut dictionary.origins, info.origin));
-                if !dictionary.procs.push(form::V1, &entry) {
+                let mut fits = dictionary.procs.push(form::V1, &entry, &info.ext);
+                if !fits {
                     entry.cmdline.clear();
                     entry.env.clear();
-                    dictionary.procs.push(form::V1, &entry);
+                    fits = dictionary.procs.push(form::V1, &entry, &info.ext);
                 }
-                entry.origin = 0;
-                Digest::of_entry(form::V1, &entry, &[(info.origin, info.id)])
+                if fits {
+                    entry.origin = 0;
+                    Digest::of_entry(form::V1, &entry, &info.ext, &[(info.origin, info.id)])
+                } else {
+                    dictionary.procs.push_bare(info.origin, info.id, &mut dictionary.origins)
+                }
             }
         };
         known.index = dictionary.procs.count;
@@ -241,12 +249,12 @@ fn index_of_process(
 
 /// The digest of a connection whose process has the number `whose`.
 pub(super) fn conn_digest(info: &ConnInfo, whose: (Origin, u64)) -> Digest {
-    Digest::of_entry(form::V1, &conn_entry(info, 0, 0), &[(info.origin, info.id), whose])
+    Digest::of_entry(form::V1, &conn_entry(info, 0, 0), &info.ext, &[(info.origin, info.id), whose])
 }
 
 /// The digest of something of which only the number is known.
 pub(super) fn bare_digest(origin: Origin, id: u64) -> Digest {
-    Digest::of_entry(form::BARE, &Bare { origin: 0, id }, &[(origin, id)])
+    Digest::of_entry(form::BARE, &Bare { origin: 0, id }, &[], &[(origin, id)])
 }
 
 /// The index of an origin in a dictionary, put there if it is new. There are few.
@@ -312,10 +320,11 @@ struct Section {
 
 impl Section {
     /// Adds an entry; `false`, and nothing is added, if it is too long.
-    fn push(&mut self, form: u8, entry: &impl Encode) -> bool {
+    fn push(&mut self, form: u8, entry: &impl Encode, ext: &[u8]) -> bool {
         self.scratch.clear();
         self.scratch.push(form);
         encode(entry, &mut self.scratch);
+        self.scratch.extend_from_slice(ext);
         let fits = self.scratch.len() <= MAX_ENTRY;
         if fits {
             put_varint(self.scratch.len() as u64, &mut self.bytes);
@@ -326,7 +335,7 @@ impl Section {
     }
 
     fn push_bare(&mut self, origin: Origin, id: u64, origins: &mut Vec<Origin>) -> Digest {
-        self.push(form::BARE, &Bare { origin: origin_index(origins, origin), id });
+        self.push(form::BARE, &Bare { origin: origin_index(origins, origin), id }, &[]);
         bare_digest(origin, id)
     }
 

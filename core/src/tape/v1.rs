@@ -25,6 +25,11 @@ pub(super) mod kind {
     pub(crate) const CLOCK: u8 = 35;
     pub(crate) const LOSS: u8 = 36;
 
+    /// Whether this version knows events of this number.
+    pub(crate) const fn is_known(number: u8) -> bool {
+        matches!(number, ACCEPT..=TLS_TIE | TICK..=LOSS)
+    }
+
     /// The bits of the kind byte that hold the number.
     pub(crate) const NUMBER: u8 = 0x3f;
     /// The bit of the kind byte that says that extensions follow the head.
@@ -149,9 +154,9 @@ pub(super) struct Loss {
     pub(super) to: u64,
 }
 
-/// Forms of dictionary entries: the byte before the entry.
+/// Forms of dictionary entries: the byte before the entry. The heads of all begin like [`Bare`], and extensions follow them.
 pub(super) mod form {
-    /// Only [`super::Bare`]: nothing but the number is known.
+    /// Only [`super::Bare`]: nothing but the number is known. So are forms taken that a reader does not know.
     pub(crate) const BARE: u8 = 0;
     /// [`super::ConnEntry`] or [`super::ProcEntry`].
     pub(crate) const V1: u8 = 1;

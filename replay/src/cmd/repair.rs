@@ -67,6 +67,10 @@ fn report(repaired: &Repaired, args: &Repair) {
             if found.truncated { "; the end was missing" } else { "" }
         );
     }
+    if found.unknown_blocks + found.unknown_records > 0 {
+        let (blocks, events) = (found.unknown_blocks, found.unknown_records);
+        eprintln!("left out, as they are of a newer version: {blocks} blocks, {events} events");
+    }
     eprintln!("{}: written, {} events", args.output.display(), totals.events);
 }
 

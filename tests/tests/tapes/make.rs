@@ -1,4 +1,4 @@
-//! Makes the tapes: sound ones by the writer, and from those one of every defect by changing bytes.
+//! Makes the tapes: sound ones, by the writer.
 
 use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Writer, WriterOptions};
 use redtape_core::tls::TieRule;
@@ -8,49 +8,25 @@ use redtape_core::{
     WallNanos,
 };
 
+use super::raw::{Block, HEADER, PREAMBLE, blocks, with};
+use super::{damage, future};
+
 const ORIGIN: Origin = Origin(*b"fixture's origin");
-const PREAMBLE: usize = 16;
-const HEADER: usize = 48;
 
 /// All tapes with their names.
 pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
-    let whole = whole(WriterOptions::PIPE);
-    let set = set();
-    vec![
-        ("bad-header-crc.tape", flipped(&whole, block_at(&whole, EVENTS) + 9)),
-        ("bad-payload-crc.tape", flipped(&whole, block_at(&whole, EVENTS) + HEADER + 30)),
-        ("bad-preamble.tape", flipped(&whole, 9)),
-        ("compressed.tape", self::whole(WriterOptions::FILE)),
-        ("empty.tape", Vec::new()),
-        ("newer-major.tape", of_version(&whole, 1, 0)),
-        ("newer-minor.tape", of_version(&whole, 0, 3)),
-        ("no-end.tape", whole[..block_at(&whole, INDEX)].to_vec()),
-        ("not-a-tape.tape", b"{\"this\": \"is JSON\"}\n".to_vec()),
+    let (whole, compressed, set) = (whole(WriterOptions::PIPE), whole(WriterOptions::FILE), set());
+    let mut tapes = damage::all(&whole, &compressed);
+    tapes.extend(future::all(&whole));
+    tapes.extend([
+        ("compressed.tape", compressed),
+        ("every-number.tape", every_number()),
+        ("merged.tape", merged()),
         ("set-0.tape", set[0].clone()),
         ("set-2.tape", set[2].clone()),
-        ("truncated.tape", whole[..block_at(&whole, EVENTS) + 100].to_vec()),
-        ("unknown-block.tape", with_foreign_block(&whole, 0)),
-        ("unknown-critical-block.tape", with_foreign_block(&whole, 1)),
         ("whole.tape", whole),
-    ]
-}
-
-const EVENTS: u8 = 4;
-const INDEX: u8 = 254;
-
-/// Where the first block of this kind begins, by the format's specification.
-fn block_at(tape: &[u8], kind: u8) -> usize {
-    let mut at = PREAMBLE;
-    while tape[at + 4] != kind {
-        at += HEADER + u32::from_le_bytes(tape[at + 8..at + 12].try_into().unwrap()) as usize;
-    }
-    at
-}
-
-fn flipped(tape: &[u8], at: usize) -> Vec<u8> {
-    let mut tape = tape.to_vec();
-    tape[at] ^= 0x10;
-    tape
+    ]);
+    tapes
 }
 
 /// Tapes whose checksums are right and whose contents are not: records of no known kind, times that the header does not
@@ -59,20 +35,23 @@ pub(crate) fn misleading() -> Vec<(String, Vec<u8>)> {
     let whole = whole(WriterOptions::PIPE);
     let mut tapes = Vec::new();
     let mut at = PREAMBLE;
-    while at < whole.len() {
-        let len = HEADER + u32::from_le_bytes(whole[at + 8..at + 12].try_into().unwrap()) as usize;
-        tapes.push((format!("a critical block at {at}"), with_block_at(&whole, at, 1)));
-        // The times of the header, 68 s later, and some of what is behind it.
-        for byte in [28, 36].into_iter().chain((HEADER..len).step_by(53)) {
-            let mut tape = flipped(&whole, at + byte);
-            let block = &mut tape[at..at + len];
-            let crc = crc32c::crc32c(&block[HEADER..]);
-            block[40..44].copy_from_slice(&crc.to_le_bytes());
-            let crc = crc32c::crc32c(&block[..44]);
-            block[44..48].copy_from_slice(&crc.to_le_bytes());
-            tapes.push((format!("byte {byte} of the block at {at}"), tape));
+    for block in blocks(&whole) {
+        let critical = Block { flags: 1, ..Block::new(100, b"from the future") };
+        tapes.push((format!("a critical block at {at}"), with(&whole, at, &critical.bytes())));
+        let end = at + HEADER + block.content.len();
+        let mut instead =
+            |what: String, block: &Block| tapes.push((what, [&whole[..at], &block.bytes(), &whole[end..]].concat()));
+        for which in 0..2 {
+            let mut late = block.clone();
+            late.times[which] ^= 1 << 36;
+            instead(format!("time {which} of the block at {at}"), &late);
         }
-        at += len;
+        for byte in (0..block.content.len()).step_by(53) {
+            let mut altered = block.clone();
+            altered.content[byte] ^= 0x10;
+            instead(format!("byte {byte} of the block at {at}"), &altered);
+        }
+        at = end;
     }
     tapes.push(("a time in the far future".to_owned(), in_the_future()));
     tapes
@@ -101,37 +80,6 @@ fn exchange(conn: u64) -> [BodyBuf; 3] {
         data(conn, Direction::Out, 27, response, Stamp::default()),
         BodyBuf::Plain(Body::Close { conn }),
     ]
-}
-
-fn of_version(tape: &[u8], major: u16, minor: u16) -> Vec<u8> {
-    let mut tape = tape.to_vec();
-    tape[8..10].copy_from_slice(&major.to_le_bytes());
-    tape[10..12].copy_from_slice(&minor.to_le_bytes());
-    let crc = crc32c::crc32c(&tape[..12]);
-    tape[12..16].copy_from_slice(&crc.to_le_bytes());
-    tape
-}
-
-/// Puts a block of kind 100 before the first EVENTS block.
-fn with_foreign_block(tape: &[u8], flags: u8) -> Vec<u8> {
-    with_block_at(tape, block_at(tape, EVENTS), flags)
-}
-
-/// Puts a block of kind 100 at a place.
-fn with_block_at(tape: &[u8], at: usize, flags: u8) -> Vec<u8> {
-    let content = b"from the future";
-    let mut block = tape[PREAMBLE..PREAMBLE + 4].to_vec();
-    block.extend_from_slice(&[100, flags, 0, 0]);
-    for _ in 0..2 {
-        block.extend_from_slice(&u32::try_from(content.len()).unwrap().to_le_bytes());
-    }
-    block.resize(40, 0);
-    block.extend_from_slice(&crc32c::crc32c(content).to_le_bytes());
-    block.extend_from_slice(&crc32c::crc32c(&block).to_le_bytes());
-    block.extend_from_slice(content);
-    let mut tape = tape.to_vec();
-    tape.splice(at..at, block);
-    tape
 }
 
 fn meta() -> Meta {
@@ -174,6 +122,7 @@ fn connection(id: u64, preexisting: bool) -> BodyBuf {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     }))
 }
 
@@ -196,6 +145,7 @@ fn process() -> BodyBuf {
         listening: vec![8080],
         io_uring: false,
         opaque_tls: false,
+        ext: Box::default(),
     }))
 }
 
@@ -248,6 +198,60 @@ fn bodies() -> Vec<BodyBuf> {
         BodyBuf::Plain(Body::Tick),
         BodyBuf::Plain(Body::Exit { process }),
     ]
+}
+
+/// Every number of what has numbers: calls, flags, shutdowns, causes of losses, rules of ties, TLS libraries, close reasons.
+fn every_number() -> Vec<u8> {
+    let (conn, process) = (ConnKey::new(ORIGIN, 7), ProcKey::new(ORIGIN, 1));
+    let mut writer = Writer::new(Vec::new(), &meta(), WriterOptions::PIPE).unwrap();
+    let mut n = 0;
+    let mut push = |body| {
+        n += 1;
+        writer.push(&event(n, body).as_event()).unwrap();
+    };
+    push(self::process());
+    push(connection(7, false));
+    for number in 0..=19 {
+        let stamp = Stamp { flags: DataFlags(1 << (number % 16)), ..Stamp::default() };
+        let BodyBuf::Data(data, payload) = data(conn, Direction::In, 3, RangesBuf::prefix(*b"abc"), stamp) else {
+            unreachable!()
+        };
+        push(BodyBuf::Data(Data { source: Source::from_number(number), ..data }, payload));
+    }
+    for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+        push(BodyBuf::Plain(Body::Shutdown { conn, process, stamp: Stamp::default(), how }));
+    }
+    push(BodyBuf::Plain(Body::Arrival { conn, end: 22, fin: true }));
+    for library in [TlsLibrary::OpenSsl, TlsLibrary::GnuTls, TlsLibrary::GoTls, TlsLibrary::Unknown] {
+        let BodyBuf::Connection(info) = tls_connection() else { unreachable!() };
+        push(BodyBuf::Connection(Box::new(ConnInfo { tls: Some(library), ..*info })));
+        for rule in 0..=4 {
+            let (conn, rule) = (ConnKey::new(ORIGIN, TLS), TieRule::from_number(rule));
+            push(BodyBuf::Plain(Body::TlsTie { conn, carrier: 7, rule }));
+        }
+    }
+    for (cause, count) in (0..=6).zip(1..) {
+        let at = MonoNanos::new(1_000_000_000);
+        let cause = LossCause::from_number(cause);
+        push(BodyBuf::Plain(Body::Loss(Loss { cause, count, from: at, to: at, origin: None })));
+    }
+    writer.finish(CloseReason::Error).unwrap().1
+}
+
+/// Two recordings in one tape: META names none.
+fn merged() -> Vec<u8> {
+    let meta = Meta { origin: Origin::default(), ..meta() };
+    let mut writer = Writer::new(Vec::new(), &meta, WriterOptions::PIPE).unwrap();
+    for (n, origin) in [ORIGIN, Origin(*b"another's origin")].into_iter().enumerate() {
+        let BodyBuf::Connection(info) = connection(7, false) else { unreachable!() };
+        let (key, process) = (ConnKey::new(origin, 7), ProcKey::default());
+        let facts = BodyBuf::Connection(Box::new(ConnInfo { key, origin, process, ..*info }));
+        let BodyBuf::Plain(Body::Clock { anchor, .. }) = clock(0).body else { unreachable!() };
+        for body in [BodyBuf::Plain(Body::Clock { origin, anchor }), facts, BodyBuf::Plain(Body::Close { conn: key })] {
+            writer.push(&event(n as u64, body).as_event()).unwrap();
+        }
+    }
+    writer.finish(CloseReason::Repaired).unwrap().1
 }
 
 fn event(n: u64, body: BodyBuf) -> EventBuf {

@@ -103,9 +103,10 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
         any::<bool>(),
         any::<(u64, u64)>(),
         option::of(0..4u8),
+        vec(any::<u8>(), 0..3),
     );
     (ids, stream).prop_map(
-        |((id, process, role, addresses, netns), (isn_local, isn_remote, established, old, first, tls))| {
+        |((id, process, role, addresses, netns), (isn_local, isn_remote, established, old, first, tls, ext))| {
             BodyBuf::Connection(Box::new(ConnInfo {
                 key: ConnKey::new(ORIGIN, id),
                 origin: ORIGIN,
@@ -121,6 +122,7 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
                 first_in: first.0,
                 first_out: first.1,
                 tls: tls.map(TlsLibrary::from_number),
+                ext: ext.into(),
             }))
         },
     )
@@ -128,9 +130,10 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
 
 fn process() -> impl Strategy<Value = BodyBuf> {
     let texts = (".{0,8}", ".{0,8}", vec(".{0,8}", 0..3), ".{0,8}", vec((".{0,4}", ".{0,4}"), 0..3));
-    let numbers = (1..4u64, any::<[u32; 5]>(), mono(), vec(any::<u16>(), 0..3), any::<[bool; 2]>());
+    let lists = (vec(any::<u16>(), 0..3), vec(any::<u8>(), 0..3));
+    let numbers = (1..4u64, any::<[u32; 5]>(), mono(), lists, any::<[bool; 2]>());
     (texts, numbers).prop_map(
-        |((comm, exe, cmdline, cgroup, env), (id, numbers, started, listening, [io_uring, opaque_tls]))| {
+        |((comm, exe, cmdline, cgroup, env), (id, numbers, started, (listening, ext), [io_uring, opaque_tls]))| {
             let [tgid, parent, netns, pidns, mntns] = numbers;
             BodyBuf::Process(Box::new(ProcessInfo {
                 key: ProcKey::new(ORIGIN, id),
@@ -150,6 +153,7 @@ fn process() -> impl Strategy<Value = BodyBuf> {
                 listening,
                 io_uring,
                 opaque_tls,
+                ext: ext.into(),
             }))
         },
     )
@@ -178,7 +182,7 @@ fn of_connection() -> impl Strategy<Value = Body<'static>> {
             how: [Shutdown::Read, Shutdown::Write, Shutdown::Both][how],
         }),
         (conn_key(), any::<u16>()).prop_map(|(conn, errno)| Body::SocketError { conn, errno }),
-        (conn_key(), any::<u64>(), 0..4u8).prop_map(|(conn, carrier, rule)| Body::TlsTie {
+        (conn_key(), any::<u64>(), 0..5u8).prop_map(|(conn, carrier, rule)| Body::TlsTie {
             conn,
             carrier,
             rule: TieRule::from_number(rule),
@@ -195,7 +199,7 @@ fn of_no_connection() -> impl Strategy<Value = Body<'static>> {
             let anchor = ClockAnchor { mono, boot_nanos, wall: WallNanos::new(wall), uncertainty_nanos };
             Body::Clock { origin: Origin([0x22; 16]), anchor }
         }),
-        (0..6u8, any::<u64>(), mono(), mono()).prop_map(|(cause, count, from, to)| {
+        (0..7u8, any::<u64>(), mono(), mono()).prop_map(|(cause, count, from, to)| {
             Body::Loss(Loss { cause: LossCause::from_number(cause), count, from, to, origin: None })
         }),
     ]

@@ -27,6 +27,7 @@ fn example() -> Vec<u8> {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     };
     let stamp = Stamp {
         tid: Tid(300),

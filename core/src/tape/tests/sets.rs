@@ -66,6 +66,7 @@ fn connection(id: u64, process: u64) -> ConnInfo {
         first_in: 0,
         first_out: 0,
         tls: None,
+        ext: Box::default(),
     }
 }
 

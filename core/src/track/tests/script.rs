@@ -49,6 +49,7 @@ impl Script {
             first_in: 0,
             first_out: 0,
             tls: None,
+            ext: Box::default(),
         };
         let mut script = Self { events: Vec::new(), info: info.clone(), now: 0, next: [0; 2] };
         script.push(BodyBuf::Connection(Box::new(info)));

@@ -32,6 +32,7 @@ fn run(before: Body<'static>) -> (Exchange, Vec<DiagnosticKind>) {
         first_in: 0,
         first_out: 0,
         tls: Some(TlsLibrary::OpenSsl),
+        ext: Box::default(),
     };
     let bytes = b"GET / HTTP/1.1\r\n\r\n";
     let stamp = Stamp { entry: at(40), exit: at(50), ..Stamp::default() };
