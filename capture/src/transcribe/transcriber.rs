@@ -188,7 +188,7 @@ impl Transcriber {
     }
 
     fn lose(&mut self, Hole { cpu, seq, loss }: Hole) {
-        self.counts.lost += loss.count;
+        self.counts.lost = self.counts.lost.saturating_add(loss.count);
         self.hold(EventBuf { cpu, seq, ..EventBuf::new(loss.to, BodyBuf::Plain(Body::Loss(loss))) });
     }
 
