@@ -4,31 +4,15 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use redtape_core::{
-    Body, BodyBuf, ConnInfo, ConnKey, Data, Direction, EventBuf, Limits, MonoNanos, Origin, ProcKey, Ranges, RangesBuf,
-    Role, Shard, Source, Stamp,
+    Body, BodyBuf, ConnInfo, Data, Direction, EventBuf, Limits, MonoNanos, Origin, Ranges, RangesBuf, Role, Shard,
+    Source, Stamp,
 };
 
 /// Exchanges in one round.
 const EXCHANGES: u64 = 1000;
 
 fn connection() -> ConnInfo {
-    ConnInfo {
-        key: ConnKey::new(Origin::default(), 1),
-        origin: Origin::default(),
-        id: 1,
-        process: ProcKey::default(),
-        role: Role::Server,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
-    }
+    ConnInfo { role: Role::Server, ..ConnInfo::unknown(Origin::default(), 1) }
 }
 
 fn request(cookie: usize) -> Vec<u8> {

@@ -14,9 +14,6 @@ const CONNECTIONS: u64 = 100;
 
 fn connection(id: u64) -> ConnInfo {
     ConnInfo {
-        key: ConnKey::new(ORIGIN, id),
-        origin: ORIGIN,
-        id,
         process: ProcKey::new(ORIGIN, 1),
         role: Role::Server,
         endpoint: Some(redtape_core::Endpoint {
@@ -27,11 +24,7 @@ fn connection(id: u64) -> ConnInfo {
         isn_local: Some(1_234_567),
         isn_remote: Some(7_654_321),
         established: Some(MonoNanos::new(1)),
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
+        ..ConnInfo::unknown(ORIGIN, id)
     }
 }
 

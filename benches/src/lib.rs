@@ -18,8 +18,16 @@ use redtape_core::{Engine, EngineOptions, EventBuf};
 /// # Errors
 /// If `out` cannot be written to.
 pub fn workload_tape<W: Write>(workload: Workload, out: W, options: WriterOptions) -> anyhow::Result<W> {
+    tape_of(workload.events(), out, options)
+}
+
+/// Writes events as a tape to `out`, and gives it back.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn tape_of<W: Write>(events: impl Iterator<Item = EventBuf>, out: W, options: WriterOptions) -> anyhow::Result<W> {
     let mut writer = Writer::new(out, &Meta::default(), options)?;
-    for event in workload.events() {
+    for event in events {
         writer.push(&event.as_event())?;
     }
     Ok(writer.finish(CloseReason::Done)?.1)

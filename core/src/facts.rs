@@ -67,6 +67,27 @@ pub struct ConnInfo {
 }
 
 impl ConnInfo {
+    /// A connection of which nothing is known but its number.
+    pub fn unknown(origin: Origin, id: u64) -> Self {
+        Self {
+            key: ConnKey::new(origin, id),
+            origin,
+            id,
+            process: ProcKey::default(),
+            role: Role::Unknown,
+            endpoint: None,
+            netns: 0,
+            isn_local: None,
+            isn_remote: None,
+            established: None,
+            preexisting: false,
+            first_in: 0,
+            first_out: 0,
+            tls: None,
+            ext: Box::default(),
+        }
+    }
+
     /// Whether it is the plaintext of a TLS connection whose socket is not known.
     pub const fn is_untied(&self) -> bool {
         self.tls.is_some() && self.endpoint.is_none()

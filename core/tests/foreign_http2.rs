@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use redtape_core::{
-    Body, BodyBuf, ConnInfo, ConnKey, Data, Direction, EventBuf, Exchange, Limits, MonoNanos, Origin, Outcome, ProcKey,
-    Ranges, RangesBuf, Role, Shard, Source, Stamp, What,
+    Body, BodyBuf, ConnInfo, Data, Direction, EventBuf, Exchange, Limits, MonoNanos, Origin, Outcome, Ranges,
+    RangesBuf, Role, Shard, Source, Stamp, What,
 };
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -141,23 +141,7 @@ fn converse() -> Vec<(Direction, Vec<u8>)> {
 /// The exchanges of calls, by path, from the one with number `from` on.
 fn exchanges(calls: &[(Direction, Vec<u8>)], from: usize, chunk: usize) -> BTreeMap<String, Exchange> {
     let preexisting = from > 0;
-    let info = ConnInfo {
-        key: ConnKey::new(Origin::default(), 1),
-        origin: Origin::default(),
-        id: 1,
-        process: ProcKey::default(),
-        role: Role::Client,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
-        preexisting,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
-    };
+    let info = ConnInfo { role: Role::Client, preexisting, ..ConnInfo::unknown(Origin::default(), 1) };
     let mut events = vec![EventBuf::new(MonoNanos::ZERO, BodyBuf::Connection(Box::new(info.clone())))];
     let mut next = [0u64; 2];
     for (number, (direction, bytes)) in calls.iter().enumerate() {

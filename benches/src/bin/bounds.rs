@@ -59,21 +59,11 @@ impl Feed {
     fn open(&mut self, id: u64) {
         let origin = Origin([7; 16]);
         let info = ConnInfo {
-            key: ConnKey::new(origin, id),
-            origin,
-            id,
-            process: ProcKey::default(),
             role: Role::Server,
-            endpoint: None,
             netns: 1,
             isn_local: u32::try_from(id).ok(),
             isn_remote: Some(7),
-            established: None,
-            preexisting: false,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
+            ..ConnInfo::unknown(origin, id)
         };
         self.push(Body::Connection(&info));
     }

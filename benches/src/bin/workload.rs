@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! workload write TRANSACTIONS TAPE TRUTH.tsv
+//! workload grpc CALLS TAPE
 //! workload replay TAPE
 //! workload scap TRANSACTIONS CAPTURE.scap
 //! ```
@@ -13,8 +14,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, bail};
-use redtape_benches::{durations, metrics_of_tape, workload_tape, write_scap};
-use redtape_core::synth::Workload;
+use redtape_benches::{durations, metrics_of_tape, tape_of, workload_tape, write_scap};
+use redtape_core::synth::{GrpcWorkload, Workload};
 use redtape_core::tape::WriterOptions;
 
 fn main() -> anyhow::Result<()> {
@@ -24,6 +25,13 @@ fn main() -> anyhow::Result<()> {
             let transactions = transactions.parse().with_context(|| format!("not a number: {transactions}"))?;
             write(Workload { transactions, seed: 1 }, tape, truth)
         }
+        ["grpc", calls, tape] => {
+            let calls = calls.parse().with_context(|| format!("not a number: {calls}"))?;
+            let out = BufWriter::new(File::create(tape).with_context(|| format!("failed to create {tape}"))?);
+            tape_of(GrpcWorkload { calls, seed: 1 }.events(), out, WriterOptions::FILE)
+                .and_then(|mut out| Ok(out.flush()?))
+                .with_context(|| format!("failed to write {tape}"))
+        }
         ["replay", tape] => replay(tape),
         ["scap", transactions, capture] => {
             let transactions = transactions.parse().with_context(|| format!("not a number: {transactions}"))?;
@@ -32,7 +40,7 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("failed to write {capture}"))
         }
         _ => bail!(
-            "usage: workload write TRANSACTIONS TAPE TRUTH.tsv | workload replay TAPE | \
+            "usage: workload write TRANSACTIONS TAPE TRUTH.tsv | workload grpc CALLS TAPE | workload replay TAPE | \
              workload scap TRANSACTIONS CAPTURE.scap"
         ),
     }

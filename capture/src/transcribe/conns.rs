@@ -123,7 +123,7 @@ impl Conns {
             },
         };
         let (origin, key) = (self.origin, ConnKey::new(self.origin, object));
-        let facts = facts.unwrap_or_else(|| blank(key, origin, object));
+        let facts = facts.unwrap_or_else(|| ConnInfo::unknown(origin, object));
         let Some(known) = self.known.get_mut(&key) else { return };
         let ConnInfo { process, tls, preexisting, .. } = known.info;
         let info = ConnInfo { key, id: object, process, tls, preexisting, first_in: 0, first_out: 0, ..facts };
@@ -163,7 +163,8 @@ impl Conns {
             self.order.push_back(key);
         }
         let origin = self.origin;
-        let blank = || Known { info: blank(key, origin, id), written: false, ended: false, active: false };
+        // Of one whose introduction was lost no more is known.
+        let blank = || Known { info: ConnInfo::unknown(origin, id), written: false, ended: false, active: false };
         let known = self.known.entry(key).or_insert_with(blank);
         // At first sight its place is at the end as it is.
         known.active = !first_sight;
@@ -189,27 +190,6 @@ impl Conns {
             let known = &self.known;
             self.order.retain(|key| known.contains_key(key));
         }
-    }
-}
-
-/// A connection of which nothing is known but its key: the record that introduces it was lost.
-fn blank(key: ConnKey, origin: Origin, id: u64) -> ConnInfo {
-    ConnInfo {
-        key,
-        origin,
-        id,
-        process: ProcKey::default(),
-        role: Role::Unknown,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
     }
 }
 

@@ -15,23 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let limits = Limits { header_table_bytes: 256, head_bytes: 512, ..Limits::default() };
     let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
     let conn = ConnKey::new(Origin::default(), 1);
-    let info = ConnInfo {
-        key: conn,
-        origin: Origin::default(),
-        id: 1,
-        process: ProcKey::default(),
-        role: Role::Server,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
-    };
+    let info = ConnInfo { role: Role::Server, ..ConnInfo::unknown(Origin::default(), 1) };
     let at = |now| MonoNanos::new(now);
     shard.push(&event(0, Body::Connection(&info)), at(0), &mut out);
     let (mut now, mut pos, mut stream, mut call) = (0, 0, 1u32, PREFACE.to_vec());
@@ -39,7 +23,8 @@ fuzz_target!(|input: &[u8]| {
         now += 1000;
         let stamp = Stamp { entry: at(now), exit: at(now), ..Stamp::default() };
         let (process, direction, source, len) = (info.process, Direction::In, Source::Read, call.len() as u64);
-        let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges: Ranges::prefix(&call) };
+        let data =
+            Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges: Ranges::prefix(&call) };
         pos += len;
         if pos == len || mode & 1 == 0 || len % 2 == 1 {
             shard.push(&event(now, Body::Data(data)), at(now), &mut out);

@@ -23,21 +23,9 @@ fuzz_target!(|input: &[u8]| {
     let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
     let conn = ConnKey::new(Origin::default(), 1);
     let info = ConnInfo {
-        key: conn,
-        origin: Origin::default(),
-        id: 1,
-        process: ProcKey::default(),
         role: [Role::Unknown, Role::Client, Role::Server][usize::from(mode % 3)],
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
         preexisting: mode & 0x80 != 0,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
+        ..ConnInfo::unknown(Origin::default(), 1)
     };
     let (mut now, mut next) = (0u64, [0u64; 2]);
     let event = |now, body| Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };

@@ -1,10 +1,10 @@
 //! Header blocks: how they are put together, and what becomes of a stream by what they say.
 
 use super::frame::{END_HEADERS, END_STREAM, FrameHead, Kind, PADDED, PRIORITY};
-use super::half::{Block, BlockOf, State};
+use super::half::{Block, BlockOf, Frame, State};
 use super::hpack::{Decoder, Name, Sink};
 use super::parser::Http2;
-use super::streams::{Begin, Stream, Streams};
+use super::streams::{Stream, Streams};
 use crate::diagnostic::DiagnosticKind;
 use crate::exchange::{Exchange, Outcome, Request, Response};
 use crate::track::{Call, Side};
@@ -51,24 +51,15 @@ fn fragment<'a>(head: &FrameHead, payload: &'a [u8], cut: bool) -> Option<&'a [u
 
 impl Http2 {
     /// A HEADERS or PUSH_PROMISE frame is complete.
-    pub(super) fn headers(
-        &mut self,
-        side: Side,
-        head: &FrameHead,
-        begin: &Begin,
-        payload: &[u8],
-        cut: bool,
-        call: &Call<'_>,
-    ) {
-        let (payload, long) = self.bounded(payload, head, begin, call);
-        let cut = cut || long;
+    pub(super) fn headers(&mut self, side: Side, frame: &Frame<'_>, call: &Call<'_>) {
+        let Frame { head, begin, payload, cut } = self.bounded(frame, call);
         let of = BlockOf {
             stream: head.stream,
-            begin: *begin,
+            begin,
             end_stream: head.has(END_STREAM) && head.kind == Kind::Headers,
             pushed: head.kind == Kind::PushPromise,
         };
-        let Some(fragment) = fragment(head, payload, cut) else {
+        let Some(fragment) = fragment(&head, payload, cut) else {
             self.trouble(DiagnosticKind::MalformedFrame, begin.pos);
             return self.half(side).decoder.forget();
         };
@@ -79,16 +70,8 @@ impl Http2 {
     }
 
     /// A CONTINUATION frame is complete.
-    pub(super) fn continuation(
-        &mut self,
-        side: Side,
-        head: &FrameHead,
-        begin: &Begin,
-        payload: &[u8],
-        cut: bool,
-        call: &Call<'_>,
-    ) {
-        let (payload, long) = self.bounded(payload, head, begin, call);
+    pub(super) fn continuation(&mut self, side: Side, frame: &Frame<'_>, call: &Call<'_>) {
+        let Frame { head, begin, payload, cut } = self.bounded(frame, call);
         let half = self.half(side);
         let Some(mut block) = half.block.take().filter(|block| block.of.stream == head.stream) else {
             half.decoder.forget();
@@ -97,10 +80,10 @@ impl Http2 {
         if !block.cut {
             let room = call.limits.head_bytes.saturating_sub(block.bytes.len());
             block.bytes.extend_from_slice(payload.get(..room).unwrap_or(payload));
-            if payload.len() > room && !long {
+            if payload.len() > room && !cut {
                 self.trouble(DiagnosticKind::HeadTooLong, block.of.begin.pos);
             }
-            block.cut = cut || long || payload.len() > room;
+            block.cut = cut || payload.len() > room;
         }
         if head.has(END_HEADERS) {
             self.block(side, &block.of, &block.bytes, !block.cut, call);
@@ -109,14 +92,14 @@ impl Http2 {
         }
     }
 
-    /// What of a payload may be read, and whether it is longer than that.
-    fn bounded<'a>(&mut self, payload: &'a [u8], head: &FrameHead, begin: &Begin, call: &Call<'_>) -> (&'a [u8], bool) {
+    /// The frame with what of its payload may be read; if that is not all, it is cut.
+    fn bounded<'a>(&mut self, frame: &Frame<'a>, call: &Call<'_>) -> Frame<'a> {
         let most = call.limits.head_bytes;
-        let long = usize::try_from(head.len).is_ok_and(|len| len > most);
+        let long = usize::try_from(frame.head.len).is_ok_and(|len| len > most);
         if long {
-            self.trouble(DiagnosticKind::HeadTooLong, begin.pos);
+            self.trouble(DiagnosticKind::HeadTooLong, frame.begin.pos);
         }
-        (payload.get(..most).unwrap_or(payload), long)
+        Frame { payload: frame.payload.get(..most).unwrap_or(frame.payload), cut: frame.cut || long, ..*frame }
     }
 
     /// The rest of a header block does not come.

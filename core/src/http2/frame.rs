@@ -94,7 +94,13 @@ impl FrameHead {
             Kind::Priority | Kind::RstStream | Kind::GoAway | Kind::WindowUpdate => 0,
             Kind::Other => return false,
         };
-        self.flags & !flags == 0 && self.len <= USUAL_BYTES && self.is_sound()
+        // Zeros look like DATA of nothing, which nobody sends but to end a stream. Streams of even numbers are pushed.
+        let on_stream = match self.kind {
+            Kind::Data => self.stream % 2 == 1 && (self.len > 0 || self.has(END_STREAM)),
+            Kind::Headers | Kind::Continuation | Kind::PushPromise => self.stream % 2 == 1,
+            _ => true,
+        };
+        on_stream && self.flags & !flags == 0 && self.len <= USUAL_BYTES && self.is_sound()
     }
 }
 
@@ -182,6 +188,8 @@ mod tests {
             (&[0, 0, 0, 0, 0, 0, 0, 0, 0], 9, false),
             (&[0, 0, 0, 0, 1, 0, 0, 0, 1], 9, true),
             (&[0, 0, 0, 0, 2, 0, 0, 0, 1], 9, false),
+            (&[0, 0, 0, 0, 0, 0, 0, 0, 1], 9, false),
+            (&[0, 0, 0, 0, 1, 0, 0, 0, 2], 9, false),
             (&[0, 0, 0, 10, 0, 0, 0, 0, 1], 9, false),
             (b"GET / HTTP/1.1\r\n\r\n", 18, false),
             (b"", 0, false),

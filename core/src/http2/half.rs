@@ -63,6 +63,17 @@ pub(super) struct Payload {
     pub(super) cut: bool,
 }
 
+/// A frame that is complete.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) head: FrameHead,
+    pub(super) begin: Begin,
+    /// Its payload, or the first bytes of it.
+    pub(super) payload: &'a [u8],
+    /// Bytes of the payload that were needed are missing.
+    pub(super) cut: bool,
+}
+
 /// A header block that came in part.
 #[derive(Debug)]
 pub(super) struct Block {

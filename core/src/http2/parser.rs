@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::frame::{END_STREAM, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, REFUSED_STREAM, is_chain};
-use super::half::{Half, PartialHead, Payload, State};
+use super::half::{Frame, Half, PartialHead, Payload, State};
 use super::hpack::Decoder;
 use super::streams::{Begin, Stream, Streams};
 use crate::diagnostic::DiagnosticKind;
@@ -163,7 +163,7 @@ impl Http2 {
             if head.kind == Kind::Data {
                 self.data_moved(side, &head, u64::from(head.len), call);
             }
-            self.frame(side, &head, &begin, payload, false, call);
+            self.frame(side, &Frame { head, begin, payload, cut: false }, call);
             return used + len;
         }
         let keep = kept_bytes(&head, call.limits);
@@ -196,22 +196,22 @@ impl Http2 {
             && let State::Payload(Payload { head, begin, kept, cut, .. }) =
                 std::mem::replace(&mut self.half(side).state, State::Head(PartialHead::default()))
         {
-            self.frame(side, &head, &begin, &kept, cut, call);
+            self.frame(side, &Frame { head, begin, payload: &kept, cut }, call);
         }
     }
 
-    /// A frame is complete. `payload` is its payload, or the first bytes of it; `cut` says that bytes that were needed are
-    /// missing.
-    fn frame(&mut self, side: Side, head: &FrameHead, begin: &Begin, payload: &[u8], cut: bool, call: &Call<'_>) {
+    /// A frame is complete.
+    fn frame(&mut self, side: Side, frame: &Frame<'_>, call: &Call<'_>) {
+        let Frame { head, begin, payload, cut } = *frame;
         if head.kind != Kind::Continuation && self.half(side).block.is_some() {
             // Nothing may come between the frames of a header block (RFC 9113, section 6.10).
             self.trouble(DiagnosticKind::MalformedFrame, begin.pos);
             self.break_off_block(side, call);
         }
         match head.kind {
-            Kind::Data => self.data_over(side, head, begin, payload, call),
-            Kind::Headers | Kind::PushPromise => self.headers(side, head, begin, payload, cut, call),
-            Kind::Continuation => self.continuation(side, head, begin, payload, cut, call),
+            Kind::Data => self.data_over(side, frame, call),
+            Kind::Headers | Kind::PushPromise => self.headers(side, frame, call),
+            Kind::Continuation => self.continuation(side, frame, call),
             Kind::RstStream => self.rst_stream(side, head.stream, payload, call),
             Kind::Settings => self.settings(side, payload, cut || payload.len() < head.len as usize),
             Kind::GoAway => self.go_away(side, payload, call),
@@ -228,7 +228,8 @@ impl Http2 {
     }
 
     /// A DATA frame is complete (section 6.1).
-    fn data_over(&mut self, side: Side, head: &FrameHead, begin: &Begin, payload: &[u8], call: &Call<'_>) {
+    fn data_over(&mut self, side: Side, frame: &Frame<'_>, call: &Call<'_>) {
+        let Frame { head, begin, payload, .. } = frame;
         let Some(stream) = self.streams.get_mut(head.stream) else { return };
         if head.has(PADDED) {
             let padding = payload.first().map(|&padding| u64::from(padding) + 1);

@@ -194,29 +194,13 @@ fn addresses(info: &ConnInfo, server: bool) -> Option<Name> {
 mod tests {
     use super::*;
     use crate::facts::TlsLibrary;
-    use crate::ids::{Origin, ProcKey};
+    use crate::ids::Origin;
 
     /// End number `id` of a connection with these sequence numbers.
     fn info(id: u64, role: Role, isn: u32) -> ConnInfo {
         let origin = Origin::default();
         let (isn_local, isn_remote) = if role == Role::Server { (2, isn) } else { (isn, 2) };
-        ConnInfo {
-            key: ConnKey::new(origin, id),
-            origin,
-            id,
-            process: ProcKey::default(),
-            role,
-            endpoint: None,
-            netns: 0,
-            isn_local: Some(isn_local),
-            isn_remote: Some(isn_remote),
-            established: None,
-            preexisting: false,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
-        }
+        ConnInfo { role, isn_local: Some(isn_local), isn_remote: Some(isn_remote), ..ConnInfo::unknown(origin, id) }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::*;
 use crate::event::{DataFlags, Stamp};
 use crate::exchange::{Exchange, Message, Outcome, Request, RequestHead, Started, TraceContext, Version};
 use crate::facts::{ConnInfo, Endpoint, Role};
-use crate::ids::{ConnKey, Origin, ProcKey, Tid};
+use crate::ids::{Origin, ProcKey, Tid};
 use crate::limits::Limits;
 use crate::time::MonoNanos;
 
@@ -63,21 +63,12 @@ impl Script {
             remote: remote.parse().expect("an address"),
         });
         let info = ConnInfo {
-            key: ConnKey::new(origin, id),
-            origin,
-            id,
-            process: ProcKey::default(),
             role: if words[2] == "server" { Role::Server } else { Role::Client },
             endpoint,
             netns: number("netns").into(),
             isn_local: isn(3),
             isn_remote: isn(4),
-            established: None,
-            preexisting: false,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
+            ..ConnInfo::unknown(origin, id)
         };
         self.linker.opened(&info);
         self.conns.insert(name.to_owned(), Arc::new(info));

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Source, Stamp};
 use crate::facts::{ConnInfo, ProcessInfo, Role};
-use crate::ids::{ConnKey, Origin, ProcKey, Tgid, Tid};
+use crate::ids::{Origin, ProcKey, Tgid, Tid};
 use crate::ranges::{Ranges, RangesBuf};
 use crate::time::MonoNanos;
 
@@ -113,23 +113,12 @@ impl Generator {
 
     fn open(&mut self, at: usize) {
         self.opened += 1;
-        let key = ConnKey::new(self.origin, self.opened);
         let info = ConnInfo {
-            key,
-            origin: self.origin,
-            id: self.opened,
             process: self.process,
             role: Role::Server,
-            endpoint: None,
             netns: 1,
-            isn_local: None,
-            isn_remote: None,
             established: Some(MonoNanos::new(self.now)),
-            preexisting: false,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
+            ..ConnInfo::unknown(self.origin, self.opened)
         };
         self.slots[at] = Slot { info: Some(info.clone()), ..Slot::default() };
         self.push(BodyBuf::Connection(Box::new(info)));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Source, Stamp};
 use crate::facts::{ConnInfo, Role};
-use crate::ids::{ConnKey, Origin, ProcKey, Tid};
+use crate::ids::{Origin, ProcKey, Tid};
 use crate::ranges::Ranges;
 use crate::time::MonoNanos;
 
@@ -145,9 +145,6 @@ impl Line {
         let end = |n: usize, role, process, local, remote, established| {
             let id = opening.id + n as u64;
             let info = ConnInfo {
-                key: ConnKey::new(opening.origin, id),
-                origin: opening.origin,
-                id,
                 process,
                 role,
                 endpoint: Some(crate::facts::Endpoint { local, remote }),
@@ -155,11 +152,7 @@ impl Line {
                 isn_local: Some(isn[n]),
                 isn_remote: Some(isn[1 - n]),
                 established: Some(established),
-                preexisting: false,
-                first_in: 0,
-                first_out: 0,
-                tls: None,
-                ext: Box::default(),
+                ..ConnInfo::unknown(opening.origin, id)
             };
             End { info, recorded: opening.recorded[n], turn: Turn::default() }
         };

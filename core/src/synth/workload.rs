@@ -265,9 +265,6 @@ impl WorkloadEvents {
         let port = u16::try_from(20_000 + self.opened % 40_000).expect("invariant: below 60 000");
         let conn = ConnKey::new(self.origin, id);
         let info = ConnInfo {
-            key: conn,
-            origin: self.origin,
-            id,
             process: self.process,
             role: Role::Server,
             endpoint: Some(Endpoint {
@@ -278,11 +275,7 @@ impl WorkloadEvents {
             isn_local: Some((self.rng.bits() >> 32) as u32),
             isn_remote: Some((self.rng.bits() >> 32) as u32),
             established: Some(MonoNanos::new(now)),
-            preexisting: false,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
+            ..ConnInfo::unknown(self.origin, id)
         };
         self.slots[at] = Slot { conn, ..Slot::default() };
         self.push(now, BodyBuf::Connection(Box::new(info)));

@@ -12,23 +12,7 @@ const ORIGIN: Origin = Origin([0xaa; 16]);
 /// A tape of one read of "GET / HTTP/1.1" and a tick.
 fn example() -> Vec<u8> {
     let (conn, time) = (ConnKey::new(ORIGIN, 7), MonoNanos::new(1_000_000));
-    let info = ConnInfo {
-        key: conn,
-        origin: ORIGIN,
-        id: 7,
-        process: ProcKey::default(),
-        role: Role::Server,
-        endpoint: None,
-        netns: 0,
-        isn_local: Some(1),
-        isn_remote: None,
-        established: None,
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
-    };
+    let info = ConnInfo { role: Role::Server, isn_local: Some(1), ..ConnInfo::unknown(ORIGIN, 7) };
     let stamp = Stamp {
         tid: Tid(300),
         flags: DataFlags::NONBLOCKING,

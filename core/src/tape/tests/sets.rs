@@ -51,23 +51,7 @@ fn at(time: u64, body: Body<'static>) -> EventBuf {
 }
 
 fn connection(id: u64, process: u64) -> ConnInfo {
-    ConnInfo {
-        key: ConnKey::new(ORIGIN, id),
-        origin: ORIGIN,
-        id,
-        process: ProcKey::new(ORIGIN, process),
-        role: Role::Server,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
-        established: None,
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
-        tls: None,
-        ext: Box::default(),
-    }
+    ConnInfo { process: ProcKey::new(ORIGIN, process), role: Role::Server, ..ConnInfo::unknown(ORIGIN, id) }
 }
 
 fn arrival(time: u64, id: u64) -> EventBuf {

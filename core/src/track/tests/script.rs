@@ -35,21 +35,10 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new(role: Role, attached: bool, id: u64) -> Self {
         let info = ConnInfo {
-            key: ConnKey::new(Origin::default(), id),
-            origin: Origin::default(),
-            id,
-            process: ProcKey::default(),
             role,
-            endpoint: None,
-            netns: 0,
-            isn_local: None,
-            isn_remote: None,
             established: (!attached).then_some(MonoNanos::ZERO),
             preexisting: attached,
-            first_in: 0,
-            first_out: 0,
-            tls: None,
-            ext: Box::default(),
+            ..ConnInfo::unknown(Origin::default(), id)
         };
         let mut script = Self { events: Vec::new(), info: info.clone(), now: 0, next: [0; 2] };
         script.push(BodyBuf::Connection(Box::new(info)));

@@ -18,21 +18,11 @@ const ORIGIN: Origin = Origin([1; 16]);
 fn run(before: Body<'static>) -> (Exchange, Vec<DiagnosticKind>) {
     let (process, at, conn) = (ProcKey::default(), MonoNanos::new, ConnKey::new(ORIGIN, 1));
     let info = ConnInfo {
-        key: conn,
-        origin: ORIGIN,
-        id: 1,
         process,
         role: Role::Server,
-        endpoint: None,
-        netns: 0,
-        isn_local: None,
-        isn_remote: None,
         established: Some(at(2)),
-        preexisting: false,
-        first_in: 0,
-        first_out: 0,
         tls: Some(TlsLibrary::OpenSsl),
-        ext: Box::default(),
+        ..ConnInfo::unknown(ORIGIN, 1)
     };
     let bytes = b"GET / HTTP/1.1\r\n\r\n";
     let stamp = Stamp { entry: at(40), exit: at(50), ..Stamp::default() };

@@ -3,7 +3,7 @@
 use super::Wire;
 use super::wire::{Fields, data, frame};
 use crate::facts::Role;
-use crate::synth::frames::{self, END_HEADERS, PING};
+use crate::synth::frames::{self, ACK, END_HEADERS, PING, PREFACE, SETTINGS};
 
 #[test]
 fn data_need_not_be_captured() {
@@ -224,7 +224,7 @@ fn late_bytes_leave_the_streams_of_their_time_incomplete() {
 fn lost_settings_leave_the_size_of_the_table_open() {
     let mut wire = Wire::new();
     let mut settings = Vec::new();
-    frames::frame(frames::SETTINGS, 0, 0, &[0, 1, 0, 0, 0xff, 0xff], &mut settings);
+    frames::frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0xff, 0xff], &mut settings);
     wire.script.gap("<", settings.len());
     wire.send("<", &[frame(PING, 0, 0, &[0; 8])]);
     // A table of 65535 bytes.
@@ -245,6 +245,28 @@ fn lost_settings_leave_the_size_of_the_table_open() {
         start @33 3
         ! malformed_header_block
         ? ? 3..3 0 | Incomplete 3 truncated
+        ",
+    );
+}
+
+#[test]
+fn zeros_in_the_middle_of_a_frame_are_no_frame() {
+    let mut wire = Wire::bare(Role::Server, false);
+    wire.send(">", &[PREFACE.to_vec(), Wire::settings()]);
+    // The first write of the server ends in the middle of a head, and is lost.
+    let settings = [Wire::settings(), frame(SETTINGS, ACK, 0, &[])].concat();
+    wire.script.line("loss");
+    wire.script.gap("<", 4);
+    wire.send("<", &[settings[4..].to_vec()]);
+    let request = wire.request(1, "/a", true);
+    wire.send(">", &[request]);
+    let response = wire.response(1, "200", true);
+    wire.send("<", &[response]);
+    wire.check(
+        "
+        ! stream_gap
+        start @33 4
+        GET /a 4..4 0 | 200 5..5 0 | Complete 5
         ",
     );
 }
