@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use redtape_core::{ConnInfo, ConnKey, Origin, ProcessInfo, Role, Tgid};
+use redtape_core::{ConnInfo, ConnKey, EntryExt, Origin, ProcessInfo, Role, Tgid};
 
 use crate::process::{Inode, ProcFs};
 use crate::sock_diag::{TcpSocket, dump_in_namespace_of};
@@ -84,7 +84,7 @@ fn connections(origin: Origin, sockets: &[TcpSocket], owners: &BTreeMap<Inode, &
             first_in: 0,
             first_out: 0,
             tls: None,
-            ext: Box::default(),
+            ext: EntryExt::default(),
         })
     };
     sockets.iter().filter(|socket| !socket.listening).filter_map(connection).collect()

@@ -17,6 +17,23 @@ pub enum Role {
     Server,
 }
 
+/// The extensions of a dictionary entry, encoded as those of events are ([`Ext`](crate::Ext)). None take no more than a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryExt(Option<Box<Box<[u8]>>>);
+
+impl EntryExt {
+    /// The bytes; none where there are no extensions.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |bytes| bytes)
+    }
+}
+
+impl From<&[u8]> for EntryExt {
+    fn from(bytes: &[u8]) -> Self {
+        Self((!bytes.is_empty()).then(|| Box::new(bytes.into())))
+    }
+}
+
 /// The two addresses of a socket, as the kernel has them (IPv4-mapped IPv6 addresses stay as they are).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
@@ -62,8 +79,8 @@ pub struct ConnInfo {
     /// It is the plaintext side of a TLS connection: a TLS object of this library. What is known of its socket was copied from
     /// the TCP connection that carries it; where that is not known, `endpoint` is `None`.
     pub tls: Option<TlsLibrary>,
-    /// Facts of newer versions of the format, in the form of [`Ext`](crate::Ext), kept as they are.
-    pub ext: Box<[u8]>,
+    /// Facts of newer versions of the format, kept as they are.
+    pub ext: EntryExt,
 }
 
 impl ConnInfo {
@@ -84,7 +101,7 @@ impl ConnInfo {
             first_in: 0,
             first_out: 0,
             tls: None,
-            ext: Box::default(),
+            ext: EntryExt::default(),
         }
     }
 
@@ -167,8 +184,8 @@ pub struct ProcessInfo {
     pub io_uring: bool,
     /// It uses TLS by a library whose plaintext the recorder does not see.
     pub opaque_tls: bool,
-    /// Facts of newer versions of the format, in the form of [`Ext`](crate::Ext), kept as they are.
-    pub ext: Box<[u8]>,
+    /// Facts of newer versions of the format, kept as they are.
+    pub ext: EntryExt,
 }
 
 impl ProcessInfo {

@@ -41,7 +41,7 @@ pub use event::{
 pub use exchange::{
     Exchange, Finding, Message, Outcome, Request, RequestHead, Response, Started, TraceContext, Version, What,
 };
-pub use facts::{ConnInfo, Endpoint, ProcessInfo, Role, TlsLibrary};
+pub use facts::{ConnInfo, Endpoint, EntryExt, ProcessInfo, Role, TlsLibrary};
 pub use filter::Filter;
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};

@@ -123,8 +123,8 @@ fn line(event: &redtape_core::Event<'_>) -> String {
     };
     let late = if event.late { " late" } else { "" };
     let ext = match event.body {
-        Body::Connection(info) => &info.ext,
-        Body::Process(info) => &info.ext,
+        Body::Connection(info) => info.ext.as_bytes(),
+        Body::Process(info) => info.ext.as_bytes(),
         _ => event.ext.0,
     };
     let ext = if ext.is_empty() { String::new() } else { format!(" ext {ext:?}") };

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use procfs::process::{FDTarget, ProcState, Process, Stat};
-use redtape_core::{MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
+use redtape_core::{EntryExt, MonoNanos, Origin, ProcKey, ProcessInfo, Tgid};
 
 use crate::clock::read_clocks;
 
@@ -89,7 +89,7 @@ impl ProcFs {
             io_uring: descriptors.io_uring,
             opaque_tls: false,
             comm: stat.comm,
-            ext: Box::default(),
+            ext: EntryExt::default(),
         };
         Some((stat.starttime, info))
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use redtape_abi::{Conn, conn_flags, limits, role};
-use redtape_core::{ConnInfo, ConnKey, Endpoint, MonoNanos, Origin, ProcKey, Role, TlsLibrary};
+use redtape_core::{ConnInfo, ConnKey, Endpoint, EntryExt, MonoNanos, Origin, ProcKey, Role, TlsLibrary};
 use rustc_hash::FxHashMap;
 
 /// Connections remembered: twice what the programs follow, as ends may be lost.
@@ -84,7 +84,7 @@ impl Conns {
             first_in: conn.first_in,
             first_out: conn.first_out,
             tls: None,
-            ext: Box::default(),
+            ext: EntryExt::default(),
         };
         known.written = false;
     }
@@ -221,8 +221,8 @@ mod tests {
             let written = conns.take_unwritten(first).is_some();
             assert_eq!(written, cookie == 0, "{cookie}");
             assert!(conns.known.len() <= 8);
-            let forgotten = conns.take_forgotten();
-            assert_eq!(forgotten.len(), usize::from(cookie > 7), "{cookie}");
+            let forgotten = std::iter::from_fn(|| conns.pop_forgotten()).count();
+            assert_eq!(forgotten, usize::from(cookie > 7), "{cookie}");
         }
         assert!(conns.known.contains_key(&ConnKey::new(origin, 999)));
         assert!(conns.order.len() < 2000);

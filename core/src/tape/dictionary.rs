@@ -131,7 +131,9 @@ impl Dictionary {
         });
         let procs = self.procs.iter().map(|slot| match &slot.info {
             None => bare_digest(slot.origin, slot.id),
-            Some(info) => Digest::of_entry(form::V1, &proc_entry(info, 0), &info.ext, &[(slot.origin, slot.id)]),
+            Some(info) => {
+                Digest::of_entry(form::V1, &proc_entry(info, 0), info.ext.as_bytes(), &[(slot.origin, slot.id)])
+            }
         });
         (conns.collect(), procs.collect())
     }

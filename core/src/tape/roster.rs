@@ -158,7 +158,7 @@ impl Roster {
                 };
                 let process = index_of_process(&mut self.procs, process, at, dictionary).0;
                 let origin = origin_index(&mut dictionary.origins, info.origin);
-                if dictionary.conns.push(form::V1, &conn_entry(info, origin, process), &info.ext) {
+                if dictionary.conns.push(form::V1, &conn_entry(info, origin, process), info.ext.as_bytes()) {
                     conn_digest(info, whose)
                 } else {
                     dictionary.conns.push_bare(info.origin, info.id, &mut dictionary.origins)
@@ -228,15 +228,15 @@ fn index_of_process(
             None => dictionary.procs.push_bare(at.origin, key.id(at.origin), &mut dictionary.origins),
             Some(info) => {
                 let mut entry = proc_entry(info, origin_index(&mut dictionary.origins, info.origin));
-                let mut fits = dictionary.procs.push(form::V1, &entry, &info.ext);
+                let mut fits = dictionary.procs.push(form::V1, &entry, info.ext.as_bytes());
                 if !fits {
                     entry.cmdline.clear();
                     entry.env.clear();
-                    fits = dictionary.procs.push(form::V1, &entry, &info.ext);
+                    fits = dictionary.procs.push(form::V1, &entry, info.ext.as_bytes());
                 }
                 if fits {
                     entry.origin = 0;
-                    Digest::of_entry(form::V1, &entry, &info.ext, &[(info.origin, info.id)])
+                    Digest::of_entry(form::V1, &entry, info.ext.as_bytes(), &[(info.origin, info.id)])
                 } else {
                     dictionary.procs.push_bare(info.origin, info.id, &mut dictionary.origins)
                 }
@@ -249,7 +249,7 @@ fn index_of_process(
 
 /// The digest of a connection whose process has the number `whose`.
 pub(super) fn conn_digest(info: &ConnInfo, whose: (Origin, u64)) -> Digest {
-    Digest::of_entry(form::V1, &conn_entry(info, 0, 0), &info.ext, &[(info.origin, info.id), whose])
+    Digest::of_entry(form::V1, &conn_entry(info, 0, 0), info.ext.as_bytes(), &[(info.origin, info.id), whose])
 }
 
 /// The digest of something of which only the number is known.

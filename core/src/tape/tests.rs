@@ -16,7 +16,7 @@ use super::{
 };
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::facts::{ConnInfo, ProcessInfo};
-use crate::ids::{ConnKey, Origin};
+use crate::ids::{ConnKey, Origin, ProcKey};
 use crate::time::MonoNanos;
 
 #[test]
@@ -26,6 +26,30 @@ fn an_empty_tape_has_no_events() {
     assert_eq!(events, []);
     assert!(report.is_whole(), "{report:?}");
     assert_eq!(report.totals.unwrap().reason, CloseReason::Done);
+}
+
+/// An entry that is too long must not make its process another one.
+#[test]
+fn a_process_of_too_many_facts_is_known_by_its_number() {
+    let origin = Origin([7; 16]);
+    let [small, large] = [1, 2].map(|id| ProcessInfo {
+        key: ProcKey::new(origin, id),
+        origin,
+        id,
+        comm: format!("number {id}"),
+        listening: if id == 1 { Vec::new() } else { (0..=u16::MAX).collect() },
+        ..ProcessInfo::default()
+    });
+    let mut script = Script::default();
+    for info in [&small, &large] {
+        script.events.push(EventBuf::new(MonoNanos::ZERO, BodyBuf::Process(Box::new(info.clone()))));
+        script.events.push(EventBuf::new(MonoNanos::ZERO, BodyBuf::Plain(Body::Exec { process: info.key })));
+    }
+    let (read, report) = read(&write(&script, &WriterOptions::FILE));
+    assert!(report.is_whole());
+    assert_eq!(events(&read), events(&script.events));
+    let known: Vec<_> = read.iter().filter(|event| matches!(event.body, BodyBuf::Process(_))).collect();
+    assert_eq!(known.len(), 1, "only the small one has facts: {known:?}");
 }
 
 /// What the events of a stream are said to be about, at the moment of each event.

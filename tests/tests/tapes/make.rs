@@ -3,9 +3,9 @@
 use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Writer, WriterOptions};
 use redtape_core::tls::TieRule;
 use redtape_core::{
-    Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Endpoint, EventBuf, Loss, LossCause,
-    MonoNanos, Origin, ProcKey, ProcessInfo, Ranges, RangesBuf, Role, Shutdown, Source, Stamp, Tgid, Tid, TlsLibrary,
-    WallNanos,
+    Body, BodyBuf, ClockAnchor, ConnInfo, ConnKey, Data, DataFlags, Direction, Endpoint, EntryExt, EventBuf, Loss,
+    LossCause, MonoNanos, Origin, ProcKey, ProcessInfo, Ranges, RangesBuf, Role, Shutdown, Source, Stamp, Tgid, Tid,
+    TlsLibrary, WallNanos,
 };
 
 use super::raw::{Block, HEADER, PREAMBLE, blocks, with};
@@ -122,7 +122,7 @@ fn connection(id: u64, preexisting: bool) -> BodyBuf {
         first_in: 0,
         first_out: 0,
         tls: None,
-        ext: Box::default(),
+        ext: EntryExt::default(),
     }))
 }
 
@@ -145,7 +145,7 @@ fn process() -> BodyBuf {
         listening: vec![8080],
         io_uring: false,
         opaque_tls: false,
-        ext: Box::default(),
+        ext: EntryExt::default(),
     }))
 }
 

@@ -122,7 +122,7 @@ fn connection() -> impl Strategy<Value = BodyBuf> {
                 first_in: first.0,
                 first_out: first.1,
                 tls: tls.map(TlsLibrary::from_number),
-                ext: ext.into(),
+                ext: ext.as_slice().into(),
             }))
         },
     )
@@ -153,7 +153,7 @@ fn process() -> impl Strategy<Value = BodyBuf> {
                 listening,
                 io_uring,
                 opaque_tls,
-                ext: ext.into(),
+                ext: ext.as_slice().into(),
             }))
         },
     )

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 
 use super::arbitrary::{events, read, script, write};
 use crate::event::{Body, BodyBuf, EventBuf, LossCause};
-use crate::tape::format::{FormatVersion, HEADER_LEN, Header, PREAMBLE_LEN, preamble};
+use crate::tape::format::{FormatVersion, HEADER_LEN, Header, PREAMBLE_LEN, codec_number, preamble};
 use crate::tape::{Block, CloseReason, Meta, OpenError, ReadError, ReadReport, Reader, Writer, WriterOptions, repair};
 use crate::time::MonoNanos;
 
@@ -126,6 +126,21 @@ proptest! {
         let tape = [&preamble(FormatVersion::CURRENT)[..], &bytes].concat();
         read(&tape);
     }
+}
+
+/// The specification lets any block be compressed but INDEX and END; this writer leaves META as it is.
+#[test]
+fn meta_may_be_compressed() {
+    let meta = Meta { config: "x".repeat(1000), ..Meta::default() };
+    let tape = Writer::new(Vec::new(), &meta, SMALL).unwrap().finish(CloseReason::Done).unwrap().1;
+    let places = boundaries(&tape);
+    let mut header = Header::parse(tape[places[0]..].first_chunk().unwrap()).unwrap();
+    let content = zstd::bulk::compress(&tape[places[0] + HEADER_LEN..places[1]], 1).unwrap();
+    (header.codec, header.stored_len) = (codec_number::ZSTD, u32::try_from(content.len()).unwrap());
+    header.stored_crc = crc32c::crc32c(&content);
+    let tape = [&tape[..places[0]], &header.to_bytes(), &content, &tape[places[1]..]].concat();
+    assert_eq!(Reader::open(&tape[..]).unwrap().meta(), &meta);
+    assert!(read(&tape).1.is_whole());
 }
 
 fn version(major: u16, minor: u16) -> FormatVersion {
