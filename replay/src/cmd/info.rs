@@ -41,6 +41,8 @@ struct Facts {
     lost: u64,
     truncated: bool,
     damaged_blocks: u64,
+    malformed_events: u64,
+    unknown_events: u64,
     start_time_unix_nano: String,
     duration_ns: u64,
     content_hash: String,
@@ -58,10 +60,11 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
     let (mut conns, mut processes) = (BTreeSet::new(), BTreeSet::new());
     let (mut opaque_tls, mut io_uring) = (BTreeSet::new(), BTreeSet::new());
     let (mut first, mut last): (Option<MonoNanos>, _) = (None, MonoNanos::ZERO);
-    let (mut events, mut lost, mut clock) = (0, 0, ClockMap::default());
+    let (mut events, mut lost, mut malformed, mut clock) = (0, 0, 0, ClockMap::default());
     while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
         hasher.push_block(&block);
-        for event in block.events() {
+        let mut of_block = block.events();
+        for event in of_block.by_ref() {
             match event.body {
                 Body::Connection(info) => drop(conns.insert(info.key)),
                 Body::Process(info) => {
@@ -82,6 +85,7 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
                 last = last.max(event.time);
             }
         }
+        malformed += of_block.malformed();
     }
     let (meta, report) = (tape.reader.meta().clone(), *tape.reader.report());
     let first = first.unwrap_or(last);
@@ -95,6 +99,8 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
         lost,
         truncated: report.truncated,
         damaged_blocks: report.corrupt_blocks,
+        malformed_events: malformed,
+        unknown_events: report.unknown_records,
         start_time_unix_nano: clock.wall(first).unix_nanos().to_string(),
         duration_ns: last.since(first),
         content_hash: hasher.finish().to_string(),
@@ -129,6 +135,8 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("lost", info.lost.to_string()),
         ("not seen", of("TLS", &info.opaque_tls)),
         ("not seen", of("io_uring", &info.io_uring)),
+        ("malformed", counted(info.malformed_events)),
+        ("of newer version", counted(info.unknown_events)),
         ("arrivals from", if meta.arrival_hook.is_empty() { "none".into() } else { meta.arrival_hook.clone() }),
         ("payload", meta.payload_limits.clone()),
         ("closed", report.totals.map_or("no: the end is missing".into(), |totals| totals.reason.name().into())),
@@ -140,4 +148,9 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         writeln!(out, "{key:<14} {}", printable(value))?;
     }
     Ok(())
+}
+
+/// A count of what should not be, if there is any.
+fn counted(count: u64) -> String {
+    if count == 0 { String::new() } else { count.to_string() }
 }
