@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redtape_core::{
-    Body, ConnInfo, ConnKey, Data, Direction, Event, Ext, Limits, MonoNanos, Origin, ProcKey, Ranges, Role, Shard,
-    Source, Stamp, What,
-};
+use redtape_core::{Body, Data, Direction, Limits, MonoNanos, Ranges, Role, Shard, Source, Stamp, What};
+use redtape_core_fuzz::{connection, event};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -14,8 +12,8 @@ fuzz_target!(|input: &[u8]| {
     let Some((&[mode], mut rest)) = input.split_first_chunk::<1>() else { return };
     let limits = Limits { header_table_bytes: 256, head_bytes: 512, ..Limits::default() };
     let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
-    let conn = ConnKey::new(Origin::default(), 1);
-    let info = ConnInfo { role: Role::Server, ..ConnInfo::unknown(Origin::default(), 1) };
+    let info = connection(Role::Server, false);
+    let conn = info.key;
     let at = |now| MonoNanos::new(now);
     shard.push(&event(0, Body::Connection(&info)), at(0), &mut out);
     let (mut now, mut pos, mut stream, mut call) = (0, 0, 1u32, PREFACE.to_vec());
@@ -43,7 +41,3 @@ fuzz_target!(|input: &[u8]| {
     }
     shard.finish(at(now), &mut out);
 });
-
-fn event(now: u64, body: Body<'_>) -> Event<'_> {
-    Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
-}

@@ -2,13 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redtape_core::{
-    Body, ConnInfo, ConnKey, Data, DataFlags, Direction, Event, Ext, Limits, MonoNanos, Origin, ProcKey, Ranges, Role,
-    Shard, Source, Stamp,
-};
+use redtape_core::{Body, Data, DataFlags, Direction, Limits, MonoNanos, Ranges, Role, Shard, Source, Stamp};
+use redtape_core_fuzz::{connection, event};
 
-/// The input is a sequence of calls: what happens, how many bytes, how far the position jumps, how many bytes were not
-/// captured; then the bytes.
+// The input is a sequence of calls: what happens, how many bytes, how far the position jumps, how many bytes were not
+// captured; then the bytes.
 fuzz_target!(|input: &[u8]| {
     let Some((&[mode], mut rest)) = input.split_first_chunk::<1>() else { return };
     let limits = Limits {
@@ -21,14 +19,10 @@ fuzz_target!(|input: &[u8]| {
         ..Limits::default()
     };
     let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
-    let conn = ConnKey::new(Origin::default(), 1);
-    let info = ConnInfo {
-        role: [Role::Unknown, Role::Client, Role::Server][usize::from(mode % 3)],
-        preexisting: mode & 0x80 != 0,
-        ..ConnInfo::unknown(Origin::default(), 1)
-    };
+    let role = [Role::Unknown, Role::Client, Role::Server][usize::from(mode % 3)];
+    let info = connection(role, mode & 0x80 != 0);
+    let conn = info.key;
     let (mut now, mut next) = (0u64, [0u64; 2]);
-    let event = |now, body| Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) };
     shard.push(&event(0, Body::Connection(&info)), MonoNanos::ZERO, &mut out);
     while let Some((&[what, count, jump, hole], after)) = rest.split_first_chunk::<4>() {
         let (bytes, after) = after.split_at(usize::from(count).min(after.len()));

@@ -2,10 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use redtape_core::{
-    Body, ConnInfo, ConnKey, Data, Direction, Event, Ext, Limits, MonoNanos, Origin, ProcKey, RangesBuf, Role, Shard,
-    Source, Stamp,
-};
+use redtape_core::{Body, Data, Direction, Limits, MonoNanos, RangesBuf, Role, Shard, Source, Stamp};
+use redtape_core_fuzz::{connection, event};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -22,12 +20,9 @@ fuzz_target!(|input: &[u8]| {
         ..Limits::default()
     };
     let (mut shard, mut out) = (Shard::new(&limits), Vec::new());
-    let conn = ConnKey::new(Origin::default(), 1);
-    let info = ConnInfo {
-        role: [Role::Unknown, Role::Client, Role::Server][usize::from(mode % 3)],
-        preexisting: mode & 0x80 != 0,
-        ..ConnInfo::unknown(Origin::default(), 1)
-    };
+    let role = [Role::Unknown, Role::Client, Role::Server][usize::from(mode % 3)];
+    let info = connection(role, mode & 0x80 != 0);
+    let conn = info.key;
     let (mut now, mut next) = (0u64, [0u64; 2]);
     shard.push(&event(0, Body::Connection(&info)), MonoNanos::ZERO, &mut out);
     let mut call = |direction: Direction, ranges: &RangesBuf, len: u64, lost: bool| {
@@ -75,7 +70,3 @@ fuzz_target!(|input: &[u8]| {
     shard.push(&event(now, Body::Close { conn }), MonoNanos::new(now), &mut out);
     shard.finish(MonoNanos::new(now), &mut out);
 });
-
-fn event(now: u64, body: Body<'_>) -> Event<'_> {
-    Event { time: MonoNanos::new(now), cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
-}

@@ -14,14 +14,14 @@ fuzz_target!(|steps: &[u8]| {
         let [what, object, carrier, plain, record, moved] = *step else { continue };
         let (object, carrier) = (u64::from(object % FEW), u64::from(carrier % FEW));
         match what % 8 {
-            0 => drop(ties.certain(object, carrier, TieRule::Call)),
+            0 => _ = ties.certain(object, carrier, TieRule::Call),
             1 => ties.close_object(object),
-            2 => drop(ties.close_carrier(carrier)),
-            3 => drop(ties.contradicted(object)),
+            2 => _ = ties.close_carrier(carrier),
+            3 => _ = ties.contradicted(object),
             _ => {
                 let direction = if what & 8 == 0 { Direction::In } else { Direction::Out };
                 let [plain, record, moved] = [plain, record, moved].map(u64::from);
-                drop(ties.clue(&Clue {
+                let _ = ties.clue(&Clue {
                     object,
                     carrier,
                     direction,
@@ -29,7 +29,7 @@ fuzz_target!(|steps: &[u8]| {
                     content: 22 + (what >> 4 & 1),
                     record,
                     moved,
-                }));
+                });
             }
         }
         let tied = (0..u64::from(FEW)).filter(|&object| ties.carrier(object).is_some()).count();
