@@ -216,6 +216,9 @@ fn queue() -> Result<()> {
         let queue = span.queue_ns.ok_or("the queue time is not known")?;
         assert!((80_000_000..5_000_000_000).contains(&queue), "{queue}");
     }
+    // The first request of the connection has waited for the accept, too.
+    let waited = spans.iter().filter(|span| !span.attribute("redtape.accept_wait_ns").is_empty());
+    assert_eq!(waited.count(), 1);
     Ok(())
 }
 
