@@ -138,7 +138,7 @@ pub(crate) fn copy_tail(scratch: *mut Scratch, want: u64) -> bool {
         let Some((base, length)) = segment(scratch, n, len - passed) else { break };
         let end = passed + length;
         if end > skip {
-            let from = if skip > passed { skip - passed } else { 0 };
+            let from = skip.saturating_sub(passed);
             if !copy(scratch, base.wrapping_add(from), length - from) {
                 return false;
             }

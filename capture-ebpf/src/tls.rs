@@ -142,7 +142,9 @@ pub(crate) struct TlsThread {
     pub read_many: u8,
     /// 1: plaintext of several objects was written.
     pub wrote_many: u8,
-    pub reserved: [u8; 5],
+    /// 1: a function further in has another object, whose socket is not this one's.
+    pub foreign: u8,
+    pub reserved: [u8; 4],
 }
 
 /// The arguments of a function.
@@ -182,11 +184,13 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         // left without returning.
         if thread.call.object != 0 && stack < thread.call.stack {
             thread.depth += 1;
+            thread.foreign |= u8::from(call.object != thread.call.object);
             return;
         }
         thread.call = running;
         thread.result = call.result;
         thread.depth = 0;
+        thread.foreign = 0;
         return;
     }
     let thread = TlsThread {
@@ -202,7 +206,8 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         content: 0,
         read_many: 0,
         wrote_many: 0,
-        reserved: [0; 5],
+        foreign: 0,
+        reserved: [0; 4],
     };
     if TLS_THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
@@ -217,6 +222,7 @@ pub(crate) fn leave(ctx: &impl EbpfContext, ret: u64) {
     let thread = unsafe { &mut *thread };
     if thread.depth > 0 {
         thread.depth -= 1;
+        thread.foreign &= u8::from(thread.depth > 0);
         return;
     }
     let address = thread.call.object;
@@ -354,7 +360,9 @@ pub(crate) fn socket_moved(socket: &SocketCall) {
         return;
     }
     if thread.call.object != 0 {
-        thread.call.used(socket);
+        if thread.foreign == 0 {
+            thread.call.used(socket);
+        }
         return;
     }
     let (record, content) =

@@ -125,6 +125,8 @@ pub struct Counters {
     pub produced: u64,
     /// Records that found the ring buffer full.
     pub ring_full: u64,
+    /// Those of them that programs on functions of TLS libraries made.
+    pub tls_ring_full: u64,
     /// Sockets, threads, processes and listeners that found their table full and were not followed.
     pub map_full: u64,
     /// Calls whose payload could not be copied.
@@ -279,6 +281,7 @@ impl Probes {
             let lanes = |from: usize| cpu[from..from + lane::COUNT].iter().sum::<u64>();
             sum.produced += lanes(counter::PRODUCED);
             sum.ring_full += lanes(counter::RING_FULL);
+            sum.tls_ring_full += cpu[counter::RING_FULL + usize::from(lane::TLS)];
             sum.map_full += cpu[counter::MAP_FULL];
             sum.fault += cpu[counter::FAULT];
             sum.bad_argument += cpu[counter::BAD_ARGUMENT];

@@ -1,6 +1,9 @@
 //! Losses: holes in the numbers of the records, and what the programs counted.
+//!
+//! A program on a function can be preempted by another one between taking its number and taking its place in the ring, so numbers
+//! of that lane may come in another order, and a hole there means nothing: its losses are what the programs counted.
 
-use redtape_abi::Header;
+use redtape_abi::{Header, lane};
 use redtape_core::{Loss, LossCause, MonoNanos};
 use rustc_hash::FxHashMap;
 
@@ -15,6 +18,7 @@ pub(crate) struct Losses {
     /// What [`Losses::settle`] was told last.
     positions: Vec<LanePosition>,
     map_full: u64,
+    tls_ring_full: u64,
     settled: MonoNanos,
     skipped: u64,
     skipped_told: MonoNanos,
@@ -44,7 +48,8 @@ impl Losses {
     /// Numbers a record, and tells what is missing before it.
     pub(crate) fn number(&mut self, header: &Header) -> (u64, Option<Hole>) {
         let time = MonoNanos::new(header.time);
-        let hole = self.advance(header.cpu, header.lane, header.seq, time);
+        let in_order = header.lane != lane::TLS;
+        let hole = in_order.then(|| self.advance(header.cpu, header.lane, header.seq, time)).flatten();
         let lane = self.lane(header.cpu, header.lane);
         lane.next = lane.next.max(header.seq.saturating_add(1));
         lane.last = time;
@@ -58,17 +63,25 @@ impl Losses {
     pub(crate) fn settle(&mut self, positions: &[LanePosition], counters: &Counters, now: MonoNanos) -> Vec<Hole> {
         let mut holes = Vec::new();
         for LanePosition { cpu, lane, next } in std::mem::take(&mut self.positions) {
+            if lane == lane::TLS {
+                continue;
+            }
             holes.extend(self.advance(cpu, lane, next, now));
             let state = self.lane(cpu, lane);
             state.next = state.next.max(next);
         }
         self.positions.extend_from_slice(positions);
-        let count = counters.map_full.saturating_sub(self.map_full);
-        if count > 0 {
-            let loss = Loss { cause: LossCause::MapFull, count, from: self.settled, to: now, origin: None };
-            holes.push(Hole { cpu: u16::MAX, seq: self.take_numbers(u16::MAX, 1), loss });
+        for (cause, before, counted) in [
+            (LossCause::MapFull, self.map_full, counters.map_full),
+            (LossCause::RingFull, self.tls_ring_full, counters.tls_ring_full),
+        ] {
+            let count = counted.saturating_sub(before);
+            if count > 0 {
+                let loss = Loss { cause, count, from: self.settled, to: now, origin: None };
+                holes.push(Hole { cpu: u16::MAX, seq: self.take_numbers(u16::MAX, 1), loss });
+            }
         }
-        self.map_full = counters.map_full;
+        (self.map_full, self.tls_ring_full) = (counters.map_full, counters.tls_ring_full);
         self.settled = now;
         holes
     }
