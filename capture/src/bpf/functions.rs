@@ -27,6 +27,10 @@ use crate::host::kernel_version;
 /// From this kernel on, a link for one process means all its threads, and not one of them.
 const MANY_PLACES: (u32, u32) = (6, 10);
 
+/// From this kernel on, programs on tracepoints can be preempted, and are skipped where that is before another run of them has
+/// ended: who often wakes up to do something costs records.
+const PREEMPTED: (u32, u32) = (7, 0);
+
 /// What the programs on a function's return go on with where plaintext was moved, and where they look for it.
 const KEEP: &str = "tls_keep";
 const AFTER_RETURN: &str = "AFTER_RETURN";
@@ -140,9 +144,10 @@ pub(crate) struct Pacemaker {
 }
 
 impl Pacemaker {
-    /// None if it would do no good with the way in which this kernel attaches.
+    /// None if it would do no good with the way in which this kernel attaches, or would do harm.
     pub(crate) fn new(programs: &FunctionPrograms) -> Option<Self> {
-        if !matches!(programs.way, Way::Links) {
+        let preempted = kernel_version().is_none_or(|version| version >= PREEMPTED);
+        if preempted || !matches!(programs.way, Way::Links) {
             return None;
         }
         let file = memfd_create("redtape", MemfdFlags::CLOEXEC).ok()?;
