@@ -34,7 +34,7 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// The version that this build writes, and the newest that it reads.
-    pub const CURRENT: Self = Self { major: 0, minor: 2 };
+    pub const CURRENT: Self = Self { major: 1, minor: 0 };
 
     /// Whether a build of this version reads a tape of version `tape`.
     ///
