@@ -16,7 +16,7 @@ use redtape_abi::{Socket, TlsClue, counter, kind, lane, layout as index, tie};
 use crate::emit::{self, count, now};
 use crate::keep::Talk;
 use crate::kernel::{current, field, is_followed, is_probed, user};
-use crate::maps::{TLS_OBJECTS, TLS_THREADS};
+use crate::maps::{PROBED, TLS_OBJECTS, TLS_THREADS};
 use crate::plaintext::moved;
 
 /// Keys of TLS objects.
@@ -106,6 +106,19 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    const NONE: Self = Self {
+        object: 0,
+        stack: 0,
+        buffer: 0,
+        entered: 0,
+        carrier: 0,
+        op: 0,
+        library: 0,
+        nonblocking: 0,
+        conflict: 0,
+        asked: 0,
+    };
+
     /// Notes a socket that was used within the call.
     #[inline(always)]
     pub(crate) fn used(&mut self, socket: &SocketCall) {
@@ -145,6 +158,26 @@ pub(crate) struct TlsThread {
     /// 1: a function further in has another object, whose socket is not this one's.
     pub foreign: u8,
     pub reserved: [u8; 4],
+}
+
+impl TlsThread {
+    /// It is in no function, and has moved nothing.
+    const IDLE: Self = Self {
+        call: Running::NONE,
+        result: 0,
+        read_from: 0,
+        read_by: 0,
+        wrote: 0,
+        record: 0,
+        moved: 0,
+        wrote_len: 0,
+        depth: 0,
+        content: 0,
+        read_many: 0,
+        wrote_many: 0,
+        foreign: 0,
+        reserved: [0; 4],
+    };
 }
 
 /// The arguments of a function.
@@ -193,22 +226,7 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         thread.foreign = 0;
         return;
     }
-    let thread = TlsThread {
-        call: running,
-        result: call.result,
-        read_from: 0,
-        read_by: 0,
-        wrote: 0,
-        record: 0,
-        moved: 0,
-        wrote_len: 0,
-        depth: 0,
-        content: 0,
-        read_many: 0,
-        wrote_many: 0,
-        foreign: 0,
-        reserved: [0; 4],
-    };
+    let thread = TlsThread { call: running, result: call.result, ..TlsThread::IDLE };
     if TLS_THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
@@ -349,16 +367,29 @@ fn clue(object: &mut Object, carrier: u64, plain: u64, records: &Records, out: b
     });
 }
 
+/// The thread that moved TLS records. Where a library works in memory, it may not have called that yet: a client's first record is
+/// read before there is anything to do with it.
+#[inline(always)]
+fn thread_of(socket: &SocketCall) -> Option<&'static mut TlsThread> {
+    if let Some(thread) = TLS_THREADS.get_ptr_mut(socket.tid) {
+        return Some(unsafe { &mut *thread });
+    }
+    PROBED.get_ptr(socket.tgid)?;
+    if TLS_THREADS.insert(socket.tid, TlsThread::IDLE, u64::from(BPF_ANY)).is_err() {
+        count(counter::MAP_FULL);
+    }
+    TLS_THREADS.get_ptr_mut(socket.tid).map(|thread| unsafe { &mut *thread })
+}
+
 /// A thread moved bytes of a socket: of which of its TLS objects may they be?
 #[inline(always)]
 pub(crate) fn socket_moved(socket: &SocketCall) {
-    let Some(thread) = TLS_THREADS.get_ptr_mut(socket.tid) else { return };
-    let thread = unsafe { &mut *thread };
     let payload = socket.payload;
     let head = socket.captured >= 5 && unsafe { begins_record(payload) };
     if !head && !socket.tls {
         return;
     }
+    let Some(thread) = thread_of(socket) else { return };
     if thread.call.object != 0 {
         if thread.foreign == 0 {
             thread.call.used(socket);

@@ -49,6 +49,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tls::python_threads", PYTHON, || python("threads")),
         trial("tls::python_asyncio", PYTHON, || python("asyncio")),
         trial("tls::node_with_32_connections_at_once", NODE, node),
+        trial("tls::node_from_its_first_connection", &[NODE, NGINX].concat(), node_from_its_first_connection),
         trial("tls::gnutls", GNUTLS, gnutls),
         trial("tls::time_in_the_queue", PYTHON, queue),
         trial("tls::both_ends", PYTHON, both_ends),
@@ -173,6 +174,19 @@ fn node() -> Result<()> {
     check_spans(&spans, 32, 5);
     let untied = untied(&spans);
     assert!(untied <= 16, "{untied} of 160 have no address");
+    Ok(())
+}
+
+/// The first connection that a server has is tied like later ones, although its first record is read before the library is called.
+fn node_from_its_first_connection() -> Result<()> {
+    for _ in 0..6 {
+        let folder = with_certificate()?;
+        let server = Server::start(Command::new("node").args(["-e", NODE]).current_dir(&folder), "node listens on")?;
+        let spans = recorded(server.port(), || curl(server.port(), 1))?.spans()?;
+        let servers: Vec<_> = spans.iter().filter(|span| span.is_server()).collect();
+        assert_eq!(servers.len(), 1);
+        assert_ne!(servers[0].attribute("client.port"), "", "{servers:?}");
+    }
     Ok(())
 }
 
