@@ -127,13 +127,16 @@ fn privileges() -> Vec<Check> {
         Ok(privileges) => privileges,
         Err(error) => return vec![Check::new("capabilities", State::Missing, error.to_string(), "")],
     };
+    // One command for all: each replaces what an earlier one has granted.
+    let missing: Vec<_> =
+        privileges.needs().filter(|(_, held)| !held).map(|(need, _)| need.name.to_ascii_lowercase()).collect();
+    let remedy = format!("run as root, or grant what is missing: setcap {}+ep redtape-capture", missing.join(","));
     let check = |(need, held): (&crate::capabilities::Need, bool)| {
         let state = match (held, need.required) {
             (true, _) => State::Ok,
             (false, true) => State::Missing,
             (false, false) => State::Limited,
         };
-        let remedy = format!("run as root, or grant it: setcap {}+ep redtape-capture", need.name.to_ascii_lowercase());
         Check::new(need.name, state, if held { "held" } else { need.lost }, &remedy)
     };
     privileges.needs().map(check).collect()

@@ -27,7 +27,7 @@ impl Finding {
         let what = match &self.what {
             What::Started(_) => size_of::<Started>(),
             What::Ended(exchange) => exchange.held_bytes(),
-            What::Opened(_) => size_of::<ConnInfo>(),
+            What::Opened(_) | What::Learned(_) => size_of::<ConnInfo>(),
             What::Diagnostic(..) | What::Closed => 0,
         };
         size_of::<Self>() + what
@@ -37,8 +37,10 @@ impl Finding {
 /// What stage 1 found. The variants stand in the order in which results of the same time and place are taken.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A connection was seen for the first time, or more became known of it.
+    /// A connection was seen for the first time.
     Opened(Arc<ConnInfo>),
+    /// More is known of a connection than when it began.
+    Learned(Arc<ConnInfo>),
     /// A request's head is complete.
     Started(Box<Started>),
     /// An exchange is over.

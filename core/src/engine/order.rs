@@ -60,7 +60,7 @@ impl Merge {
 
 const fn rank(what: &What) -> u8 {
     match what {
-        What::Opened(_) => 0,
+        What::Opened(_) | What::Learned(_) => 0,
         What::Started(_) => 1,
         What::Ended(_) => 2,
         What::Diagnostic(..) => 3,

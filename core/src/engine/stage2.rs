@@ -81,6 +81,8 @@ pub struct Totals {
     pub diagnostics: BTreeMap<DiagnosticKind, u64>,
     /// Lost records by cause; bytes, where the tape is damaged.
     pub lost: BTreeMap<LossCause, u64>,
+    /// Connections in TLS whose plaintext the recorder saw. Those that carry TLS are counted as [`DiagnosticKind::Tls`].
+    pub tls_seen: u64,
     /// Programs that use TLS whose plaintext the recorder does not see; 16 of them at most.
     pub opaque_tls: BTreeSet<String>,
     /// Programs that use io_uring, whose reads and writes the recorder does not see; 16 of them at most.
@@ -201,7 +203,11 @@ impl Stage2 {
         let Finding { at, conn, what, .. } = finding;
         self.pass(at);
         match what {
-            What::Opened(info) => self.linker.opened(&info),
+            What::Opened(info) => {
+                self.totals.tls_seen += u64::from(info.tls.is_some());
+                self.linker.opened(&info);
+            }
+            What::Learned(info) => self.linker.opened(&info),
             What::Started(started) => self.linker.started(&started),
             What::Ended(exchange) => self.linker.ended(exchange, at),
             What::Diagnostic(kind, count) => {

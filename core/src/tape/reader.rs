@@ -29,7 +29,9 @@ pub enum OpenError {
     #[error("the tape's first 16 bytes are damaged: their checksum is wrong")]
     DamagedPreamble,
     /// It is of a version that this build does not read.
-    #[error("the tape has format {tape}, and this build reads {supported} only: use a redtape that reads {tape}")]
+    #[error(
+        "the tape has format {tape}, and this build reads {supported} only: use a redtape that reads {tape}, or record again"
+    )]
     Version {
         /// The tape's version.
         tape: FormatVersion,

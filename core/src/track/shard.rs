@@ -153,7 +153,7 @@ impl Shard {
             if !conn.learn(info) {
                 return;
             }
-            conn.info().clone()
+            What::Learned(conn.info().clone())
         } else {
             if self.closed.contains(&info.key) {
                 return;
@@ -163,9 +163,9 @@ impl Shard {
             let opened = conn.info().clone();
             let at = self.conns.insert(conn);
             self.index.insert(info.key, at);
-            opened
+            What::Opened(opened)
         };
-        out.push(info.key, 0, What::Opened(opened));
+        out.push(info.key, 0, opened);
     }
 
     /// Lets a connection work, and keeps account of its memory and deadline.

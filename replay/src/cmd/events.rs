@@ -117,9 +117,12 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payloa
             write!(out, "fd-close {} {} tid={}", Conn(conn), Proc(process), tid.0)?;
         }
         Body::Loss(loss) => {
-            let span = nanos(loss.to.since(loss.from));
+            let within = match loss.to {
+                MonoNanos::MAX => "from here to the end".to_owned(),
+                to => format!("within {}", nanos(to.since(loss.from))),
+            };
             let unit = if loss.cause.is_in_bytes() { "bytes" } else { "records" };
-            write!(out, "loss {} {} {unit} within {span}", loss.cause.name(), loss.count)?;
+            write!(out, "loss {} {} {unit} {within}", loss.cause.name(), loss.count)?;
         }
         Body::Process(info) => write_process(out, info)?,
         Body::Shutdown { conn, process, stamp, how } => {

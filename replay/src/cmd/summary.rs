@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use redtape_core::SpanKind;
 use redtape_core::metric::{Cardinality, RedRow};
+use redtape_core::{DiagnosticKind, SpanKind};
 
 use crate::input::Tape;
 use crate::run::Ran;
@@ -119,13 +119,19 @@ fn write_trouble(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     let totals = &ran.totals;
     let unseen = [("TLS", &totals.opaque_tls), ("io_uring", &totals.io_uring)];
     let all_seen = unseen.iter().all(|(_, programs)| programs.is_empty());
-    if totals.lost.is_empty() && totals.diagnostics.is_empty() && totals.late == 0 && all_seen {
+    let carriers = totals.diagnostics.get(&DiagnosticKind::Tls).copied().unwrap_or(0);
+    let other = || totals.diagnostics.iter().filter(|(kind, _)| **kind != DiagnosticKind::Tls);
+    let all_seen = all_seen && carriers <= totals.tls_seen;
+    if totals.lost.is_empty() && other().next().is_none() && totals.late == 0 && all_seen {
         return Ok(());
     }
     writeln!(out)?;
     for (what, programs) in unseen.iter().filter(|(_, programs)| !programs.is_empty()) {
         let names: Vec<_> = programs.iter().map(|name| printable(name)).collect();
         writeln!(out, "not seen: {what} of {}", names.join(", "))?;
+    }
+    if carriers > totals.tls_seen {
+        writeln!(out, "TLS: {carriers} connections, {} of them seen into", totals.tls_seen)?;
     }
     for (cause, count) in &totals.lost {
         let unit = if cause.is_in_bytes() { "bytes" } else { "records" };
@@ -134,5 +140,5 @@ fn write_trouble(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     if totals.late > 0 {
         writeln!(out, "late: {} events", totals.late)?;
     }
-    totals.diagnostics.iter().try_for_each(|(kind, count)| writeln!(out, "{}: {count}", kind.name()))
+    other().try_for_each(|(kind, count)| writeln!(out, "{}: {count}", kind.name()))
 }

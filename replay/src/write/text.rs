@@ -8,7 +8,7 @@ use redtape_core::{Span, SpanKind};
 /// `TIME KIND SERVICE STATUS METHOD PATH(ROUTE) DURATION[queue QUEUE] trace=ID span=ID parent=ID`.
 pub(crate) fn write_span_text(out: &mut impl Write, span: &Span) -> io::Result<()> {
     let http = &span.http;
-    let code = http.status_code.map_or("---".into(), |code| code.to_string());
+    let code = http.grpc_status.or(http.status_code).map_or("---".into(), |code| code.to_string());
     let kind = if span.kind == SpanKind::Server { "server" } else { "client" };
     write!(out, "{} {kind} {} {code} ", utc(span.start_wall.unix_nanos()), printable(&span.service.name))?;
     write!(out, "{} {}", printable(http.method()), printable(http.path()))?;

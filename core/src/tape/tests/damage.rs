@@ -160,7 +160,9 @@ fn versions_are_read_and_refused_by_the_rules() {
     assert_eq!(open_across(version(1, 0), version(1, 3)), "read");
     assert_eq!(open_across(version(1, 9), version(1, 3)), "read", "a newer minor version only adds");
     let refused = |tape: &str, build: &str| {
-        format!("the tape has format {tape}, and this build reads {build} only: use a redtape that reads {tape}")
+        format!(
+            "the tape has format {tape}, and this build reads {build} only: use a redtape that reads {tape}, or record again"
+        )
     };
     assert_eq!(open_across(version(0, 2), version(0, 1)), refused("0.2", "0.1"));
     assert_eq!(open_across(version(0, 1), version(0, 2)), refused("0.1", "0.2"));
