@@ -11,8 +11,18 @@ use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-const WAYS: [&str; 8] =
-    ["/dup", "/read-write", "/readv-writev", "/recv-send", "/recvmsg-sendmsg", "/sendfile", "/shutdown", "/splice"];
+const WAYS: [&str; 10] = [
+    "/dup",
+    "/http2/1",
+    "/http2/2",
+    "/read-write",
+    "/readv-writev",
+    "/recv-send",
+    "/recvmsg-sendmsg",
+    "/sendfile",
+    "/shutdown",
+    "/splice",
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -78,7 +88,8 @@ fn check_exchange(recording: &Recording) -> Result<()> {
     assert_eq!(paths(Span::is_client), WAYS.map(String::from).into());
     for server in spans.iter().filter(|span| span.is_server()) {
         assert_eq!((server.incomplete, server.status_code().as_str()), (false, "200"), "{server:?}");
-        assert_eq!(server.attribute("http.response.body.size"), "6000", "{server:?}");
+        let size = if server.path().starts_with("/http2/") { "20000" } else { "6000" };
+        assert_eq!(server.attribute("http.response.body.size"), size, "{server:?}");
         let parent = spans.iter().find(|span| Some(&span.span_id) == server.parent_span_id.as_ref());
         let parent = parent.ok_or_else(|| format!("{} is not linked to its caller", server.path()))?;
         assert_eq!((parent.is_client(), parent.path()), (true, server.path()));
