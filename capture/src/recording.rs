@@ -320,7 +320,8 @@ impl<'a> Recording<'a> {
         let Self { sink, totals, .. } = self;
         let write = &mut |event: &Event<'_>| {
             match event.body {
-                Body::Connection(info) if !info.preexisting => totals.connections += 1,
+                // What is in TLS is a connection of its own beside the socket's.
+                Body::Connection(info) if !info.preexisting && info.tls.is_none() => totals.connections += 1,
                 Body::Clock { .. } | Body::Connection(_) | Body::Process(_) | Body::Tick => {}
                 _ => totals.events += 1,
             }

@@ -66,7 +66,8 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
         let mut of_block = block.events();
         for event in of_block.by_ref() {
             match event.body {
-                Body::Connection(info) => drop(conns.insert(info.key)),
+                // What is in TLS is on the tape twice: as it was sent, and in plaintext.
+                Body::Connection(info) if info.tls.is_none() => drop(conns.insert(info.key)),
                 Body::Process(info) => {
                     processes.insert(info.key);
                     for (used, programs) in [(info.opaque_tls, &mut opaque_tls), (info.io_uring, &mut io_uring)] {
@@ -114,6 +115,15 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
     Ok((facts, meta, report))
 }
 
+/// What of the tape cannot be read; empty if all can.
+fn damage(report: &ReadReport) -> String {
+    let ReadReport { corrupt_blocks, missing_blocks, skipped_bytes, .. } = *report;
+    if corrupt_blocks + missing_blocks + skipped_bytes == 0 {
+        return String::new();
+    }
+    format!("{corrupt_blocks} blocks, {skipped_bytes} bytes skipped; {missing_blocks} blocks missing")
+}
+
 /// What of these programs; empty if there are none.
 fn of(what: &str, programs: &BTreeSet<String>) -> String {
     let names: Vec<_> = programs.iter().map(String::as_str).collect();
@@ -135,6 +145,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("lost", info.lost.to_string()),
         ("not seen", of("TLS", &info.opaque_tls)),
         ("not seen", of("io_uring", &info.io_uring)),
+        ("damaged", damage(report)),
         ("malformed", counted(info.malformed_events)),
         ("of newer version", counted(info.unknown_events)),
         ("arrivals from", if meta.arrival_hook.is_empty() { "none".into() } else { meta.arrival_hook.clone() }),
