@@ -72,8 +72,7 @@ pub fn tls_keep(_ctx: ProbeContext) -> u32 {
         } else {
             keep(scratch, &mut object.talk);
         }
-        // Numbered last: whoever is preempted between its number and its place in the ring comes behind a later number, which looks like a
-        // loss.
+        // Numbered last, so that few come in another order than that of their numbers: this program can be preempted.
         put!(scratch.data.header, emit::header(kind::TLS_DATA, lane::TLS, moved.left));
         send(scratch, lane::TLS);
     }
