@@ -64,7 +64,7 @@ const RUBY: Program = program(
 const RUST: Program = program("rust", &[BPF], Source::Rust("conversation"));
 
 /// How often a conversation over TLS is recorded until it is seen from its start.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let http = [C, CPP, DOTNET, GO, JAVA, NODE, PHP, PYTHON, ASYNCIO, RUBY, RUST].map(|own| talk(own, own, "http"));
@@ -119,25 +119,28 @@ fn talk(server: Program, client: Program, protocol: &'static str) -> Trial {
         needs.extend(with_tls(&client));
     }
     trial(format!("languages::{ends}_{protocol}"), &needs, move || {
-        let mut spans = recorded(&server, &client, protocol)?;
-        // On a busy machine, programs that have just begun are ahead of the probes at times, and not each time.
+        let (mut spans, mut opaque) = recorded(&server, &client, protocol)?;
+        // On a busy machine, programs that have just begun are ahead of the probes at times, and not each time: some of
+        // what they said is missing then, or all of it.
         for _ in 1..if tls { ATTEMPTS } else { 1 } {
-            if is_seen_from_the_start(&spans) {
+            if opaque.is_empty() && is_seen_from_the_start(&spans) {
                 break;
             }
-            spans = recorded(&server, &client, protocol)?;
+            (spans, opaque) = recorded(&server, &client, protocol)?;
         }
+        assert_eq!(opaque, Vec::<String>::new(), "not seen into");
         // Of asyncio's clients not each read of a socket tells which of their connections it was for.
         let untied = if client.name == ASYNCIO.name { spans.iter().filter(|span| is_untied(span)).count() } else { 0 };
         check(&spans, protocol, untied)
     })
 }
 
-fn recorded(server: &Program, client: &Program, protocol: &str) -> Result<Vec<Span>> {
+/// The spans, and whose TLS was not seen into.
+fn recorded(server: &Program, client: &Program, protocol: &str) -> Result<(Vec<Span>, Vec<String>)> {
     let recording = server.record_calls_of(client, protocol)?;
     let info = recording.info()?;
-    assert_eq!((info.lost, info.opaque_tls), (0, Vec::new()));
-    recording.spans()
+    assert_eq!(info.lost, 0);
+    Ok((recording.spans()?, info.opaque_tls))
 }
 
 /// Whether the client's plaintext is there from its first byte on: each connection that is known is linked.
