@@ -96,12 +96,24 @@ pub struct Replay {
     /// Print the metrics instead of the summary
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub metrics: Option<MetricFormat>,
+    /// Where to export to
+    #[command(flatten)]
+    pub export: Export,
     /// Print spans in the order of their ends instead of the order in which they become final (keeps them all in memory)
     #[arg(long, value_enum, requires = "spans")]
     pub sort: Option<Sort>,
     /// No progress, no warnings
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Where spans and metrics go beside standard output.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Export")]
+pub struct Export {
+    /// Write all metrics with their times to a file, for `promtool tsdb create-blocks-from openmetrics`
+    #[arg(long, value_name = "FILE")]
+    pub openmetrics: Option<PathBuf>,
 }
 
 /// Forms of spans.

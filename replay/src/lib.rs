@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod cmd;
+mod export;
 mod failure;
 mod input;
 mod moment;

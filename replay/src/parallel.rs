@@ -84,6 +84,7 @@ pub(crate) fn run(
     Ok(Ran {
         metrics: stage2.metrics().clone(),
         totals: stage2.totals().clone(),
+        end: stage2.wall(stage2.totals().last),
         reports: vec![(name, report)],
         gaps: Vec::new(),
     })
@@ -196,5 +197,5 @@ fn drain(stage2: &mut Stage2, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = stage2.poll_output() {
         deliver(output, sink)?;
     }
-    Ok(())
+    sink.attend(stage2.metrics(), stage2.totals())
 }

@@ -2,7 +2,7 @@
 
 use redtape_core::metric::Registry;
 use redtape_core::tape::{Block, EventSource, Merge, ReadReport, SetGap};
-use redtape_core::{Engine, EngineOptions, Totals};
+use redtape_core::{Engine, EngineOptions, Totals, WallNanos};
 
 use crate::failure::Result;
 use crate::input::{Tape, read_failure};
@@ -14,6 +14,8 @@ use crate::sink::{OutputSink, deliver};
 pub(crate) struct Ran {
     pub(crate) metrics: Registry,
     pub(crate) totals: Totals,
+    /// When the tape ended.
+    pub(crate) end: WallNanos,
     /// How each tape was, by name.
     pub(crate) reports: Vec<(String, ReadReport)>,
     /// Files that are missing in rotated sets.
@@ -122,11 +124,17 @@ fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = engine.poll_output() {
         deliver(output, sink)?;
     }
-    Ok(())
+    sink.attend(engine.metrics(), engine.totals())
 }
 
 fn finish(mut engine: Engine, sink: &mut impl OutputSink, reports: Vec<(String, ReadReport)>) -> Result<Ran> {
     engine.finish();
     drain(&mut engine, sink)?;
-    Ok(Ran { metrics: engine.metrics().clone(), totals: engine.totals().clone(), reports, gaps: Vec::new() })
+    Ok(Ran {
+        metrics: engine.metrics().clone(),
+        totals: engine.totals().clone(),
+        end: engine.wall(engine.totals().last),
+        reports,
+        gaps: Vec::new(),
+    })
 }

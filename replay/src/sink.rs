@@ -1,6 +1,9 @@
 //! Where the engine's outputs go.
 
-use redtape_core::{Output, Span};
+use std::sync::Arc;
+
+use redtape_core::metric::{Registry, Snapshot};
+use redtape_core::{Output, Span, Totals, WallNanos};
 
 use crate::failure::Result;
 
@@ -8,6 +11,16 @@ use crate::failure::Result;
 pub(crate) trait OutputSink {
     /// Takes a span.
     fn span(&mut self, span: &Span) -> Result;
+
+    /// Takes all metrics, as they were at a step of tape time.
+    fn metrics(&mut self, _at: WallNanos, _snapshot: &Arc<Snapshot>) -> Result {
+        Ok(())
+    }
+
+    /// A block was taken in, and all outputs were delivered: a moment to look at where the engine is.
+    fn attend(&mut self, _metrics: &Registry, _totals: &Totals) -> Result {
+        Ok(())
+    }
 
     /// Whether it wants spans at all.
     fn wants_spans(&self) -> bool {
@@ -24,7 +37,8 @@ pub(crate) trait OutputSink {
 pub(crate) fn deliver(output: Output, sink: &mut impl OutputSink) -> Result {
     match output {
         Output::Span(span) => sink.span(&span),
-        Output::Diagnostic { .. } | Output::MetricsDue(_) => Ok(()),
+        Output::Metrics { at, snapshot } => sink.metrics(at, &snapshot),
+        Output::Diagnostic { .. } => Ok(()),
     }
 }
 

@@ -1,14 +1,16 @@
 //! Both stages in one thread.
 
+use std::sync::Arc;
+
 use super::order::{Merge, Watermark};
 use super::stage1::{Part, Stage1};
 use super::stage2::{EngineOptions, Stage2, Totals};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::Event;
 use crate::ids::{ConnKey, Origin};
-use crate::metric::Registry;
+use crate::metric::{Registry, Snapshot};
 use crate::span::Span;
-use crate::time::MonoNanos;
+use crate::time::{MonoNanos, WallNanos};
 
 /// What comes out of the engine, in one order for the same tape and configuration.
 #[derive(Debug)]
@@ -24,8 +26,13 @@ pub enum Output {
         /// The tape time at which it was seen.
         at: MonoNanos,
     },
-    /// Tape time has passed a multiple of the metrics step: a moment to take [`Engine::metrics`] at.
-    MetricsDue(MonoNanos),
+    /// Tape time has passed a multiple of the metrics step: all metrics as they were then.
+    Metrics {
+        /// The moment.
+        at: WallNanos,
+        /// The metrics.
+        snapshot: Arc<Snapshot>,
+    },
 }
 
 /// Turns events into spans and metrics: a function of the events and the options alone.
@@ -103,6 +110,11 @@ impl Engine {
     /// The metrics so far.
     pub fn metrics(&self) -> &Registry {
         self.stage2.metrics()
+    }
+
+    /// The wall time of `moment` by the clock of the first recording that has one.
+    pub fn wall(&self, moment: MonoNanos) -> WallNanos {
+        self.stage2.wall(moment)
     }
 
     /// Counts of what went in and out.

@@ -1,6 +1,7 @@
 //! Stage 2: takes findings in their total order and does everything that looks across connections.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -19,7 +20,7 @@ use crate::link::{LinkOptions, Linked, Linker};
 use crate::metric::{MetricsConfig, Registry};
 use crate::route::Decorator;
 use crate::span::Span;
-use crate::time::{ClockAnchor, ClockMap, MonoNanos};
+use crate::time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 
 /// Programs that are named of each kind of what is not seen.
 const NAMED_MAX: usize = 16;
@@ -43,7 +44,7 @@ pub struct EngineOptions {
     pub filter: Filter,
     /// Whether spans come out at all, as [`Output::Span`]; they count in metrics either way.
     pub spans: bool,
-    /// Nanoseconds of tape time between two [`Output::MetricsDue`]; `None` for never.
+    /// Nanoseconds of tape time between two [`Output::Metrics`]; `None` for never.
     pub metrics_step_nanos: Option<u64>,
 }
 
@@ -110,6 +111,7 @@ pub struct Stage2 {
     services: Services,
     clocks: FxHashMap<Origin, ClockMap>,
     clock_limit: usize,
+    first_clock: Option<Origin>,
     decorator: Decorator,
     filter: Filter,
     spans: bool,
@@ -131,6 +133,7 @@ impl Stage2 {
             services: Services::new(options.discovery, options.limits.processes),
             clocks: FxHashMap::default(),
             clock_limit: options.limits.origins,
+            first_clock: None,
             decorator: options.decorator,
             filter: options.filter,
             spans: options.spans,
@@ -175,6 +178,7 @@ impl Stage2 {
     fn clock(&mut self, origin: Origin, anchor: &ClockAnchor, now: MonoNanos) {
         if self.clocks.len() < self.clock_limit || self.clocks.contains_key(&origin) {
             self.clocks.entry(origin).or_default().add(anchor);
+            self.first_clock.get_or_insert(origin);
         } else {
             self.diagnostic(DiagnosticKind::ClockOverflow, 1, None, now);
         }
@@ -187,15 +191,25 @@ impl Stage2 {
         self.totals.first = Some(self.totals.first.map_or(first, |before| before.min(first)));
     }
 
-    /// Tape time has come to `now`: says so where a step of the metrics is over.
+    /// Tape time has come to `now`: tells the metrics where a step of theirs is over. Of several steps in which nothing
+    /// happened, it tells the first and the last.
     fn pass(&mut self, now: MonoNanos) {
-        let Some(step) = self.step else { return };
-        let due = *self.due.get_or_insert(now.plus(step));
-        if now >= due {
-            self.outputs.push_back(Output::MetricsDue(due));
-            let steps = now.since(due) / step.max(1) + 1;
-            self.due = Some(due.plus(steps.saturating_mul(step)));
+        let Some(step) = self.step.filter(|&step| step > 0) else { return };
+        let first = *self.due.get_or_insert(now.plus(step));
+        if now < first {
+            return;
         }
+        let last = first.plus(now.since(first) / step * step);
+        let snapshot = Arc::new(self.registry.snapshot());
+        for due in [Some(first), Some(last).filter(|&last| last > first)].into_iter().flatten() {
+            self.outputs.push_back(Output::Metrics { at: self.wall(due), snapshot: Arc::clone(&snapshot) });
+        }
+        self.due = Some(last.plus(step));
+    }
+
+    /// The wall time of `moment` by the clock of the first recording that has one.
+    pub fn wall(&self, moment: MonoNanos) -> WallNanos {
+        self.first_clock.and_then(|origin| self.clocks.get(&origin)).copied().unwrap_or_default().wall(moment)
     }
 
     /// Takes the next finding in the total order.

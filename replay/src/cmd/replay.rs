@@ -1,13 +1,15 @@
 //! `replay`: tapes to spans, metrics or a summary.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use redtape_core::metric::write_openmetrics;
 use redtape_core::{Decorator, Filter, MonoNanos, Span};
 
 use super::summary::{Facts, write_summary};
 use super::unwritable;
-use crate::cli::{Evidence, MetricFormat, Replay, Settings, SpanFormat};
+use crate::cli::{Evidence, Export, MetricFormat, Replay, Settings, SpanFormat};
+use crate::export::{Exports, OpenMetricsFile, Shift, Tee};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::run::{Ran, run as run_engine};
@@ -19,21 +21,35 @@ use crate::write::{write_span_json, write_span_text};
 pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = Facts::of(&tapes);
+    let mut exports = exporters(&args.export);
     let ran = match args.spans {
-        None => with_evidence(tapes, &args.settings, args.quiet, &mut NoSpans)?,
+        None => {
+            with_evidence(tapes, &args.settings, args.quiet, &mut Tee { out: &mut NoSpans, exports: &mut exports })?
+        }
         Some(format) => {
             let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
-            let ran = with_evidence(tapes, &args.settings, args.quiet, &mut spans)?;
+            let mut tee = Tee { out: &mut spans, exports: &mut exports };
+            let ran = with_evidence(tapes, &args.settings, args.quiet, &mut tee)?;
             spans.finish()?;
             ran
         }
     };
+    exports.finish(ran.end, &Arc::new(ran.metrics.snapshot()))?;
     ran.check(args.input.strict, args.quiet)?;
     match (args.spans, args.metrics) {
         (Some(_), _) => Ok(()),
         (None, Some(format)) => write_metrics(out, &ran, format),
         (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
     }
+}
+
+/// The exporters that the command line asks for.
+fn exporters(export: &Export) -> Exports {
+    let mut exports = Exports::default();
+    if let Some(path) = &export.openmetrics {
+        exports.add(OpenMetricsFile::new(path, Shift::default()));
+    }
+    exports
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.

@@ -1,0 +1,114 @@
+//! All exporters of a run, as one sink.
+
+use std::sync::Arc;
+
+use redtape_core::metric::{Registry, Snapshot};
+use redtape_core::{Span, Totals, WallNanos};
+
+use crate::failure::{Failure, Kind, Result};
+use crate::sink::OutputSink;
+
+/// Takes spans and metrics to one place.
+///
+/// An error ends the run: only what makes going on useless is one, as a file that cannot be written. What a back end does not
+/// take is counted, and told at the end.
+pub(crate) trait Exporter {
+    /// Takes a span.
+    fn span(&mut self, _span: &Span) -> Result {
+        Ok(())
+    }
+
+    /// Takes all metrics, as they were at a step of tape time.
+    fn metrics(&mut self, _at: WallNanos, _snapshot: &Arc<Snapshot>) -> Result {
+        Ok(())
+    }
+
+    /// A block was taken in: a moment to look at where the engine is. It comes often, so it has to be quick.
+    fn attend(&mut self, _metrics: &Registry, _totals: &Totals) -> Result {
+        Ok(())
+    }
+
+    /// Sends what waits, with the metrics as they are at the end, and tells what became of it all.
+    fn finish(self: Box<Self>, at: WallNanos, last: &Arc<Snapshot>) -> Result<Sent>;
+}
+
+/// What became of what was to be exported to one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// What, and where to, as in `spans to http://tempo:4317`.
+    pub(crate) what: String,
+    /// How many of them arrived.
+    pub(crate) arrived: u64,
+    /// How many did not.
+    pub(crate) failed: u64,
+    /// Why the last one did not.
+    pub(crate) error: String,
+}
+
+/// All exporters.
+#[derive(Default)]
+pub(crate) struct Exports(Vec<Box<dyn Exporter>>);
+
+impl Exports {
+    /// One more exporter.
+    pub(crate) fn add(&mut self, exporter: impl Exporter + 'static) {
+        self.0.push(Box::new(exporter));
+    }
+
+    /// Whether there is none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Ends all of them.
+    ///
+    /// # Errors
+    ///
+    /// Everything that did not arrive, with its number and reason.
+    pub(crate) fn finish(self, at: WallNanos, last: &Arc<Snapshot>) -> Result {
+        let ended = self.0.into_iter().map(|exporter| exporter.finish(at, last)).collect::<Vec<_>>();
+        let sent = ended.into_iter().collect::<Result<Vec<_>>>()?;
+        let failed = sent.iter().filter(|sent| sent.failed > 0).map(|sent| {
+            let Sent { what, arrived, failed, error } = sent;
+            format!("{failed} of {} {what} did not arrive: {error}", arrived + failed)
+        });
+        let failed: Vec<_> = failed.collect();
+        if failed.is_empty() { Ok(()) } else { Err(Failure::message(Kind::Environment, failed.join("; "))) }
+    }
+}
+
+/// A sink for standard output, and the exporters behind it.
+pub(crate) struct Tee<'a, S> {
+    /// Standard output.
+    pub(crate) out: &'a mut S,
+    /// All others.
+    pub(crate) exports: &'a mut Exports,
+}
+
+impl<S: OutputSink> OutputSink for Tee<'_, S> {
+    fn span(&mut self, span: &Span) -> Result {
+        if self.out.wants_spans() {
+            self.out.span(span)?;
+        }
+        self.exports.0.iter_mut().try_for_each(|exporter| exporter.span(span))
+    }
+
+    fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
+        self.out.metrics(at, snapshot)?;
+        self.exports.0.iter_mut().try_for_each(|exporter| exporter.metrics(at, snapshot))
+    }
+
+    fn attend(&mut self, metrics: &Registry, totals: &Totals) -> Result {
+        self.out.attend(metrics, totals)?;
+        self.exports.0.iter_mut().try_for_each(|exporter| exporter.attend(metrics, totals))
+    }
+
+    fn wants_spans(&self) -> bool {
+        self.out.wants_spans() || !self.exports.is_empty()
+    }
+
+    /// A closed pipe ends what is printed, not what is exported.
+    fn is_closed(&self) -> bool {
+        self.exports.is_empty() && self.out.is_closed()
+    }
+}
