@@ -66,6 +66,8 @@ pub enum DiagnosticKind {
     RouteOverflow,
     /// A reading of the clocks was left out, because there were too many recordings: wall times of that one are unknown.
     ClockOverflow,
+    /// A configuration that came while the tape ran cannot be used: the one before it stays.
+    ConfigRejected,
     /// A process was forgotten, because there were too many.
     ProcessEvicted,
 }
@@ -105,6 +107,7 @@ impl DiagnosticKind {
             Self::SeriesOverflow => "series_overflow",
             Self::RouteOverflow => "route_overflow",
             Self::ClockOverflow => "clock_overflow",
+            Self::ConfigRejected => "config_rejected",
             Self::ProcessEvicted => "process_evicted",
         }
     }

@@ -74,6 +74,9 @@ pub enum Body<'a> {
     Connection(&'a ConnInfo),
     /// Bytes were read or written.
     Data(Data<'a>),
+    /// Facts that were learned from outside while the tape ran, under OpenTelemetry's names: a pod
+    /// ([`PodInfo`](crate::PodInfo)), a changed configuration ([`ConfigText`](crate::config::ConfigText)).
+    Enrich(&'a [(String, String)]),
     /// A process began to run a program.
     Exec {
         /// The process.
@@ -130,9 +133,9 @@ pub enum Body<'a> {
 }
 
 impl Body<'_> {
-    /// Whether it is a dictionary entry, which repeats what is known, and not something that happened.
+    /// Whether it tells what is known, and not that something happened: a dictionary entry, or facts from outside.
     pub const fn is_entry(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::Process(_))
+        matches!(self, Self::Connection(_) | Self::Enrich(_) | Self::Process(_))
     }
 
     /// The connection that it is about, if any.
@@ -149,6 +152,7 @@ impl Body<'_> {
             Self::Connection(info) => Some(info.key),
             Self::Data(data) => Some(data.conn),
             Self::Clock { .. }
+            | Self::Enrich(_)
             | Self::Exec { .. }
             | Self::Exit { .. }
             | Self::Loss(_)
@@ -445,6 +449,8 @@ pub enum BodyBuf {
     Connection(Box<ConnInfo>),
     /// [`Body::Data`]: its `ranges` are empty, the payload is beside it.
     Data(Data<'static>, RangesBuf),
+    /// [`Body::Enrich`]
+    Enrich(Vec<(String, String)>),
     /// A body that borrows nothing.
     Plain(Body<'static>),
     /// [`Body::Process`]
@@ -462,6 +468,7 @@ impl EventBuf {
         let body = match &self.body {
             BodyBuf::Connection(info) => Body::Connection(info),
             BodyBuf::Data(data, payload) => Body::Data(Data { ranges: payload.as_ranges(), ..*data }),
+            BodyBuf::Enrich(facts) => Body::Enrich(facts),
             BodyBuf::Plain(body) => *body,
             BodyBuf::Process(info) => Body::Process(info),
         };
@@ -475,6 +482,7 @@ impl From<Event<'_>> for EventBuf {
         let body = match event.body {
             Body::Connection(info) => BodyBuf::Connection(Box::new(info.clone())),
             Body::Process(info) => BodyBuf::Process(Box::new(info.clone())),
+            Body::Enrich(facts) => BodyBuf::Enrich(facts.to_vec()),
             Body::Data(data) => BodyBuf::Data(Data { ranges: Ranges::EMPTY, ..data }, data.ranges.into()),
             Body::Accept { conn, process, stamp } => BodyBuf::Plain(Body::Accept { conn, process, stamp }),
             Body::Arrival { conn, end, fin } => BodyBuf::Plain(Body::Arrival { conn, end, fin }),

@@ -20,6 +20,7 @@ mod ids;
 mod limits;
 mod link;
 pub mod metric;
+mod pod;
 mod ranges;
 mod route;
 mod service;
@@ -46,6 +47,7 @@ pub use filter::Filter;
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
+pub use pod::{Owners, PodInfo};
 pub use ranges::{Ranges, RangesBuf};
 pub use route::{
     Class, Decorator, Evidence, Explanation, PatternError, RouteDecision, RouteError, RouteRule, SegmentExplanation,

@@ -36,6 +36,7 @@ pub(crate) fn config(settings: &Settings, on_tape: &str, quiet: bool) -> Result<
 pub(crate) fn options(config: &Config, settings: &Settings) -> Result<EngineOptions> {
     let mut options = config.engine(false, evidence(settings.evidence)).map_err(unusable)?;
     options.links.ignore_traceparent = settings.ignore_traceparent;
+    options.reload = settings.config.is_none();
     Ok(options)
 }
 

@@ -79,7 +79,8 @@ fn describe(bytes: &[u8]) -> String {
             writeln!(text, "  {:?}", block.annotation()).unwrap();
         }
         let mut events = block.events();
-        for event in events.by_ref() {
+        // What an ENRICH block says stands there already.
+        for event in events.by_ref().filter(|event| !matches!(event.body, Body::Enrich(_))) {
             writeln!(text, "  {}", line(&event)).unwrap();
         }
         malformed += events.malformed();

@@ -12,6 +12,18 @@ use crate::route::{Decorator, Evidence};
 /// How long a span waits for its links while the tape still runs, in nanoseconds of tape time.
 const LIVE_HORIZON_NANOS: u64 = 1_000_000_000;
 
+/// What of the engine's options a running engine takes from a changed configuration. Links, limits and metrics are the rest:
+/// they stay what they were when it began.
+#[derive(Debug)]
+pub struct Reloadable {
+    /// Gives routes.
+    pub decorator: Decorator,
+    /// Names services by the rule that chose them.
+    pub discovery: Discovery,
+    /// Keeps spans, or leaves them out.
+    pub filter: Filter,
+}
+
 /// A key that is at fault, and what is wrong with it.
 pub type Fault = (String, String);
 
@@ -36,9 +48,20 @@ impl Config {
             decorator: self.decorator(evidence, &limits)?,
             discovery: self.discovery()?,
             filter: self.filter()?,
+            reload: true,
             spans: true,
             metrics_step_nanos: None,
         })
+    }
+
+    /// What a running engine takes from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn reloadable(&self, evidence: Evidence, limits: &Limits) -> Result<Reloadable, Fault> {
+        let (discovery, filter) = (self.discovery()?, self.filter()?);
+        Ok(Reloadable { decorator: self.decorator(evidence, limits)?, discovery, filter })
     }
 
     /// How spans are linked.

@@ -14,10 +14,11 @@ mod routes;
 mod scalar;
 mod section;
 mod select;
+mod text;
 mod tree;
 
 pub use discovery::{DiscoveryConfig, EntryConfig, Targets};
-pub use engine::Fault;
+pub use engine::{Fault, Reloadable};
 pub use export::{
     Buckets, ExemplarFilter, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
     PrometheusExport, Protocol, Sampler,
@@ -31,3 +32,4 @@ pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePr
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
 pub use scalar::{InvalidPeriod, Period, UnknownWord};
 pub use select::{Discovery, DiscoveryError, Rule};
+pub use text::ConfigText;

@@ -1,6 +1,6 @@
 //! Which service a process is, by the latest facts of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -8,11 +8,15 @@ use rustc_hash::FxHashMap;
 use crate::config::Discovery;
 use crate::facts::ProcessInfo;
 use crate::ids::{Origin, ProcKey, Tgid};
+use crate::pod::PodInfo;
 use crate::span::Service;
 
 /// The processes of the tape and their services.
 #[derive(Debug)]
 pub(super) struct Services {
+    /// Pods by their id; the oldest goes first.
+    pods: BTreeMap<String, Arc<PodInfo>>,
+    pod_order: VecDeque<String>,
     discovery: Discovery,
     hosts: FxHashMap<Origin, Box<str>>,
     known: FxHashMap<ProcKey, Known>,
@@ -33,6 +37,8 @@ struct Known {
 impl Services {
     pub(super) fn new(discovery: Discovery, limit: usize) -> Self {
         Self {
+            pods: BTreeMap::new(),
+            pod_order: VecDeque::new(),
             discovery,
             hosts: FxHashMap::default(),
             known: FxHashMap::default(),
@@ -54,12 +60,7 @@ impl Services {
         if self.known.get(&info.key).is_some_and(|known| *known.info == *info) {
             return false;
         }
-        let parent = self.by_tgid.get(&(info.origin, info.parent)).and_then(|parent| self.known.get(parent)?.rule);
-        let rule = self.discovery.select_child(info, parent);
-        let info = Arc::new(info.clone());
-        let host = self.hosts.get(&info.origin).map_or("", |host| host);
-        let named = rule.and_then(|rule| self.discovery.rule(rule));
-        let service = Arc::new(Service::new(Arc::clone(&info), named, host));
+        let known = self.judge(Arc::new(info.clone()));
         let key = info.key;
         if let Some(before) = self.known.get(&key).map(|known| Arc::clone(&known.info)) {
             self.forget_tgid(&before);
@@ -67,8 +68,45 @@ impl Services {
             self.order.push_back(key);
         }
         self.by_tgid.insert((info.origin, info.tgid), key);
-        self.known.insert(key, Known { info, rule, service });
+        self.known.insert(key, known);
         self.evict()
+    }
+
+    /// Goes by other rules from now on, also for the processes that are known.
+    pub(super) fn reload(&mut self, discovery: Discovery) {
+        if self.discovery == discovery {
+            return;
+        }
+        self.discovery = discovery;
+        // In the order of their first sight, which mostly is parents before children.
+        for key in self.order.clone() {
+            let Some(info) = self.known.get(&key).map(|known| Arc::clone(&known.info)) else { continue };
+            let known = self.judge(info);
+            self.known.insert(key, known);
+        }
+    }
+
+    /// Takes facts of a pod in.
+    pub(super) fn pod(&mut self, pod: PodInfo) {
+        let uid = pod.uid.clone();
+        if self.pods.insert(uid.clone(), Arc::new(pod)).is_none() {
+            self.pod_order.push_back(uid);
+        }
+        if self.pods.len() > self.limit
+            && let Some(oldest) = self.pod_order.pop_front()
+        {
+            self.pods.remove(&oldest);
+        }
+    }
+
+    /// What is to be said of a process.
+    fn judge(&self, info: Arc<ProcessInfo>) -> Known {
+        let parent = self.by_tgid.get(&(info.origin, info.parent)).and_then(|parent| self.known.get(parent)?.rule);
+        let rule = self.discovery.select_child(&info, parent);
+        let host = self.hosts.get(&info.origin).map_or("", |host| host);
+        let named = rule.and_then(|rule| self.discovery.rule(rule));
+        let service = Arc::new(Service::new(Arc::clone(&info), named, host));
+        Known { info, rule, service }
     }
 
     /// The service of a process.

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::run::Output;
 use super::services::Services;
 use crate::assemble::{self, Phases};
-use crate::config::Discovery;
+use crate::config::{ConfigText, Discovery, Reloadable};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, LossCause};
 use crate::exchange::{Finding, What};
@@ -18,6 +18,7 @@ use crate::ids::{ConnKey, Origin};
 use crate::limits::Limits;
 use crate::link::{LinkOptions, Linked, Linker};
 use crate::metric::{MetricsConfig, Registry};
+use crate::pod::PodInfo;
 use crate::route::Decorator;
 use crate::span::Span;
 use crate::time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
@@ -42,6 +43,8 @@ pub struct EngineOptions {
     pub discovery: Discovery,
     /// Keeps spans, or leaves them out of spans and metrics.
     pub filter: Filter,
+    /// Whether configurations on the tape take effect: not, where someone asks what another one would make of the tape.
+    pub reload: bool,
     /// Whether spans come out at all, as [`Output::Span`]; they count in metrics either way.
     pub spans: bool,
     /// Nanoseconds of tape time between two [`Output::Metrics`]; `None` for never.
@@ -59,6 +62,7 @@ impl Default for EngineOptions {
             decorator: Decorator::with_defaults(&limits),
             discovery: Discovery::default(),
             filter: Filter::default(),
+            reload: true,
             spans: true,
             metrics_step_nanos: None,
         }
@@ -114,6 +118,10 @@ pub struct Stage2 {
     first_clock: Option<Origin>,
     decorator: Decorator,
     filter: Filter,
+    limits: Limits,
+    reload: bool,
+    /// The configuration that came last.
+    config: Option<ConfigText>,
     spans: bool,
     /// Paths that the decorator left out, as far as they are counted.
     left_out: u64,
@@ -136,6 +144,9 @@ impl Stage2 {
             first_clock: None,
             decorator: options.decorator,
             filter: options.filter,
+            limits: options.limits,
+            reload: options.reload,
+            config: None,
             spans: options.spans,
             left_out: 0,
             registry: Registry::new(&options.metrics, &options.limits),
@@ -169,9 +180,39 @@ impl Stage2 {
                 self.registry.lost(loss.cause, loss.count);
                 self.linker.lost();
             }
+            Body::Enrich(facts) => self.enrich(facts, now),
             Body::Tick => self.advance(now),
             _ => {}
         }
+    }
+
+    /// Takes facts from outside in.
+    fn enrich(&mut self, facts: &[(String, String)], now: MonoNanos) {
+        if let Some(text) = ConfigText::from_facts(facts).filter(|_| self.reload) {
+            self.configure(text, now);
+        } else if let Some(pod) = PodInfo::from_facts(facts) {
+            self.services.pod(pod);
+        }
+    }
+
+    /// Goes by another configuration from now on, as far as a running engine can. One that cannot be used changes nothing.
+    fn configure(&mut self, text: ConfigText, now: MonoNanos) {
+        // The files of a rotated set each say what holds.
+        if self.config.as_ref() == Some(&text) {
+            return;
+        }
+        let loaded = text.load("").ok();
+        match loaded.and_then(|(config, _)| config.reloadable(self.decorator.evidence(), &self.limits).ok()) {
+            None => self.diagnostic(DiagnosticKind::ConfigRejected, 1, None, now),
+            Some(Reloadable { decorator, discovery, filter }) => {
+                let before = std::mem::replace(&mut self.decorator, Decorator::with_defaults(&self.limits));
+                self.decorator = decorator.after(before);
+                self.left_out = self.left_out.min(self.decorator.left_out());
+                self.filter = filter;
+                self.services.reload(discovery);
+            }
+        }
+        self.config = Some(text);
     }
 
     /// Takes a reading of the clocks in. The recordings that come first are kept: a later reading would bend their times.

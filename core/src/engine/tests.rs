@@ -1,6 +1,7 @@
 //! Tapes that mislead keep stage 2 within its bounds.
 
 use super::{Engine, EngineOptions, Output};
+use crate::config::ConfigText;
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::ids::Origin;
@@ -40,4 +41,46 @@ fn a_full_table_of_requests_is_said_once_and_counted_each_time() {
     let full = |output: &Output| matches!(output, Output::Diagnostic { kind: DiagnosticKind::LinkTableFull, .. });
     assert!(engine.totals().diagnostics[&DiagnosticKind::LinkTableFull] > 1);
     assert_eq!(std::iter::from_fn(|| engine.poll_output()).filter(full).count(), 1);
+}
+
+fn config(time: MonoNanos, yaml: &str) -> EventBuf {
+    let text = ConfigText { yaml: yaml.to_owned(), ..ConfigText::default() };
+    EventBuf::new(time, BodyBuf::Enrich(text.to_facts()))
+}
+
+/// The routes and services of a synthetic tape into which configurations come at its half and at its end.
+fn spans(reload: bool, yaml: &str) -> (Vec<(MonoNanos, String, String)>, MonoNanos, u64) {
+    let scenario = Scenario { connections: 12, ..Scenario::default() };
+    let events: Vec<_> = scenario.events().collect();
+    let half = events[events.len() / 2].time;
+    let mut engine = Engine::new(EngineOptions { reload, ..EngineOptions::default() });
+    for (number, event) in events.iter().enumerate() {
+        if number == events.len() / 2 {
+            engine.push(&config(half, yaml).as_event());
+            engine.push(&config(half, "routes: {unmatched: nonsense}").as_event());
+        }
+        engine.push(&event.as_event());
+    }
+    engine.finish();
+    let rejected = engine.totals().diagnostics.get(&DiagnosticKind::ConfigRejected).copied().unwrap_or_default();
+    let spans = std::iter::from_fn(|| engine.poll_output()).filter_map(|output| match output {
+        Output::Span(span) if span.has_path() => {
+            Some((span.end, span.route.to_string(), span.service.name.to_string()))
+        }
+        _ => None,
+    });
+    (spans.collect(), half, rejected)
+}
+
+#[test]
+fn a_configuration_holds_from_its_place_on_the_tape() {
+    const YAML: &str = "{routes: {unmatched: wildcard}, executable_name: '.', service_name: renamed}";
+    let (all, half, rejected) = spans(true, YAML);
+    assert_eq!(rejected, 1, "the second one is no configuration");
+    let changed = |span: &(MonoNanos, String, String)| span.1 == "/**" && span.2 == "renamed";
+    let (first, then): (Vec<_>, Vec<_>) = all.iter().partition(|(end, ..)| *end < half);
+    assert!(!first.is_empty() && !first.iter().any(|span| changed(span)), "{first:?}");
+    assert!(then.iter().filter(|span| changed(span)).count() > then.len() / 2, "{then:?}");
+    let (unchanged, _, rejected) = spans(false, YAML);
+    assert!(!unchanged.iter().any(changed) && rejected == 0, "someone asked for another one");
 }

@@ -149,6 +149,27 @@ impl Decorator {
             .expect("invariant: there is no pattern to be wrong")
     }
 
+    /// Goes on in the place of `before`. Of what that one has learned it keeps all, if both learn in the same way, and
+    /// otherwise nothing: what was learned under other settings would be another's. With nothing to go by, it learns from
+    /// what comes, whatever it was told to go by.
+    #[must_use]
+    pub fn after(mut self, before: Self) -> Self {
+        if self.unmatched == before.unmatched && self.learned.learns_as(&before.learned) {
+            (self.numbers, self.learned, self.judge) = (before.numbers, before.learned, before.judge);
+            self.cache.resize_with(before.cache.len(), FxHashMap::default);
+            (self.evidence, self.routes) = (before.evidence, before.routes);
+        } else {
+            self.evidence = Evidence::Online;
+            self.learned.learn_online();
+        }
+        self
+    }
+
+    /// What it goes by.
+    pub const fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
     /// The decision about one request. `target` is the request target: a path, with or without a query.
     pub fn decorate(&mut self, service: &str, kind: SpanKind, method: &str, target: &str) -> RouteDecision {
         if self.unmatched != Unmatched::LowCardinality || is_tunnel(method, target) {

@@ -48,6 +48,16 @@ impl Learned {
         Self { evidence, wildcard, max, sample, trees, path, key }
     }
 
+    /// Whether it was told the same as another one.
+    pub(super) const fn learns_as(&self, other: &Self) -> bool {
+        self.wildcard == other.wildcard && self.max == other.max
+    }
+
+    /// Learns from what comes from now on.
+    pub(super) const fn learn_online(&mut self) {
+        self.evidence = Evidence::Online;
+    }
+
     /// Opens a service, and gives its number.
     pub(super) fn open(&mut self) -> usize {
         self.trees.push(ServiceTree::default());

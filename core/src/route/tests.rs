@@ -332,3 +332,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_learned_outlives_a_reload_that_does_not_touch_it() {
+    let paths: Vec<_> = (0..200).map(|n| format!("/x/{}/y", letters(n * 7919))).collect();
+    let limits = Limits::default();
+    let like = |config: &RoutesConfig| Decorator::new(config, [], Evidence::Online, &limits).unwrap();
+    let low = RoutesConfig { unmatched: Unmatched::LowCardinality, ..RoutesConfig::default() };
+    let mut before = like(&low);
+    paths.iter().for_each(|path| drop(route(&mut before, path)));
+    let learned = route(&mut before, &paths[0]);
+    assert_ne!(learned, paths[0], "it is a value by now");
+    let patterns = RoutesConfig { patterns: vec!["/x/health".into()], ..low.clone() };
+    let mut after = like(&patterns).after(before);
+    assert_eq!(route(&mut after, &paths[0]), learned);
+    assert_eq!(route(&mut after, "/x/health"), "/x/health", "the new pattern");
+    let other = RoutesConfig { max_path_segment_cardinality: 3, ..low };
+    let mut anew = like(&other).after(after);
+    assert_eq!(route(&mut anew, &paths[0]), paths[0], "nothing is known yet");
+}

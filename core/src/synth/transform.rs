@@ -87,7 +87,7 @@ pub fn interleave(events: &[EventBuf], window_nanos: u64, seed: u64) -> Vec<Even
 pub fn shuffle(events: &[EventBuf], window_nanos: u64, seed: u64) -> Vec<EventBuf> {
     let mut rng = Rng::new(seed);
     let key = |event: &EventBuf, rng: &mut Rng| match event.body {
-        BodyBuf::Connection(_) | BodyBuf::Process(_) => event.time,
+        BodyBuf::Connection(_) | BodyBuf::Enrich(_) | BodyBuf::Process(_) => event.time,
         BodyBuf::Data(..) | BodyBuf::Plain(_) => event.time.plus(rng.below(window_nanos.max(1))),
     };
     let mut keyed: Vec<_> = events.iter().map(|event| (key(event, &mut rng), event)).collect();
@@ -249,7 +249,7 @@ pub fn start_at(events: &[EventBuf], n: usize) -> Vec<EventBuf> {
                     *first = (*first).max(data.pos + data.len);
                 }
             }
-            BodyBuf::Process(_) | BodyBuf::Plain(Body::Clock { .. }) => facts.push(event.clone()),
+            BodyBuf::Enrich(_) | BodyBuf::Process(_) | BodyBuf::Plain(Body::Clock { .. }) => facts.push(event.clone()),
             BodyBuf::Plain(Body::Close { conn }) => {
                 open.remove(conn);
             }
@@ -303,7 +303,7 @@ pub fn over_tls(events: &[EventBuf]) -> Vec<EventBuf> {
                     out.extend(told_of_plaintext(*body, conn).map(|body| beside(BodyBuf::Plain(body))));
                 }
             }
-            BodyBuf::Process(_) => out.push(event.clone()),
+            BodyBuf::Enrich(_) | BodyBuf::Process(_) => out.push(event.clone()),
         }
     }
     out
@@ -354,6 +354,7 @@ pub fn shift_time(events: &[EventBuf], nanos: u64) -> Vec<EventBuf> {
             BodyBuf::Connection(Box::new(ConnInfo { established, ..ConnInfo::clone(info) }))
         }
         BodyBuf::Data(data, payload) => BodyBuf::Data(Data { stamp: stamp(data.stamp), ..*data }, payload.clone()),
+        BodyBuf::Enrich(facts) => BodyBuf::Enrich(facts.clone()),
         BodyBuf::Process(info) => BodyBuf::Process(info.clone()),
         BodyBuf::Plain(body) => BodyBuf::Plain(match *body {
             Body::Accept { conn, process, stamp: at } => Body::Accept { conn, process, stamp: stamp(at) },

@@ -19,6 +19,8 @@ pub struct Block {
     /// Where the records begin in `raw`.
     records_at: usize,
     dictionary: Dictionary,
+    /// What an ENRICH block says.
+    enrich: Vec<(String, String)>,
     first_time: MonoNanos,
     last_time: MonoNanos,
     /// What is missing of the tape before this block.
@@ -53,7 +55,7 @@ impl Block {
         self.unknown
     }
 
-    /// The events, in the order they were written in.
+    /// The events, in the order they were written in. An ENRICH block is one, [`Body::Enrich`].
     ///
     /// The processes that the block knows come first, as [`Body::Process`]; a connection comes as [`Body::Connection`]
     /// before the first event that names it. So it is in every block anew.
@@ -81,6 +83,7 @@ impl Block {
         self.last_time = MonoNanos::new(header.last_time.saturating_add_signed(shift));
         (self.loss, self.unknown) = (None, 0);
         self.dictionary.clear();
+        self.enrich = if kind == BlockKind::Enrich { take_pairs(&self.raw) } else { Vec::new() };
         self.records_at = self.raw.len();
         if kind.has_records() {
             let mut bytes = &self.raw[..];
@@ -115,6 +118,7 @@ impl Block {
     pub(super) fn become_loss(&mut self, loss: Loss) {
         self.raw.clear();
         self.dictionary.clear();
+        self.enrich.clear();
         (self.kind, self.header, self.records_at, self.unknown) = (BlockKind::Loss, None, 0, 0);
         (self.first_time, self.last_time) = (loss.from, loss.from);
         self.loss = Some(loss);
@@ -174,6 +178,8 @@ pub(super) struct Cursor {
     /// How many processes and connections of the dictionary were handed out.
     next_process: usize,
     next_conn: usize,
+    /// What an ENRICH block says was handed out.
+    enriched: bool,
     /// The indices of the record that was handed out last.
     last_conn: usize,
     last_process: usize,
@@ -188,6 +194,7 @@ impl Cursor {
             || self.next_conn < block.dictionary.conns().len()
             || self.next_process < block.dictionary.procs().len()
             || !self.started && block.loss.is_some()
+            || !self.enriched && !block.enrich.is_empty()
     }
 
     /// The time of the next event.
@@ -215,6 +222,11 @@ impl Cursor {
                 self.latest = loss.from.nanos();
                 return Some(plain(loss.from, Body::Loss(loss)));
             }
+        }
+        if !self.enriched && !block.enrich.is_empty() {
+            self.enriched = true;
+            self.latest = self.latest.max(self.time);
+            return Some(plain(block.first_time, Body::Enrich(&block.enrich)));
         }
         if self.next_process < block.dictionary.procs().len()
             && let Some(process) = self.next_process(block)

@@ -41,7 +41,7 @@ pub(super) const fn number(body: &Body<'_>) -> Option<u8> {
         Body::SocketError { .. } => kind::SOCKET_ERROR,
         Body::Tick => kind::TICK,
         Body::TlsTie { .. } => kind::TLS_TIE,
-        Body::Connection(_) | Body::Process(_) => return None,
+        Body::Connection(_) | Body::Enrich(_) | Body::Process(_) => return None,
     })
 }
 
@@ -143,6 +143,7 @@ pub(super) fn put_head(event: &Event<'_>, out: &mut Vec<u8>) {
         | Body::Connection(_)
         | Body::Exec { .. }
         | Body::Exit { .. }
+        | Body::Enrich(_)
         | Body::Process(_)
         | Body::Tick => {}
     }

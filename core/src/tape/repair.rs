@@ -54,7 +54,7 @@ pub fn repair<R: Read, W: Write>(
         }
         match block.kind() {
             BlockKind::Snapshot => snapshot = Some(time),
-            BlockKind::Note | BlockKind::Enrich => {
+            BlockKind::Note => {
                 writer.annotate(block.kind(), time, &block.annotation()).map_err(RepairError::Write)?;
             }
             _ => {}

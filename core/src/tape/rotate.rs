@@ -1,12 +1,15 @@
 //! Rotation: a recording in several files, each of which stands alone.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::index::{CloseReason, Totals};
 use super::meta::{Meta, SetMember};
 use super::writer::{Writer, WriterOptions};
+use crate::config::ConfigText;
 use crate::event::{Body, Event, Ext};
 use crate::ids::Origin;
+use crate::pod::PodInfo;
 use crate::time::{ClockAnchor, MonoNanos};
 
 /// When to go on in a new file.
@@ -20,8 +23,8 @@ pub struct Rotation {
 
 /// Writes a rotated set: like a [`Writer`], but into one file after the other.
 ///
-/// Each file has META with the set and its number, the latest reading of the clocks, and a SNAPSHOT of the connections
-/// that are open. `open` makes the file of a number; it is given the file before, which is closed by then, so that it
+/// Each file has META with the set and its number, the latest reading of the clocks, a SNAPSHOT of the connections that are
+/// open, and what was learned from outside. `open` makes the file of a number; it is given the file before, which is closed by then, so that it
 /// can rename it, and delete the oldest of a ring.
 pub struct RotatingWriter<W: Write, F> {
     meta: Meta,
@@ -34,6 +37,27 @@ pub struct RotatingWriter<W: Write, F> {
     /// The time of the file's first event.
     began: Option<MonoNanos>,
     clock: Option<(Origin, ClockAnchor)>,
+    outside: VecDeque<Learned>,
+}
+
+/// Facts from outside, and what they are about.
+type Learned = (Subject, Vec<(String, String)>);
+
+/// What facts from outside are about: later ones of the same take the place of earlier ones.
+#[derive(PartialEq, Eq)]
+enum Subject {
+    Config,
+    Pod(String),
+}
+
+/// Facts from outside that are repeated in each file; the oldest go first.
+const LEARNED_MAX: usize = 1 << 10;
+
+impl Subject {
+    fn of(facts: &[(String, String)]) -> Option<Self> {
+        let pod = || PodInfo::from_facts(facts).map(|pod| Self::Pod(pod.uid));
+        ConfigText::from_facts(facts).map(|_| Self::Config).or_else(pod)
+    }
 }
 
 impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWriter<W, F> {
@@ -43,7 +67,17 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
     /// What `open` and the output report.
     pub fn new(meta: Meta, options: WriterOptions, rotation: Rotation, mut open: F) -> io::Result<Self> {
         let writer = Writer::new(open(0, None)?, &of_file(&meta, 0), options)?;
-        Ok(Self { meta, options, rotation, open, writer: Some(writer), number: 0, began: None, clock: None })
+        Ok(Self {
+            meta,
+            options,
+            rotation,
+            open,
+            writer: Some(writer),
+            number: 0,
+            began: None,
+            clock: None,
+            outside: VecDeque::new(),
+        })
     }
 
     /// As [`Writer::push`].
@@ -51,7 +85,9 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
     /// # Errors
     /// What `open` and the output report; as [`Writer::push`].
     pub fn push(&mut self, event: &Event<'_>) -> io::Result<()> {
-        if !matches!(event.body, Body::Connection(_) | Body::Process(_)) {
+        if let Body::Enrich(facts) = event.body {
+            self.learn(facts);
+        } else if !event.body.is_entry() {
             let began = *self.began.get_or_insert(event.time);
             let full =
                 self.rotation.bytes.is_some_and(|most| self.writer().is_ok_and(|file| file.bytes_written() >= most));
@@ -79,6 +115,16 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
         self.number
     }
 
+    /// Remembers facts for the files that follow.
+    fn learn(&mut self, facts: &[(String, String)]) {
+        let Some(subject) = Subject::of(facts) else { return };
+        self.outside.retain(|(other, _)| *other != subject);
+        if self.outside.len() == LEARNED_MAX {
+            self.outside.pop_front();
+        }
+        self.outside.push_back((subject, facts.to_vec()));
+    }
+
     /// Closes the file and goes on in the next.
     fn rotate(&mut self, time: MonoNanos) -> io::Result<()> {
         let Some(writer) = self.writer.take() else { return self.writer().map(drop) };
@@ -92,6 +138,7 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
             next.push(&Event { time, cpu: 0, seq: 0, late: false, body, ext: Ext::default() })?;
         }
         next.snapshot(time, [])?;
+        self.outside.iter().try_for_each(|(_, facts)| next.enrich(time, facts))?;
         self.began = Some(time);
         self.writer = Some(next);
         Ok(())

@@ -119,6 +119,7 @@ impl<W: Write> Writer<W> {
     /// Takes an event. It is written when its block is full or old enough.
     ///
     /// [`Body::Connection`] and [`Body::Process`] are only remembered; each block has those that its events name.
+    /// [`Body::Enrich`] is written as [`Writer::enrich`] does.
     ///
     /// # Errors
     /// What the output reports; [`io::ErrorKind::InvalidInput`], without consequence, for an event of more than 256 KiB.
@@ -133,6 +134,7 @@ impl<W: Write> Writer<W> {
                     }
                     self.roster.learn_process(info);
                 }
+                Body::Enrich(facts) => return self.enrich(event.time, facts),
                 _ => {}
             }
             return Ok(());

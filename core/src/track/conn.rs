@@ -156,7 +156,7 @@ impl Conn {
             // Reading on is the other end's matter; a descriptor may have duplicates.
             Body::Shutdown { how: Shutdown::Read, .. } | Body::FdClose { .. } => {}
             Body::Connection(_) | Body::Clock { .. } | Body::Exec { .. } | Body::Exit { .. } => {}
-            Body::Loss(_) | Body::Process(_) | Body::Tick | Body::TlsTie { .. } => {}
+            Body::Enrich(_) | Body::Loss(_) | Body::Process(_) | Body::Tick | Body::TlsTie { .. } => {}
         }
     }
 

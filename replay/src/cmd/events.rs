@@ -111,6 +111,7 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payloa
         }
         Body::Connection(info) => write_connection(out, info)?,
         Body::Data(data) => write_data(out, &data, payload)?,
+        Body::Enrich(facts) => write_facts(out, facts)?,
         Body::Exec { process } => write!(out, "exec {}", Proc(process))?,
         Body::Exit { process } => write!(out, "exit {}", Proc(process))?,
         Body::FdClose { conn, process, tid } => {
@@ -138,6 +139,11 @@ fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payloa
         }
     }
     writeln!(out)
+}
+
+fn write_facts(out: &mut impl Write, facts: &[(String, String)]) -> io::Result<()> {
+    write!(out, "enrich")?;
+    facts.iter().try_for_each(|(key, value)| write!(out, " {}={value:?}", key.escape_debug()))
 }
 
 fn write_data(out: &mut impl Write, data: &Data<'_>, payload: bool) -> io::Result<()> {

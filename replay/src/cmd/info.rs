@@ -42,6 +42,7 @@ struct Facts {
     truncated: bool,
     damaged_blocks: u64,
     malformed_events: u64,
+    facts_from_outside: u64,
     unknown_events: u64,
     start_time_unix_nano: String,
     duration_ns: u64,
@@ -60,7 +61,8 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
     let (mut conns, mut processes) = (BTreeSet::new(), BTreeSet::new());
     let (mut opaque_tls, mut io_uring) = (BTreeSet::new(), BTreeSet::new());
     let (mut first, mut last): (Option<MonoNanos>, _) = (None, MonoNanos::ZERO);
-    let (mut events, mut lost, mut malformed, mut clock) = (0, 0, 0, ClockMap::default());
+    let (mut events, mut enriched, mut lost, mut malformed) = (0, 0, 0, 0);
+    let mut clock = ClockMap::default();
     while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
         hasher.push_block(&block);
         let mut of_block = block.events();
@@ -76,6 +78,7 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
                         }
                     }
                 }
+                Body::Enrich(_) => enriched += 1,
                 Body::Loss(loss) if !loss.cause.is_in_bytes() => lost += loss.count,
                 Body::Clock { anchor, .. } => clock.add(&anchor),
                 _ => {}
@@ -101,6 +104,7 @@ fn read(mut tape: Tape) -> Result<(Facts, Meta, ReadReport)> {
         truncated: report.truncated,
         damaged_blocks: report.corrupt_blocks,
         malformed_events: malformed,
+        facts_from_outside: enriched,
         unknown_events: report.unknown_records,
         start_time_unix_nano: clock.wall(first).unix_nanos().to_string(),
         duration_ns: last.since(first),
@@ -146,6 +150,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("not seen", of("TLS", &info.opaque_tls)),
         ("not seen", of("io_uring", &info.io_uring)),
         ("damaged", damage(report)),
+        ("from outside", counted(info.facts_from_outside)),
         ("malformed", counted(info.malformed_events)),
         ("of newer version", counted(info.unknown_events)),
         ("arrivals from", if meta.arrival_hook.is_empty() { "none".into() } else { meta.arrival_hook.clone() }),
@@ -161,7 +166,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
     Ok(())
 }
 
-/// A count of what should not be, if there is any.
+/// A count of what most tapes have none of.
 fn counted(count: u64) -> String {
     if count == 0 { String::new() } else { count.to_string() }
 }

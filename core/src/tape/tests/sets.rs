@@ -108,6 +108,44 @@ fn every_file_of_a_set_stands_alone() {
 }
 
 #[test]
+fn facts_from_outside_come_in_their_place_and_in_every_file_that_follows() {
+    let facts = |pairs: &[(&str, &str)]| {
+        BodyBuf::Enrich(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    };
+    let enrich = |time, pairs| EventBuf::new(MonoNanos::new(time), facts(pairs));
+    let [pod, renamed] = ["a", "b"].map(|name| [("k8s.pod.uid", "1"), ("k8s.pod.name", name)]);
+    let [config, changed] = [[("config", "{}")], [("config", "routes: {}")]];
+    let script = [
+        enrich(0, &config),
+        arrival(10, 1),
+        enrich(20, &pod),
+        enrich(20, &[("what.nobody.knows", "x")]),
+        arrival(25, 1),
+        arrival(120, 1),
+        enrich(130, &changed),
+        enrich(130, &renamed),
+        arrival(230, 1),
+    ];
+    let files = write_set(&script, Rotation { bytes: None, nanos: Some(100) });
+    let said = |file: &[u8]| {
+        let (events, _) = merge([file]);
+        let said = events.iter().filter_map(|event| match &event.body {
+            BodyBuf::Enrich(facts) => {
+                Some((event.time.nanos(), facts.iter().map(|(_, value)| value.as_str()).collect()))
+            }
+            _ => None,
+        });
+        said.map(|(time, values): (_, Vec<_>)| format!("{time} {}", values.join(" "))).collect::<Vec<_>>()
+    };
+    let said: Vec<_> = files.iter().map(|file| said(file)).collect();
+    assert_eq!(said[0], ["0 {}", "20 1 a", "20 x"]);
+    assert_eq!(said[1], ["120 {}", "120 1 a", "130 routes: {}", "130 1 b"]);
+    assert_eq!(said[2], ["230 routes: {}", "230 1 b"]);
+    let (events, _) = merge([&files[0][..]]);
+    assert_eq!(events, script[..5], "in the order of blocks");
+}
+
+#[test]
 fn a_missing_file_is_told() {
     let files = write_set(&two_connections(), Rotation { bytes: None, nanos: Some(50) });
     let (events, gaps) = merge([&files[1][..], &files[5], &files[2]]);
