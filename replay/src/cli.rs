@@ -1,10 +1,14 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use redtape_core::config::Period;
+
 use crate::moment::Moment;
+use crate::serve::Endpoint;
 
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
@@ -114,6 +118,37 @@ pub struct Export {
     /// Write all metrics with their times to a file, for `promtool tsdb create-blocks-from openmetrics`
     #[arg(long, value_name = "FILE")]
     pub openmetrics: Option<PathBuf>,
+    /// Serve all metrics to be scraped, as in `:9090` or `127.0.0.1:9090/metrics`; without an address, where the
+    /// configuration says
+    #[arg(long, value_name = "[HOST]:PORT[/PATH]", num_args = 0..=1)]
+    pub prometheus: Option<Option<Endpoint>>,
+    /// Serve what redtape says of itself, as in `:9091` or `:9090/internal/metrics`; without an address, where the
+    /// configuration says
+    #[arg(long, value_name = "[HOST]:PORT[/PATH]", num_args = 0..=1)]
+    pub internal_metrics: Option<Option<Endpoint>>,
+    /// Go on serving for so long after the end, or `forever`: until SIGINT or SIGTERM
+    #[arg(long, value_name = "DURATION")]
+    pub linger: Option<Linger>,
+}
+
+/// How long a replay goes on serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linger {
+    /// So long.
+    For(Period),
+    /// Until it is told to end.
+    Forever,
+}
+
+impl FromStr for Linger {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "forever" => Ok(Self::Forever),
+            _ => text.parse().map(Self::For).map_err(|error| format!("{error}, or `forever`")),
+        }
+    }
 }
 
 /// Forms of spans.

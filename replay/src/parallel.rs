@@ -22,7 +22,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
 use crate::progress::Progress;
 use crate::run::Ran;
-use crate::sink::{OutputSink, deliver};
+use crate::sink::{Now, OutputSink, deliver};
 
 /// Blocks that may be under way to each thread: enough that none waits for another's block, few enough for memory.
 const BLOCKS_AHEAD: usize = 4;
@@ -197,5 +197,6 @@ fn drain(stage2: &mut Stage2, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = stage2.poll_output() {
         deliver(output, sink)?;
     }
-    sink.attend(stage2.metrics(), stage2.totals())
+    let totals = stage2.totals();
+    sink.attend(Now { wall: stage2.wall(totals.last), metrics: stage2.metrics(), totals })
 }

@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::input::{Tape, read_failure};
 use crate::parallel;
 use crate::progress::Progress;
-use crate::sink::{OutputSink, deliver};
+use crate::sink::{Now, OutputSink, deliver};
 
 /// What is left of a run when all outputs have been delivered.
 pub(crate) struct Ran {
@@ -124,7 +124,8 @@ fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = engine.poll_output() {
         deliver(output, sink)?;
     }
-    sink.attend(engine.metrics(), engine.totals())
+    let totals = engine.totals();
+    sink.attend(Now { wall: engine.wall(totals.last), metrics: engine.metrics(), totals })
 }
 
 fn finish(mut engine: Engine, sink: &mut impl OutputSink, reports: Vec<(String, ReadReport)>) -> Result<Ran> {

@@ -7,6 +7,17 @@ use redtape_core::{Output, Span, Totals, WallNanos};
 
 use crate::failure::Result;
 
+/// Where the engine is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now<'a> {
+    /// The tape's time of day.
+    pub(crate) wall: WallNanos,
+    /// The metrics so far.
+    pub(crate) metrics: &'a Registry,
+    /// Counts of what went in and out so far.
+    pub(crate) totals: &'a Totals,
+}
+
 /// Takes outputs, in their order.
 pub(crate) trait OutputSink {
     /// Takes a span.
@@ -18,7 +29,7 @@ pub(crate) trait OutputSink {
     }
 
     /// A block was taken in, and all outputs were delivered: a moment to look at where the engine is.
-    fn attend(&mut self, _metrics: &Registry, _totals: &Totals) -> Result {
+    fn attend(&mut self, _now: Now<'_>) -> Result {
         Ok(())
     }
 

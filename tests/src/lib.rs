@@ -6,8 +6,10 @@
 
 mod binary;
 mod greetings;
+mod http;
 mod process;
 mod program;
+mod prometheus;
 mod recorder;
 mod replay;
 mod requirement;
@@ -16,8 +18,10 @@ mod trial;
 
 pub use binary::binary;
 pub use greetings::{Answered, Counts, Greetings, Load, Truth};
+pub use http::{Answer, get, percent_encoded, request};
 pub use process::{Finished, Process};
 pub use program::{Conversation, Program, Source, conversation, tool};
+pub use prometheus::{Prometheus, Vector};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;

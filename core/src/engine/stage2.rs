@@ -94,7 +94,7 @@ pub struct Totals {
     pub io_uring: BTreeSet<String>,
     /// The time of the first event.
     pub first: Option<MonoNanos>,
-    /// Where the tape has ended.
+    /// Where the tape is; in the end, where it has ended.
     pub last: MonoNanos,
 }
 
@@ -235,6 +235,7 @@ impl Stage2 {
     /// Tape time has come to `now`: tells the metrics where a step of theirs is over. Of several steps in which nothing
     /// happened, it tells the first and the last.
     fn pass(&mut self, now: MonoNanos) {
+        self.totals.last = self.totals.last.max(now);
         let Some(step) = self.step.filter(|&step| step > 0) else { return };
         let first = *self.due.get_or_insert(now.plus(step));
         if now < first {

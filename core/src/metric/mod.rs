@@ -24,7 +24,7 @@ pub use cardinality::{Cardinality, LabelCardinality, LabelValue, MetricCardinali
 pub use catalog::{Measure, MetricNames};
 pub use histogram::Histogram;
 pub use label::Label;
-pub use openmetrics::write_openmetrics;
+pub use openmetrics::{TextFormat, write_openmetrics, write_text};
 pub use quantile::Quantiles;
 pub use registry::Registry;
 pub use select::{Select, SelectError, SelectSection};

@@ -1,9 +1,49 @@
-//! The text of OpenMetrics 1.0, sorted and without a float: the same metrics are always the same bytes.
+//! The text of OpenMetrics 1.0, and of Prometheus' older format: sorted and without a float, so that the same metrics are
+//! always the same bytes.
 
 use std::fmt::{self, Write};
 
-use super::snapshot::{Family, OVERFLOW_LABEL, Scale, Series, Snapshot, Value};
-use crate::time::WallNanos;
+use super::snapshot::{Family, FamilyKind, OVERFLOW_LABEL, Scale, Series, Snapshot, Value};
+use crate::time::{MonoNanos, WallNanos};
+
+/// The text formats that Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// OpenMetrics 1.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
+    OpenMetrics,
+    /// Prometheus' own, version 0.0.4: without units, exemplars and an end mark.
+    Prometheus,
+}
+
+/// Writes `snapshot` as it is, without times: what a scrape wants. Series that were last updated before `since` are left
+/// out; those that say nothing of when they were, and facts (`target_info`), never are.
+///
+/// Bounds of buckets are written in the same way in both formats (`le="5.0"`), so that it does not depend on the format
+/// which series a scrape is stored in.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, format: TextFormat, since: MonoNanos) -> fmt::Result {
+    let mut labels = String::new();
+    for family in &snapshot.families {
+        let lasting = |series: &&Series| family.kind == FamilyKind::Info || series.is_lasting(since);
+        let mut shown = family.series.iter().filter(lasting).peekable();
+        if shown.peek().is_none() {
+            continue;
+        }
+        write_head(out, family, format)?;
+        for series in shown {
+            labels.clear();
+            write_labels(&mut labels, family, series)?;
+            write_series(out, family, &labels, &series.value, None)?;
+        }
+    }
+    match format {
+        TextFormat::OpenMetrics => out.write_str("# EOF\n"),
+        TextFormat::Prometheus => Ok(()),
+    }
+}
 
 /// Writes `snapshots`, each with the time that its samples shall carry, ending in `# EOF`.
 ///
@@ -23,7 +63,7 @@ pub fn write_openmetrics(out: &mut impl Write, snapshots: &[(Option<WallNanos>, 
         if family.series.is_empty() {
             continue;
         }
-        write_head(out, family)?;
+        write_head(out, family, TextFormat::OpenMetrics)?;
         for series in &family.series {
             let mut labels = String::new();
             write_labels(&mut labels, family, series)?;
@@ -46,8 +86,17 @@ fn find<'a>(snapshot: &'a Snapshot, family: &Family, series: &Series) -> Option<
     candidates.get(at)
 }
 
-fn write_head(out: &mut impl Write, family: &Family) -> fmt::Result {
-    let name = family.name;
+fn write_head(out: &mut impl Write, family: &Family, format: TextFormat) -> fmt::Result {
+    let Family { name, help, .. } = family;
+    if format == TextFormat::Prometheus {
+        // Here a family is called as its samples are.
+        let (suffix, kind) = match family.kind {
+            FamilyKind::Counter => ("_total", "counter"),
+            FamilyKind::Histogram => ("", "histogram"),
+            FamilyKind::Info => ("_info", "gauge"),
+        };
+        return write!(out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
+    }
     writeln!(out, "# TYPE {name} {}", family.kind.as_str())?;
     let unit = match family.scale {
         Scale::Bytes => Some("bytes"),
@@ -58,7 +107,7 @@ fn write_head(out: &mut impl Write, family: &Family) -> fmt::Result {
     if let Some(unit) = unit.filter(|unit| name.ends_with(unit)) {
         writeln!(out, "# UNIT {name} {unit}")?;
     }
-    writeln!(out, "# HELP {name} {}", family.help)
+    writeln!(out, "# HELP {name} {help}")
 }
 
 fn write_labels(out: &mut String, family: &Family, series: &Series) -> fmt::Result {

@@ -80,6 +80,13 @@ pub struct Series {
     pub value: Value,
 }
 
+impl Series {
+    /// Whether it was updated at `since` or later, or says nothing of when it was.
+    pub fn is_lasting(&self, since: MonoNanos) -> bool {
+        self.updated >= since || self.updated == MonoNanos::ZERO
+    }
+}
+
 /// What was counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {

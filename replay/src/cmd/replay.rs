@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use redtape_core::config::{Config, PrometheusExport};
 use redtape_core::metric::write_openmetrics;
 use redtape_core::{Decorator, Filter, MonoNanos, Span};
 
@@ -13,33 +14,89 @@ use crate::export::{Exports, OpenMetricsFile, Shift, Tee};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::run::{Ran, run as run_engine};
+use crate::serve::{Endpoint, Serve, Server};
 use crate::settings::{config, options};
-use crate::sink::{NoSpans, OutputSink};
+use crate::sink::{NoSpans, Now, OutputSink};
 use crate::stdout::Output;
 use crate::write::{write_span_json, write_span_text};
 
 pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = Facts::of(&tapes);
+    let config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), args.quiet)?;
     let mut exports = exporters(&args.export);
+    let server = serve(&args.export, &config, args.quiet)?;
+    if let Some(server) = &server {
+        exports.add(server.exporter());
+    }
     let ran = match args.spans {
         None => {
-            with_evidence(tapes, &args.settings, args.quiet, &mut Tee { out: &mut NoSpans, exports: &mut exports })?
+            let mut tee = Tee { out: &mut NoSpans, exports: &mut exports };
+            with_evidence(tapes, &config, &args.settings, args.quiet, &mut tee)?
         }
         Some(format) => {
             let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
             let mut tee = Tee { out: &mut spans, exports: &mut exports };
-            let ran = with_evidence(tapes, &args.settings, args.quiet, &mut tee)?;
+            let ran = with_evidence(tapes, &config, &args.settings, args.quiet, &mut tee)?;
             spans.finish()?;
             ran
         }
     };
-    exports.finish(ran.end, &Arc::new(ran.metrics.snapshot()))?;
+    let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
+    exports.finish(now, &Arc::new(ran.metrics.snapshot()))?;
     ran.check(args.input.strict, args.quiet)?;
     match (args.spans, args.metrics) {
         (Some(_), _) => Ok(()),
         (None, Some(format)) => write_metrics(out, &ran, format),
         (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
+    }?;
+    if let (Some(server), Some(linger)) = (server, args.export.linger) {
+        out.flush().map_err(unwritable)?;
+        server.linger(linger)?;
+    }
+    Ok(())
+}
+
+/// The server that the command line asks for.
+fn serve(export: &Export, config: &Config, quiet: bool) -> Result<Option<Server>> {
+    let PrometheusExport { port, path, ttl, .. } = &config.prometheus_export;
+    let internal = &config.internal_metrics.prometheus;
+    let serve = Serve {
+        metrics: endpoint(&export.prometheus, "--prometheus", "prometheus_export", (*port, path))?,
+        internal: endpoint(
+            &export.internal_metrics,
+            "--internal-metrics",
+            "internal_metrics.prometheus",
+            (internal.port, &internal.path),
+        )?,
+        ttl_nanos: Some(ttl.nanos()).filter(|&ttl| ttl > 0),
+        live: false,
+    };
+    let server = Server::start(&serve, &Arc::default())?;
+    for url in server.iter().flat_map(Server::urls).filter(|_| !quiet) {
+        eprintln!("redtape: serving {url}");
+    }
+    if server.is_none() && export.linger.is_some() {
+        return Err(Failure::message(Kind::Usage, "--linger: nothing is served; add --prometheus"));
+    }
+    Ok(server)
+}
+
+/// Where a flag wants something served, or the configuration, where the flag leaves it open.
+fn endpoint(
+    given: &Option<Option<Endpoint>>,
+    flag: &str,
+    section: &str,
+    (port, path): (u16, &str),
+) -> Result<Option<Endpoint>> {
+    match given {
+        None => Ok(None),
+        Some(Some(endpoint)) => Ok(Some(endpoint.clone())),
+        Some(None) if port != 0 => Ok(Some(Endpoint::new(port, path))),
+        Some(None) => {
+            let message = format!("{flag}: {section}.port is not set; give an address, as in `{flag} :9090`");
+            Err(Failure::message(Kind::Usage, message))
+        }
     }
 }
 
@@ -55,13 +112,13 @@ fn exporters(export: &Export) -> Exports {
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
 pub(super) fn with_evidence(
     tapes: Vec<Tape>,
+    config: &Config,
     settings: &Settings,
     quiet: bool,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
-    let config = config(settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), quiet)?;
     let jobs = settings.jobs.into();
-    let mut second = options(&config, settings)?;
+    let mut second = options(config, settings)?;
     if settings.evidence == Evidence::Online {
         return run_engine(tapes, second, jobs, quiet, sink);
     }
@@ -70,7 +127,7 @@ pub(super) fn with_evidence(
         return Err(Failure::message(Kind::Usage, message));
     }
     let paths: Vec<_> = tapes.iter().map(|tape| tape.name.clone().into()).collect();
-    let mut first = options(&config, settings)?;
+    let mut first = options(config, settings)?;
     // Patterns are for the second pass; in the first, no span may be left out.
     first.decorator = Decorator::with_defaults(&first.limits);
     first.filter = Filter::default();

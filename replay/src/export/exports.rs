@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use redtape_core::metric::{Registry, Snapshot};
-use redtape_core::{Span, Totals, WallNanos};
+use redtape_core::metric::Snapshot;
+use redtape_core::{Span, WallNanos};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::sink::OutputSink;
+use crate::sink::{Now, OutputSink};
 
 /// Takes spans and metrics to one place.
 ///
@@ -24,12 +24,17 @@ pub(crate) trait Exporter {
     }
 
     /// A block was taken in: a moment to look at where the engine is. It comes often, so it has to be quick.
-    fn attend(&mut self, _metrics: &Registry, _totals: &Totals) -> Result {
+    fn attend(&mut self, _now: Now<'_>) -> Result {
         Ok(())
     }
 
     /// Sends what waits, with the metrics as they are at the end, and tells what became of it all.
-    fn finish(self: Box<Self>, at: WallNanos, last: &Arc<Snapshot>) -> Result<Sent>;
+    fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent>;
+
+    /// Whether it wants spans at all.
+    fn wants_spans(&self) -> bool {
+        true
+    }
 }
 
 /// What became of what was to be exported to one place.
@@ -65,8 +70,8 @@ impl Exports {
     /// # Errors
     ///
     /// Everything that did not arrive, with its number and reason.
-    pub(crate) fn finish(self, at: WallNanos, last: &Arc<Snapshot>) -> Result {
-        let ended = self.0.into_iter().map(|exporter| exporter.finish(at, last)).collect::<Vec<_>>();
+    pub(crate) fn finish(self, now: Now<'_>, last: &Arc<Snapshot>) -> Result {
+        let ended = self.0.into_iter().map(|exporter| exporter.finish(now, last)).collect::<Vec<_>>();
         let sent = ended.into_iter().collect::<Result<Vec<_>>>()?;
         let failed = sent.iter().filter(|sent| sent.failed > 0).map(|sent| {
             let Sent { what, arrived, failed, error } = sent;
@@ -98,13 +103,13 @@ impl<S: OutputSink> OutputSink for Tee<'_, S> {
         self.exports.0.iter_mut().try_for_each(|exporter| exporter.metrics(at, snapshot))
     }
 
-    fn attend(&mut self, metrics: &Registry, totals: &Totals) -> Result {
-        self.out.attend(metrics, totals)?;
-        self.exports.0.iter_mut().try_for_each(|exporter| exporter.attend(metrics, totals))
+    fn attend(&mut self, now: Now<'_>) -> Result {
+        self.out.attend(now)?;
+        self.exports.0.iter_mut().try_for_each(|exporter| exporter.attend(now))
     }
 
     fn wants_spans(&self) -> bool {
-        self.out.wants_spans() || !self.exports.is_empty()
+        self.out.wants_spans() || self.exports.0.iter().any(|exporter| exporter.wants_spans())
     }
 
     /// A closed pipe ends what is printed, not what is exported.

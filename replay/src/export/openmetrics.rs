@@ -10,6 +10,7 @@ use redtape_core::metric::{Snapshot, write_openmetrics};
 use super::exports::{Exporter, Sent};
 use super::shift::Shift;
 use crate::failure::{Failure, Kind, Result};
+use crate::sink::Now;
 
 /// Writes all snapshots to a file when the last is known, since the samples of a series have to be together.
 pub(crate) struct OpenMetricsFile {
@@ -31,8 +32,8 @@ impl Exporter for OpenMetricsFile {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, at: WallNanos, last: &Arc<Snapshot>) -> Result<Sent> {
-        self.snapshots.push((self.shift.apply(at), Arc::clone(last)));
+    fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
+        self.snapshots.push((self.shift.apply(now.wall), Arc::clone(last)));
         let snapshots: Vec<_> = self.snapshots.iter().map(|(at, snapshot)| (Some(*at), &**snapshot)).collect();
         let mut text = String::new();
         write_openmetrics(&mut text, &snapshots).expect("invariant: writing to a string does not fail");
@@ -40,5 +41,9 @@ impl Exporter for OpenMetricsFile {
         fs::write(&self.path, text)
             .map_err(|error| Failure::message(Kind::Environment, format!("{path} cannot be written: {error}")))?;
         Ok(Sent { what: format!("samples to {path}"), arrived: snapshots.len() as u64, ..Sent::default() })
+    }
+
+    fn wants_spans(&self) -> bool {
+        false
     }
 }

@@ -1,0 +1,89 @@
+//! What became of what was exported, as it happens: for the internal metrics, which read while exporters run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of one signal, of things (spans, points, samples) unless said otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct SignalCounters {
+    exported: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    requests: AtomicU64,
+    retried: AtomicU64,
+}
+
+/// What [`SignalCounters`] had counted at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The back end took them.
+    pub(crate) exported: u64,
+    /// The back end did not take them, or could not be reached for as long as was tried.
+    pub(crate) failed: u64,
+    /// They were not even tried, because the queue was full.
+    pub(crate) dropped: u64,
+    /// Requests that were answered, in whatever way, or not.
+    pub(crate) requests: u64,
+    /// Requests that were one more try.
+    pub(crate) retried: u64,
+}
+
+impl SignalCounters {
+    /// The back end took so many.
+    pub(crate) fn exported(&self, count: u64) {
+        self.exported.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many were lost on the way to the back end, or refused by it.
+    pub(crate) fn failed(&self, count: u64) {
+        self.failed.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many found the queue full.
+    pub(crate) fn dropped(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// A request was made; `again` if it is one more try.
+    pub(crate) fn request(&self, again: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.retried.fetch_add(again.into(), Ordering::Relaxed);
+    }
+
+    /// The counts so far.
+    pub(crate) fn counted(&self) -> Counted {
+        let [exported, failed, dropped, requests, retried] =
+            [&self.exported, &self.failed, &self.dropped, &self.requests, &self.retried]
+                .map(|count| count.load(Ordering::Relaxed));
+        Counted { exported, failed, dropped, requests, retried }
+    }
+}
+
+/// Counts of all signals. Shared: exporters count, and whoever wants reads.
+#[derive(Debug, Default)]
+pub(crate) struct ExportCounters {
+    /// Spans by OTLP.
+    pub(crate) traces: SignalCounters,
+    /// Points of metrics by OTLP.
+    pub(crate) metrics: SignalCounters,
+    /// Samples by remote write.
+    pub(crate) remote_write: SignalCounters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_apart() {
+        let counters = ExportCounters::default();
+        counters.traces.exported(3);
+        counters.traces.failed(2);
+        counters.traces.request(false);
+        counters.traces.request(true);
+        counters.metrics.dropped(1);
+        let traces = Counted { exported: 3, failed: 2, requests: 2, retried: 1, ..Counted::default() };
+        assert_eq!(counters.traces.counted(), traces);
+        assert_eq!(counters.metrics.counted(), Counted { dropped: 1, ..Counted::default() });
+        assert_eq!(counters.remote_write.counted(), Counted::default());
+    }
+}

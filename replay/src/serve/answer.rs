@@ -1,0 +1,139 @@
+//! What is answered to a request.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, VARY};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use redtape_core::MonoNanos;
+use redtape_core::metric::{TextFormat, write_text};
+use tokio::sync::Semaphore;
+
+use super::internal::Internal;
+use super::negotiate;
+use super::window::{Shown, Window};
+
+/// Texts that are made at the same time; the others wait.
+const AT_ONCE: usize = 2;
+
+/// One thing that is served.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) path: String,
+    pub(super) what: What,
+    /// How often it was asked for.
+    pub(super) requests: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// The metrics of the tape.
+    Metrics,
+    /// What redtape says of itself.
+    Internal,
+}
+
+/// All that answers are made of.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) window: Arc<Window>,
+    pub(super) internal: Internal,
+    /// Series that were not updated for so long, in nanoseconds of tape time, are left out.
+    pub(super) ttl: Option<u64>,
+    pub(super) permits: Semaphore,
+}
+
+impl Site {
+    pub(super) fn new(window: Arc<Window>, internal: Internal, ttl: Option<u64>) -> Self {
+        Self { window, internal, ttl, permits: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Answers what came to a listener with these pages.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        pages: &[Page],
+        method: &Method,
+        uri: &Uri,
+        head: &HeaderMap,
+    ) -> Response {
+        let path = uri.path();
+        let page = pages.iter().find(|page| page.path == path);
+        if page.is_none() && path != "/healthz" {
+            return (StatusCode::NOT_FOUND, hint(pages)).into_response();
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "only GET\n").into_response();
+        }
+        let Some(page) = page else { return self.health() };
+        page.requests.fetch_add(1, Ordering::Relaxed);
+        let shown = self.window.look().await;
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
+        let what = page.what;
+        let (accept, gzip) = (text(head, &ACCEPT), negotiate::gzip(&text(head, &ACCEPT_ENCODING)));
+        // Many series take a while, in which others may ask for the health.
+        let site = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || site.page(what, shown.as_deref(), &accept, gzip)).await;
+        made.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+
+    fn health(&self) -> Response {
+        match self.window.check() {
+            Ok(()) => "ok\n".into_response(),
+            Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        }
+    }
+
+    fn page(&self, what: What, shown: Option<&Shown>, accept: &str, gzip: bool) -> Response {
+        let mut text = String::new();
+        let (format, written) = match what {
+            What::Internal => (TextFormat::OpenMetrics, self.internal.write(&mut text, shown)),
+            What::Metrics => {
+                let format = negotiate::format(accept);
+                (format, self.write_metrics(&mut text, shown, format))
+            }
+        };
+        if written.is_err() {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        let kind = match format {
+            TextFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        };
+        let headers = [(CONTENT_TYPE, kind), (VARY, "Accept, Accept-Encoding")];
+        match gzip.then(|| compressed(&text)) {
+            Some(Ok(bytes)) => (headers, [(CONTENT_ENCODING, "gzip")], Body::from(bytes)).into_response(),
+            _ => (headers, text).into_response(),
+        }
+    }
+
+    fn write_metrics(&self, out: &mut String, shown: Option<&Shown>, format: TextFormat) -> std::fmt::Result {
+        let since = |shown: &Shown| self.ttl.map_or(MonoNanos::ZERO, |ttl| shown.at.minus(ttl));
+        match shown {
+            Some(shown) => write_text(out, &shown.snapshot, format, since(shown)),
+            None => write_text(out, &Default::default(), format, MonoNanos::ZERO),
+        }
+    }
+}
+
+fn text(head: &HeaderMap, name: &HeaderName) -> String {
+    let values = head.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
+
+fn compressed(text: &str) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish()
+}
+
+/// What is served instead.
+fn hint(pages: &[Page]) -> String {
+    let paths: Vec<_> = pages.iter().map(|page| page.path.as_str()).chain(["/healthz"]).collect();
+    format!("not found; there is {}\n", paths.join(" and "))
+}

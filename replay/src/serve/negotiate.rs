@@ -1,0 +1,71 @@
+//! What a client takes, by its `Accept` and `Accept-Encoding` (RFC 9110, section 12.5).
+
+use redtape_core::metric::TextFormat;
+
+/// The format that a client likes best of those there are: Prometheus' own, unless OpenMetrics is asked for by its name and
+/// liked at least as much.
+pub(super) fn format(accept: &str) -> TextFormat {
+    const OPENMETRICS: &str = "application/openmetrics-text";
+    let liked = |names: &[&str]| choices(accept).filter(|(name, _)| names.contains(name)).map(|(_, how)| how).max();
+    match liked(&[OPENMETRICS]) {
+        Some(how) if how > 0 && Some(how) >= liked(&["text/plain"]) => TextFormat::OpenMetrics,
+        _ => TextFormat::Prometheus,
+    }
+}
+
+/// Whether a client takes gzip.
+pub(super) fn gzip(accept_encoding: &str) -> bool {
+    choices(accept_encoding).any(|(name, how)| name == "gzip" && how > 0)
+}
+
+/// What is listed, and how much it is liked, from 0 to 1000.
+fn choices(list: &str) -> impl Iterator<Item = (&str, u32)> {
+    list.split(',').map(|choice| {
+        let (name, parameters) = choice.split_once(';').unwrap_or((choice, ""));
+        let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
+        (name.trim(), quality.map_or(1000, thousandths))
+    })
+}
+
+/// A weight such as `0.5`; 0 for what is none.
+fn thousandths(weight: &str) -> u32 {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let digits = format!("{fraction:0<3}");
+    match (whole, digits.get(..3).and_then(|digits| digits.parse::<u32>().ok())) {
+        ("1", Some(0)) => 1000,
+        ("0", Some(thousandths)) => thousandths,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_clients_choice() {
+        const PROMETHEUS_2: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
+                                    q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        const PROMETHEUS_3: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for (accept, expected) in [
+            (PROMETHEUS_2, TextFormat::OpenMetrics),
+            (PROMETHEUS_3, TextFormat::OpenMetrics),
+            ("application/openmetrics-text", TextFormat::OpenMetrics),
+            ("application/openmetrics-text;q=0", TextFormat::Prometheus),
+            ("application/openmetrics-text; q=0.3, text/plain; q=0.4", TextFormat::Prometheus),
+            ("application/openmetrics-text; q=nonsense", TextFormat::Prometheus),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", TextFormat::Prometheus),
+            ("*/*", TextFormat::Prometheus),
+            ("", TextFormat::Prometheus),
+        ] {
+            assert_eq!(format(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_used_where_it_is_taken() {
+        for (accept, expected) in [("gzip", true), ("br, gzip;q=0.5", true), ("gzip;q=0", false), ("", false)] {
+            assert_eq!(gzip(accept), expected, "{accept}");
+        }
+    }
+}

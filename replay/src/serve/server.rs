@@ -1,0 +1,212 @@
+//! The server: listeners, each with its pages, on a thread of their own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::answer::{Page, Site, What};
+use super::endpoint::Endpoint;
+use super::internal::Internal;
+use super::window::{Health, Showing, Window};
+use crate::cli::Linger;
+use crate::export::{ExportCounters, Exporter};
+use crate::failure::{Failure, Kind, Result};
+use crate::interrupt::Interrupt;
+
+/// How often a server that lingers looks whether it is to end.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What is to be served, and where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Serve {
+    /// The metrics of the tape.
+    pub(crate) metrics: Option<Endpoint>,
+    /// What redtape says of itself.
+    pub(crate) internal: Option<Endpoint>,
+    /// Series that were not updated for so long, in nanoseconds of tape time, are left out of a scrape.
+    pub(crate) ttl_nanos: Option<u64>,
+    /// Whether the tape moves on by itself, so that standing still is unhealthy, and lagging behind is told.
+    pub(crate) live: bool,
+}
+
+/// A server that runs. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    window: Arc<Window>,
+    urls: Vec<String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A listener and what it serves.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    pages: Arc<[Page]>,
+}
+
+impl Server {
+    /// Listens at all addresses, so that whatever is in the way of that is known before anything is replayed, and serves
+    /// from then on. `None` where nothing is to be served.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Usage`] for two things at the same place, [`Kind::Environment`] for an address that cannot be listened at.
+    pub(crate) fn start(serve: &Serve, counters: &Arc<ExportCounters>) -> Result<Option<Self>> {
+        let bound = bind(serve)?;
+        if bound.is_empty() {
+            return Ok(None);
+        }
+        let environment = |error: std::io::Error| Failure::message(Kind::Environment, format!("no server: {error}"));
+        let window = Arc::new(Window::new(serve.live));
+        let pages = bound.iter().map(|bound| (bound.address.port(), Arc::clone(&bound.pages))).collect();
+        let internal = Internal::new(Arc::clone(counters), pages, serve.live);
+        let site = Arc::new(Site::new(Arc::clone(&window), internal, serve.ttl_nanos));
+        let urls = bound.iter().flat_map(Bound::urls).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("serve".into());
+        let thread = thread.spawn(move || run(&runtime, bound, &site, stopped)).map_err(environment)?;
+        Ok(Some(Self { window, urls, stop: Some(stop), thread: Some(thread) }))
+    }
+
+    /// What shows the metrics to those who ask.
+    pub(crate) fn exporter(&self) -> impl Exporter + 'static {
+        Showing::new(Arc::clone(&self.window))
+    }
+
+    /// How the run is.
+    pub(crate) fn health(&self) -> Health {
+        Health(Arc::clone(&self.window))
+    }
+
+    /// Goes on serving what there is in the end, for as long as `linger` says or until SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Environment`] where signals cannot be waited for.
+    pub(crate) fn linger(self, linger: Linger) -> Result {
+        let interrupt = Interrupt::on_signals()
+            .map_err(|error| Failure::message(Kind::Environment, format!("no signals can be waited for: {error}")))?;
+        let end = match linger {
+            Linger::For(period) => Instant::now().checked_add(period.0),
+            Linger::Forever => None,
+        };
+        while !interrupt.asked() && end.is_none_or(|end| Instant::now() < end) {
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Where everything is.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop = None;
+        // A server that has panicked has said so.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Bound {
+    fn urls(&self) -> impl Iterator<Item = String> {
+        self.pages.iter().map(|page| format!("http://{}{}", self.address, page.path))
+    }
+}
+
+fn bind(serve: &Serve) -> Result<Vec<Bound>> {
+    let page = |what, path: &str| Page { path: path.into(), what, requests: 0.into() };
+    let mut places: Vec<(&Endpoint, Vec<Page>)> = Vec::new();
+    if let Some(endpoint) = &serve.metrics {
+        places.push((endpoint, vec![page(What::Metrics, endpoint.path("/metrics"))]));
+    }
+    if let Some(endpoint) = &serve.internal {
+        let page = page(What::Internal, endpoint.path("/internal/metrics"));
+        match places.first_mut().filter(|(other, _)| other.shares_listener(endpoint)) {
+            Some((_, pages)) if pages.iter().any(|other| other.path == page.path) => {
+                let message = format!(
+                    "{endpoint}{}: the metrics and the internal metrics cannot be at the same place; give one of them \
+                     another path or port",
+                    page.path
+                );
+                return Err(Failure::message(Kind::Usage, message));
+            }
+            Some((_, pages)) => pages.push(page),
+            None => places.push((endpoint, vec![page])),
+        }
+    }
+    let bound = places.into_iter().map(|(endpoint, pages)| {
+        let listen = || {
+            let listener = endpoint.listen()?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok(Bound { listener, address, pages: pages.into() })
+        };
+        listen().map_err(|error: std::io::Error| {
+            Failure::message(Kind::Environment, format!("cannot listen at {endpoint}: {error}; choose another port"))
+        })
+    });
+    bound.collect()
+}
+
+/// Serves until it is told to stop, or nobody is left who could.
+fn run(runtime: &Runtime, bound: Vec<Bound>, site: &Arc<Site>, stopped: oneshot::Receiver<()>) {
+    runtime.block_on(async {
+        for Bound { listener, address, pages } in bound {
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    eprintln!("redtape: warning: nothing is served at {address}: {error}");
+                    continue;
+                }
+            };
+            let site = Arc::clone(site);
+            // Not routes of axum's: paths come from a configuration, and to them some characters are special.
+            let router = Router::new().fallback(move |request: Request| {
+                let (site, pages) = (Arc::clone(&site), Arc::clone(&pages));
+                async move { site.answer(&pages, request.method(), request.uri(), request.headers()).await }
+            });
+            tokio::spawn(async move { axum::serve(listener, router).await });
+        }
+        let _ = stopped.await;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(metrics: &str, internal: &str) -> Result<Option<Server>> {
+        let endpoint = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
+        let serve = Serve { metrics: endpoint(metrics), internal: endpoint(internal), ..Serve::default() };
+        Server::start(&serve, &Arc::default())
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_at_once() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = start(&address.to_string(), "").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen at {address}: ")), "{error}");
+        assert!(error.ends_with("choose another port"), "{error}");
+    }
+
+    #[test]
+    fn two_things_need_two_places() {
+        let error = start("127.0.0.1:9/a", "127.0.0.1:9/a").unwrap_err().to_string();
+        assert!(error.starts_with("127.0.0.1:9/a: "), "{error}");
+        assert!(start("", "").unwrap().is_none());
+        let both = start("127.0.0.1:0", "127.0.0.1:0").unwrap().unwrap();
+        assert_eq!(both.urls().len(), 2);
+    }
+}
