@@ -32,6 +32,8 @@ fn spans() -> Vec<Span> {
             outcome: Outcome::Complete,
             route: route.into(),
             ignored: Ignored::default(),
+            sampled: true,
+            shown: Arc::default(),
             http: HttpFields {
                 head: RequestHead::new(
                     "GET",

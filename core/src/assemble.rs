@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::exchange::{Exchange, Outcome, Request};
 use crate::facts::{ConnInfo, Role};
 use crate::link::Linked;
+use crate::shown::ShownAttributes;
 use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
 use crate::time::{ClockMap, MonoNanos};
 
@@ -24,8 +25,14 @@ pub enum Phases {
 const PHASES_FROM_NANOS: u64 = 100_000;
 
 /// The span of `linked`, without its route.
-pub(crate) fn span(linked: Linked, service: Arc<Service>, clock: &ClockMap, phases: Phases) -> Span {
-    let Linked { exchange, trace_id, span_id, parent } = linked;
+pub(crate) fn span(
+    linked: Linked,
+    service: Arc<Service>,
+    shown: Arc<ShownAttributes>,
+    clock: &ClockMap,
+    phases: Phases,
+) -> Span {
+    let Linked { exchange, trace_id, flag: _, span_id, parent } = linked;
     let kind = if exchange.role == Role::Client { SpanKind::Client } else { SpanKind::Server };
     let start = start(&exchange, kind);
     let queue_nanos = match (kind, exchange.request.message.arrival) {
@@ -55,6 +62,8 @@ pub(crate) fn span(linked: Linked, service: Arc<Service>, clock: &ClockMap, phas
         outcome,
         route: Arc::default(),
         ignored: Ignored::default(),
+        sampled: true,
+        shown,
         http,
     }
 }

@@ -19,6 +19,38 @@ pub enum AttributeValue<'a> {
     Text(Cow<'a, str>),
 }
 
+/// The keys of a span's attributes, ascending.
+pub(crate) const KEYS: [&str; 28] = [
+    "client.address",
+    "client.port",
+    "error.type",
+    "http.request.body.size",
+    "http.request.method",
+    "http.request.method_original",
+    "http.response.body.size",
+    "http.response.status_code",
+    "http.route",
+    "network.peer.address",
+    "network.peer.port",
+    "network.protocol.version",
+    "redtape.accept_wait_ns",
+    "redtape.link",
+    "redtape.link_strength",
+    "redtape.tls.tie",
+    "redtape.truncated",
+    "rpc.grpc.status_code",
+    "rpc.method",
+    "rpc.service",
+    "rpc.system",
+    "server.address",
+    "server.port",
+    "url.full",
+    "url.path",
+    "url.query",
+    "url.scheme",
+    "user_agent.original",
+];
+
 /// A key and its value.
 pub type Attribute<'a> = (&'static str, AttributeValue<'a>);
 
@@ -146,12 +178,19 @@ impl Span {
             .server_port()
             .filter(|&port| port != default_port(self.http.scheme))
             .map_or(String::new(), |port| format!(":{port}"));
-        let query = self.http.query().map_or(String::new(), |query| format!("?{query}"));
+        let query = self.http.query().map_or(String::new(), |query| format!("?{}", self.shown.query(query)));
         Some(format!("{}://{host}{port}{}{query}", self.http.scheme, self.http.path()))
     }
 
-    /// All attributes, sorted by key.
+    /// All attributes that are shown, sorted by key.
     pub fn attributes(&self) -> Vec<Attribute<'_>> {
+        let mut attributes = self.all_attributes();
+        attributes.retain(|(key, _)| !self.shown.hides(key));
+        attributes
+    }
+
+    /// All attributes, sorted by key. What they say has no secrets, but some may be hidden.
+    pub(crate) fn all_attributes(&self) -> Vec<Attribute<'_>> {
         let http = &self.http;
         let size = |size: Option<u64>| size.map(|size| AttributeValue::Int(i64::try_from(size).unwrap_or(i64::MAX)));
         let (server, client) = (self.kind == SpanKind::Server, self.kind == SpanKind::Client);
@@ -188,7 +227,7 @@ impl Span {
                 Some(()).filter(|()| client && !http.head.target().is_empty()).and_then(|()| self.url_full()).map(text),
             ),
             ("url.path", Some(http.path()).filter(|_| server && !http.head.target().is_empty()).map(text)),
-            ("url.query", http.query().filter(|_| server).map(text)),
+            ("url.query", http.query().filter(|_| server).map(|query| text(self.shown.query(query)))),
             ("url.scheme", Some(text(http.scheme))),
             ("user_agent.original", http.user_agent().map(text)),
         ]
@@ -239,9 +278,12 @@ fn text<'a>(text: impl Into<Cow<'a, str>>) -> AttributeValue<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::exchange::{RequestHead, Version};
     use crate::metric::spans::server;
+    use crate::shown::ShownAttributes;
 
     #[test]
     fn address_and_port_come_from_the_same_place() {
@@ -263,7 +305,8 @@ mod tests {
         assert_eq!((&*span.name(), span.rpc(), span.has_path()), ("p.S/M", Some(("p.S", "M")), false));
         assert_eq!(span.error_type().as_deref(), Some("13"));
         let attributes = span.attributes();
-        assert!(attributes.is_sorted_by_key(|(key, _)| *key));
+        assert!(attributes.is_sorted_by_key(|(key, _)| *key) && KEYS.is_sorted());
+        assert!(attributes.iter().all(|(key, _)| KEYS.contains(key)));
         for (key, value) in [
             ("rpc.grpc.status_code", AttributeValue::Int(13)),
             ("rpc.method", text("M")),
@@ -276,6 +319,19 @@ mod tests {
         // The client gave up: for the server that is no error.
         (span.http.grpc_status, span.status, span.outcome) = (Some(1), Status::Unset, Outcome::Reset);
         assert_eq!(span.error_type(), None);
+    }
+
+    #[test]
+    fn attributes_can_be_hidden_and_secrets_always_are() {
+        let mut span = server("/a");
+        span.http.head = RequestHead::new("GET", "/a?token=t&b=1", Some("h"), None, Version::Http11, None);
+        span.shown = Arc::new(ShownAttributes::new(&["client.*".into()], vec!["token".into()]).unwrap());
+        let attributes = span.attributes();
+        assert!(attributes.contains(&("url.query", text("token=REDACTED&b=1"))));
+        assert!(!attributes.iter().any(|(key, _)| key.starts_with("client.")));
+        assert!(span.all_attributes().iter().any(|(key, _)| *key == "client.address"));
+        span.kind = SpanKind::Client;
+        assert!(span.attributes().contains(&("url.full", text("http://h:50000/a?token=REDACTED&b=1"))));
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub enum DiagnosticKind {
     ConfigRejected,
     /// A process was forgotten, because there were too many.
     ProcessEvicted,
+    /// A span was left out of a signal, because its process exports that signal by itself.
+    OtelInstrumented,
 }
 
 impl DiagnosticKind {
@@ -109,6 +111,7 @@ impl DiagnosticKind {
             Self::ClockOverflow => "clock_overflow",
             Self::ConfigRejected => "config_rejected",
             Self::ProcessEvicted => "process_evicted",
+            Self::OtelInstrumented => "otel_instrumented",
         }
     }
 }

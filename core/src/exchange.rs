@@ -319,6 +319,11 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
+    /// Whether the sender's span may be exported.
+    pub const fn sampled(self) -> bool {
+        self.flags & 1 != 0
+    }
+
     /// Reads a header value. `None` if it is malformed, has an all-zero id, or version `ff`.
     ///
     /// A version newer than 00 may have more fields after a dash, which are ignored (section 3.2.4).

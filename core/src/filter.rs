@@ -38,7 +38,7 @@ impl Filter {
         if self.rules.is_empty() {
             return true;
         }
-        let attributes: Vec<_> = span.attributes().into_iter().chain(span.service.resource()).collect();
+        let attributes: Vec<_> = span.all_attributes().into_iter().chain(span.service.resource()).collect();
         self.rules.iter().all(|rule| {
             let named = attributes.iter().find(|(key, _)| key.replace('.', "_") == rule.attribute);
             let value: Cow<'_, str> = match named {

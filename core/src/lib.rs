@@ -23,7 +23,10 @@ pub mod metric;
 mod pod;
 mod ranges;
 mod route;
+mod sample;
 mod service;
+mod shown;
+mod signals;
 mod span;
 pub mod synth;
 pub mod tape;
@@ -53,6 +56,9 @@ pub use route::{
     Class, Decorator, Evidence, Explanation, PatternError, RouteDecision, RouteError, RouteRule, SegmentExplanation,
     SegmentReason,
 };
+pub use sample::Sampler;
+pub use shown::ShownAttributes;
+pub use signals::{Protocols, Signals, TraceOptions};
 pub use span::{HttpFields, Ignored, Link, LinkRule, Service, Span, SpanKind, Status, Strength};
 pub use time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 pub use track::{Shard, shard_of};

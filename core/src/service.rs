@@ -40,7 +40,8 @@ impl Service {
             },
             Cow::into_owned,
         );
-        Self { name: name.into(), namespace: namespace.into(), instance: instance.into(), process }
+        let signals = rule.map(|rule| rule.signals.clone()).unwrap_or_default();
+        Self { name: name.into(), namespace: namespace.into(), instance: instance.into(), signals, process }
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::exchange::{Outcome, RequestHead};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
+use crate::shown::ShownAttributes;
+use crate::signals::Signals;
 use crate::time::{MonoNanos, WallNanos};
 
 /// Which side of the exchange a span is.
@@ -57,6 +59,8 @@ pub struct Service {
     pub namespace: Box<str>,
     /// `service.instance.id`, and the `instance` label in Prometheus.
     pub instance: Box<str>,
+    /// What is exported of it.
+    pub signals: Signals,
     /// The process.
     pub process: Arc<ProcessInfo>,
 }
@@ -148,13 +152,18 @@ pub struct Span {
     pub outcome: Outcome,
     /// `http.route`, empty if it has none.
     pub route: Arc<str>,
-    /// Whether it counts in metrics and is exported as a span (`ignore_mode`).
+    /// Whether it counts in metrics and is exported as a span.
     pub ignored: Ignored,
+    /// Whether it is of a trace that is exported by OTLP: its sampler chose it. Whoever prints spans prints all of them.
+    pub sampled: bool,
+    /// Which of its attributes are shown.
+    pub shown: Arc<ShownAttributes>,
     /// What was asked and answered.
     pub http: HttpFields,
 }
 
-/// What `ignored_patterns` takes a span out of.
+/// What a span is taken out of: by `ignored_patterns`, by the `exports` of its service, or because its process exports by
+/// itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
     /// It is not exported as a span.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::export::{SamplerConfig, Signal};
+use super::metrics::Features;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::ServiceRoutes;
 use super::scalar::Period;
+use crate::signals::Signals;
 
 /// The keys beside `discovery` that choose processes, and their like on the command line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +29,7 @@ pub struct Targets {
 }
 
 /// The `discovery` section.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscoveryConfig {
     /// Processes to record, by regular expressions. Ignored if `instrument` has entries.
@@ -45,8 +48,8 @@ pub struct DiscoveryConfig {
     pub poll_interval: Option<Period>,
     /// Known, without effect.
     pub min_process_age: Option<IgnoredAny>,
-    /// Known, without effect.
-    pub exclude_otel_instrumented_services: Option<IgnoredAny>,
+    /// Leaves out of a signal what processes export of it by themselves.
+    pub exclude_otel_instrumented_services: bool,
     /// Known, without effect.
     pub excluded_linux_system_paths: Option<IgnoredAny>,
     /// Known, without effect.
@@ -107,13 +110,33 @@ pub struct EntryConfig<P> {
     /// Selector that the recorder cannot decide.
     pub k8s_pod_annotations: Option<BTreeMap<String, IgnoredAny>>,
     /// Which signals to export of the service: `metrics`, `traces`; an empty list means none.
-    pub exports: Option<Vec<String>>,
+    pub exports: Option<Vec<Signal>>,
     /// Routes of this service alone.
     pub routes: Option<ServiceRoutes>,
-    /// Known, without effect.
-    pub sampler: Option<IgnoredAny>,
-    /// Known, without effect.
-    pub metrics: Option<IgnoredAny>,
+    /// Which of its traces to export.
+    pub sampler: Option<SamplerConfig>,
+    /// Which metrics it counts in.
+    pub metrics: Option<Features>,
+}
+
+impl Default for DiscoveryConfig {
+    fn default() -> Self {
+        Self {
+            services: Vec::new(),
+            instrument: Vec::new(),
+            exclude_services: Vec::new(),
+            exclude_instrument: Vec::new(),
+            default_exclude_services: None,
+            default_exclude_instrument: None,
+            poll_interval: None,
+            min_process_age: None,
+            exclude_otel_instrumented_services: true,
+            excluded_linux_system_paths: None,
+            skip_go_specific_tracers: None,
+            route_harvester_timeout: None,
+            disabled_route_harvesters: None,
+        }
+    }
 }
 
 impl DiscoveryConfig {
@@ -121,7 +144,6 @@ impl DiscoveryConfig {
     pub fn without_effect(&self) -> Vec<&'static str> {
         let keys = [
             ("min_process_age", self.min_process_age.is_some()),
-            ("exclude_otel_instrumented_services", self.exclude_otel_instrumented_services.is_some()),
             ("excluded_linux_system_paths", self.excluded_linux_system_paths.is_some()),
             ("skip_go_specific_tracers", self.skip_go_specific_tracers.is_some()),
             ("route_harvester_timeout", self.route_harvester_timeout.is_some()),
@@ -154,9 +176,21 @@ impl<P> EntryConfig<P> {
         set_keys(&keys)
     }
 
-    /// Keys that are set and known, but without effect here.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        set_keys(&[("sampler", self.sampler.is_some()), ("metrics", self.metrics.is_some())])
+    /// What to export of what it chooses.
+    ///
+    /// # Errors
+    ///
+    /// The key that is at fault, and what is wrong with it.
+    pub(super) fn signals(&self) -> Result<Signals, (String, String)> {
+        let exports = |signal| self.exports.as_ref().is_none_or(|exports| exports.contains(&signal));
+        let sampler = self.sampler.as_ref().map(SamplerConfig::sampler).transpose();
+        let features = self.metrics.as_ref().and_then(|metrics| metrics.features.as_ref());
+        Ok(Signals {
+            metrics: exports(Signal::Metrics),
+            traces: exports(Signal::Traces),
+            sampler: sampler.map_err(|(key, message)| (format!("sampler.{key}"), message))?,
+            features: features.map(|listed| listed.iter().flat_map(|feature| feature.metrics()).copied().collect()),
+        })
     }
 }
 

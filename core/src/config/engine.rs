@@ -1,5 +1,6 @@
 //! What the engine needs of a configuration.
 
+use super::export::{Instrumentation, OtelTracesExport};
 use super::own::{LinkHorizon, LinksMode, Phases};
 use super::root::Config;
 use super::select::{Discovery, DiscoveryError};
@@ -8,6 +9,8 @@ use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::link::{Horizon, LinkMode, LinkOptions};
 use crate::route::{Decorator, Evidence};
+use crate::shown::{REDACTED_BY_DEFAULT, ShownAttributes};
+use crate::signals::TraceOptions;
 
 /// How long a span waits for its links while the tape still runs, in nanoseconds of tape time.
 const LIVE_HORIZON_NANOS: u64 = 1_000_000_000;
@@ -22,6 +25,12 @@ pub struct Reloadable {
     pub discovery: Discovery,
     /// Keeps spans, or leaves them out.
     pub filter: Filter,
+    /// Which spans are sampled.
+    pub traces: TraceOptions,
+    /// Which attributes of spans are shown.
+    pub shown: ShownAttributes,
+    /// Leaves out of a signal what processes export of it by themselves.
+    pub exclude_instrumented: bool,
 }
 
 /// A key that is at fault, and what is wrong with it.
@@ -49,6 +58,10 @@ impl Config {
             discovery: self.discovery()?,
             filter: self.filter()?,
             reload: true,
+            traces: self.traces()?,
+            shown: self.shown()?,
+            exclude_instrumented: self.discovery.exclude_otel_instrumented_services,
+            everything: false,
             spans: true,
             metrics_step_nanos: None,
         })
@@ -60,8 +73,14 @@ impl Config {
     ///
     /// As [`Config::engine`].
     pub fn reloadable(&self, evidence: Evidence, limits: &Limits) -> Result<Reloadable, Fault> {
-        let (discovery, filter) = (self.discovery()?, self.filter()?);
-        Ok(Reloadable { decorator: self.decorator(evidence, limits)?, discovery, filter })
+        Ok(Reloadable {
+            decorator: self.decorator(evidence, limits)?,
+            discovery: self.discovery()?,
+            filter: self.filter()?,
+            traces: self.traces()?,
+            shown: self.shown()?,
+            exclude_instrumented: self.discovery.exclude_otel_instrumented_services,
+        })
     }
 
     /// How spans are linked.
@@ -83,6 +102,29 @@ impl Config {
         }
     }
 
+    /// Which spans are sampled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn traces(&self) -> Result<TraceOptions, Fault> {
+        let OtelTracesExport { sampler, instrumentations, .. } = &self.otel_traces_export;
+        let fault = |(key, message)| (format!("otel_traces_export.sampler.{key}"), message);
+        Ok(TraceOptions {
+            sampler: sampler.sampler().map_err(fault)?,
+            protocols: Instrumentation::protocols(&[instrumentations]),
+        })
+    }
+
+    /// Which attributes of spans are shown.
+    fn shown(&self) -> Result<ShownAttributes, Fault> {
+        let exclude = self.attributes.select.get("traces").map_or(&[][..], |traces| &traces.exclude);
+        let redacted = self.attributes.redact.sensitive_query_params.clone();
+        let redacted = redacted.unwrap_or_else(|| REDACTED_BY_DEFAULT.map(Into::into).into());
+        ShownAttributes::new(exclude, redacted)
+            .map_err(|error| ("attributes.select.traces.exclude".into(), error.to_string()))
+    }
+
     /// What chooses and names processes.
     ///
     /// # Errors
@@ -90,9 +132,8 @@ impl Config {
     /// As [`Config::engine`].
     pub fn discovery(&self) -> Result<Discovery, Fault> {
         Discovery::new(&self.discovery, &self.targets()).map_err(|error| {
-            let DiscoveryError { path } = &error;
-            let message = error.to_string();
-            (path.clone(), message.strip_prefix(path.as_str()).unwrap_or(&message).trim_start().to_owned())
+            let DiscoveryError { path, message } = error;
+            (path, message)
         })
     }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::metrics::Feature;
-use super::scalar::Period;
+use super::scalar::{Period, UnknownWord};
 use super::section::{section, words};
+use crate::sample::{SAMPLERS, Sampler};
+use crate::signals::Protocols;
 
 section! {
     /// `prometheus_export`: an endpoint to be scraped.
@@ -25,15 +27,15 @@ section! {
         ttl: Period = Period::seconds(300),
         /// Which samples carry a trace's id.
         exemplar_filter: ExemplarFilter = ExemplarFilter::AlwaysOff,
-        /// Resource attributes that become labels.
-        extra_resource_attributes: Vec<String> = Vec::new(),
+        /// Of which protocols, all if not given.
+        instrumentations: Option<Vec<Instrumentation>> = None,
         /// Whether the service graph has edges from a service to itself.
         allow_service_graph_self_references: bool = false,
     }
     without effect {
         disable_build_info,
+        extra_resource_attributes,
         extra_span_resource_attributes,
-        instrumentations,
         native_histogram,
         service_cache_size,
         span_metrics_service_cache_size,
@@ -61,6 +63,8 @@ section! {
         buckets: Buckets = Buckets::default(),
         /// Which metrics there are.
         features: Option<Vec<Feature>> = None,
+        /// Of which protocols, all if not given.
+        instrumentations: Option<Vec<Instrumentation>> = None,
         /// How long a series is exported after its last change.
         ttl: Period = Period::seconds(300),
         /// Whether the service graph has edges from a service to itself.
@@ -72,7 +76,6 @@ section! {
         extra_resource_attributes,
         extra_span_resource_attributes,
         histogram_aggregation,
-        instrumentations,
         otel_sdk_log_level,
         reporters_cache_len,
     }
@@ -90,7 +93,9 @@ section! {
         /// Headers of each request.
         headers: BTreeMap<String, String> = BTreeMap::new(),
         /// Which traces to export.
-        sampler: Sampler = Sampler::default(),
+        sampler: SamplerConfig = SamplerConfig::default(),
+        /// Of which protocols, all if not given.
+        instrumentations: Option<Vec<Instrumentation>> = None,
         /// Spans of one request at most.
         batch_max_size: usize = 4096,
         /// How long a span may wait for others to be sent with.
@@ -102,7 +107,6 @@ section! {
         backoff_initial_interval,
         backoff_max_elapsed_time,
         backoff_max_interval,
-        instrumentations,
         max_export_batch_size,
         otel_sdk_log_level,
         queue_size,
@@ -112,13 +116,72 @@ section! {
 
 section! {
     /// `sampler`: which traces to export (OpenTelemetry's `OTEL_TRACES_SAMPLER`).
-    Sampler {
-        /// Its name.
+    SamplerConfig {
+        /// `parentbased_always_on` if not given.
         name: Option<String> = None,
-        /// Its argument.
+        /// The part of all traces that `traceidratio` exports, from 0 to 1; 1 if not given.
         arg: Option<String> = None,
     }
     without effect {}
+}
+
+impl SamplerConfig {
+    /// The sampler that it stands for.
+    ///
+    /// # Errors
+    ///
+    /// The key that is at fault, and what is wrong with it.
+    pub(super) fn sampler(&self) -> Result<Sampler, (&'static str, String)> {
+        let ratio = match self.arg.as_deref().map(str::trim) {
+            None | Some("") => 1.0,
+            Some(text) => {
+                let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+                ratio.ok_or_else(|| ("arg", format!("`{text}` is no number from 0 to 1")))?
+            }
+        };
+        match self.name.as_deref().map(str::trim) {
+            None | Some("") => Ok(Sampler::default()),
+            Some(name) => {
+                Sampler::new(name, ratio).ok_or_else(|| ("name", UnknownWord::new(name, &SAMPLERS).to_string()))
+            }
+        }
+    }
+}
+
+words! {
+    /// What a service's spans become.
+    Signal {
+        /// Metrics.
+        Metrics = "metrics",
+        /// Traces.
+        Traces = "traces",
+        /// Logs, which redtape does not have.
+        Logs = "logs",
+    }
+}
+
+words! {
+    /// A protocol that signals can be switched on for.
+    Instrumentation {
+        /// All of them.
+        All = "all" | "*",
+        /// Plain HTTP.
+        Http = "http",
+        /// gRPC.
+        Grpc = "grpc",
+        /// One that redtape does not read.
+        Other = "sql" | "redis" | "kafka" | "mqtt" | "nats" | "amqp" | "mongo" | "couchbase" | "memcached" | "sunrpc"
+            | "aerospike" | "dns" | "gpu" | "genai",
+    }
+}
+
+impl Instrumentation {
+    /// What lists of them switch on, all together; everything if there is no list.
+    pub(super) fn protocols(lists: &[&Option<Vec<Self>>]) -> Protocols {
+        let listed = || lists.iter().filter_map(|list| list.as_ref());
+        let on = |one| listed().next().is_none() || listed().flatten().any(|listed| [Self::All, one].contains(listed));
+        Protocols { http: on(Self::Http), grpc: on(Self::Grpc) }
+    }
 }
 
 words! {

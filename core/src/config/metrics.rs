@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Fault;
+use super::export::Instrumentation;
 use super::own::{Names, RpcNames};
 use super::root::Config;
 use super::section::{section, words};
 use crate::metric::{
-    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricNames, MetricsConfig, Select, SelectSection,
+    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, DEFAULT_SPAN_NAMES_LIMIT, MetricFeature, MetricNames,
+    MetricsConfig, Select, SelectSection,
 };
 
 words! {
@@ -47,6 +49,10 @@ section! {
         select: BTreeMap<String, SelectConfig> = BTreeMap::new(),
         /// What an instance is called.
         instance_id: InstanceId = InstanceId::default(),
+        /// Names of one service's spans in span metrics, beyond which all are `AGGREGATED`; 0 is no limit.
+        metric_span_names_limit: usize = DEFAULT_SPAN_NAMES_LIMIT,
+        /// What of spans is secret.
+        redact: RedactConfig = RedactConfig::default(),
     }
     without effect {
         drop_metric_unresolved_ips,
@@ -54,8 +60,6 @@ section! {
         host_id,
         kubernetes,
         metadata_retry,
-        metric_span_names_limit,
-        redact,
         rename_unresolved_hosts,
         rename_unresolved_hosts_incoming,
         rename_unresolved_hosts_outgoing,
@@ -69,6 +73,25 @@ section! {
         include: Vec<String> = Vec::new(),
         /// Globs over attributes that it shall not have.
         exclude: Vec<String> = Vec::new(),
+    }
+    without effect {}
+}
+
+section! {
+    /// `attributes.redact`: what of spans is secret.
+    RedactConfig {
+        /// Parameters of queries whose values are replaced by `REDACTED`, in `url.query` and `url.full`; those that
+        /// OpenTelemetry's conventions name if not given.
+        sensitive_query_params: Option<Vec<String>> = None,
+    }
+    without effect {}
+}
+
+section! {
+    /// `metrics`: metrics by whatever way they are exported; also of one discovery entry.
+    Features {
+        /// Which there are.
+        features: Option<Vec<Feature>> = None,
     }
     without effect {}
 }
@@ -95,7 +118,7 @@ section! {
 
 impl Feature {
     /// What it stands for; nothing for metrics that redtape does not have.
-    fn metrics(self) -> &'static [MetricFeature] {
+    pub(super) fn metrics(self) -> &'static [MetricFeature] {
         match self {
             Self::All => &[
                 MetricFeature::Application,
@@ -129,7 +152,8 @@ impl Config {
             ("otel_metrics_export", &self.otel_metrics_export.buckets, &self.otel_metrics_export.features),
             ("prometheus_export", &self.prometheus_export.buckets, &self.prometheus_export.features),
         ];
-        let mut features = BTreeSet::new();
+        let mut features: BTreeSet<_> =
+            self.metrics.features.iter().flatten().flat_map(|feature| feature.metrics()).copied().collect();
         let mut bounds = [None, None, None];
         for (section, buckets, listed) in sections {
             features.extend(listed.iter().flatten().flat_map(|feature| feature.metrics()));
@@ -143,12 +167,12 @@ impl Config {
                 *bounds = given.or(bounds.take());
             }
         }
-        if sections.iter().all(|(.., listed)| listed.is_none()) {
+        if self.metrics.features.is_none() && sections.iter().all(|(.., listed)| listed.is_none()) {
             features.insert(MetricFeature::Application);
         }
         if features.is_superset(&[MetricFeature::ApplicationSpan, MetricFeature::ApplicationSpanOtel].into()) {
-            let path =
-                if self.prometheus_export.features.is_some() { "prometheus_export" } else { "otel_metrics_export" };
+            let listed = sections.iter().rfind(|(.., listed)| listed.is_some());
+            let path = listed.map_or("metrics", |(section, ..)| section);
             return Err((
                 format!("{path}.features"),
                 "`application_span` and `application_span_otel` are two forms of the same metrics; choose one".into(),
@@ -161,6 +185,11 @@ impl Config {
                 Names::Beyla10 => MetricNames::Beyla10,
             },
             rpc_call_duration: self.redtape.metrics.rpc_names == RpcNames::CallDuration,
+            some_features: self.discovery()?.features(),
+            protocols: Instrumentation::protocols(&[
+                &self.otel_metrics_export.instrumentations,
+                &self.prometheus_export.instrumentations,
+            ]),
             features,
             duration_buckets: duration.unwrap_or_else(|| DEFAULT_DURATION_BUCKETS.into()),
             request_size_buckets: request.unwrap_or_else(|| DEFAULT_SIZE_BUCKETS.into()),
@@ -170,6 +199,8 @@ impl Config {
             self_references: self.prometheus_export.allow_service_graph_self_references
                 || self.otel_metrics_export.allow_service_graph_self_references,
             select: self.select()?,
+            span_names_limit: self.attributes.metric_span_names_limit,
+            ttl_nanos: self.prometheus_export.ttl.max(self.otel_metrics_export.ttl).nanos(),
             series_limit: self.redtape.metrics.series_limit,
         })
     }
@@ -189,6 +220,7 @@ impl Config {
     /// Features that are listed but that redtape does not have.
     pub(super) fn features_without_effect(&self) -> impl Iterator<Item = String> {
         let sections = [
+            ("metrics", &self.metrics.features),
             ("otel_metrics_export", &self.otel_metrics_export.features),
             ("prometheus_export", &self.prometheus_export.features),
         ];

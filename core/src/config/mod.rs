@@ -20,11 +20,11 @@ mod tree;
 pub use discovery::{DiscoveryConfig, EntryConfig, Targets};
 pub use engine::{Fault, Reloadable};
 pub use export::{
-    Buckets, ExemplarFilter, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
-    PrometheusExport, Protocol, Sampler,
+    Buckets, ExemplarFilter, Instrumentation, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
+    PrometheusExport, Protocol, SamplerConfig, Signal,
 };
 pub use load::{ConfigError, Place, Warning};
-pub use metrics::{Attributes, Feature, InstanceId, MatchConfig, SelectConfig};
+pub use metrics::{Attributes, Feature, Features, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases, RpcNames};
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};

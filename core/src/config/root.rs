@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::discovery::{DiscoveryConfig, Targets};
 use super::engine::Fault;
 use super::export::{InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
-use super::metrics::{Attributes, MatchConfig};
+use super::metrics::{Attributes, Features, MatchConfig};
 use super::own::OwnConfig;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
@@ -36,6 +36,8 @@ section! {
         otel_metrics_export: OtelMetricsExport = OtelMetricsExport::default(),
         /// Spans by OTLP.
         otel_traces_export: OtelTracesExport = OtelTracesExport::default(),
+        /// Which metrics there are, by whatever way they are exported.
+        metrics: Features = Features::default(),
         /// What spans and metrics carry.
         attributes: Attributes = Attributes::default(),
         /// Which spans to keep.
@@ -202,9 +204,6 @@ impl Config {
             keys.into_iter().map(|key| (format!("{section}{key}"), INERT.to_owned())).collect::<Vec<_>>()
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
-        if self.attributes.select.contains_key("traces") {
-            warnings.push(("attributes.select.traces".into(), INERT.into()));
-        }
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {

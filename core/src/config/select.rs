@@ -1,6 +1,10 @@
 //! Decides which processes the configuration chooses. A pure function of the rules and of what is known of a process.
 
+use std::collections::BTreeSet;
+
 use crate::facts::ProcessInfo;
+use crate::metric::MetricFeature;
+use crate::signals::Signals;
 
 use super::discovery::{DiscoveryConfig, EntryConfig, Targets};
 use super::pattern::{Pattern, RegexPattern};
@@ -29,8 +33,8 @@ pub struct Rule {
     pub namespace: Option<String>,
     /// Route patterns of the service alone.
     pub routes: Option<ServiceRoutes>,
-    /// Which signals to export of it; all if not given.
-    pub exports: Option<Vec<String>>,
+    /// What to export of it.
+    pub signals: Signals,
     ports: Option<PortList>,
     exe: Option<Pattern>,
     pids: Option<Vec<u32>>,
@@ -41,10 +45,12 @@ pub struct Rule {
 
 /// An entry that cannot be a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only")]
+#[error("{path}: {message}")]
 pub struct DiscoveryError {
     /// Where, as in `discovery.services[0]`.
     pub path: String,
+    /// What is wrong, and what to do.
+    pub message: String,
 }
 
 /// What watches others and is not recorded itself unless chosen by id: else a recorder on a whole host would mostly
@@ -108,6 +114,11 @@ impl Discovery {
     /// What the configuration says without effect, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The metrics that any of the entries asks for its service.
+    pub fn features(&self) -> BTreeSet<MetricFeature> {
+        self.rules.iter().flat_map(|rule| rule.signals.features.iter().flatten()).copied().collect()
     }
 
     /// The rule at an index that [`Discovery::select`] returned.
@@ -185,7 +196,9 @@ where
             name: entry.name.clone(),
             namespace: entry.namespace.clone(),
             routes: entry.routes.clone(),
-            exports: entry.exports.clone(),
+            signals: entry
+                .signals()
+                .map_err(|(key, message)| DiscoveryError { path: format!("{path}.{key}"), message })?,
             ports: entry.open_ports.clone(),
             exe: entry.exe_path.clone().map(Into::into),
             pids: entry.target_pids.clone(),
@@ -197,9 +210,10 @@ where
             let keys = undecidable.join(", ");
             warnings.push(format!("{path} fits no process: the recorder cannot decide {keys}"));
         } else if rule.selects_nothing() {
-            return Err(DiscoveryError { path });
+            let message =
+                "selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only".into();
+            return Err(DiscoveryError { path, message });
         }
-        warnings.extend(entry.without_effect().into_iter().map(|key| format!("{path}.{key} has no effect")));
         Ok(rule)
     };
     entries.iter().enumerate().map(rule).collect()
@@ -333,7 +347,11 @@ exclude_services:
                 Ok(config) => Discovery::new(&config, &Targets::default()).unwrap_err().to_string(),
             }
         };
-        assert!(error("services: [{name: x}]").starts_with("discovery.services[0] selects nothing;"));
+        assert!(error("services: [{name: x}]").starts_with("discovery.services[0]: selects nothing;"));
+        assert_eq!(
+            error("services: [{exe_path: x, sampler: {name: traceidratio, arg: 2}}]"),
+            "discovery.services[0].sampler.arg: `2` is no number from 0 to 1"
+        );
         assert!(error("services:\n  - exe_pth: x").contains("exe_pth"));
         assert!(error("services:\n  - exe_path: a(").contains("unclosed group"));
         assert!(error("services:\n  - open_ports: 80-").contains("\"80-\" is neither a port nor a range"));

@@ -6,6 +6,7 @@
 //! side and [`Stage2`] behind them, with the same result.
 
 mod order;
+mod otlp;
 mod run;
 mod services;
 mod stage1;

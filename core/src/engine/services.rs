@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::otlp::Signal;
 use crate::config::Discovery;
 use crate::facts::ProcessInfo;
 use crate::ids::{Origin, ProcKey, Tgid};
 use crate::pod::PodInfo;
-use crate::span::Service;
+use crate::span::{Ignored, Service};
 
 /// The processes of the tape and their services.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ struct Known {
     info: Arc<ProcessInfo>,
     rule: Option<usize>,
     service: Arc<Service>,
+    /// The signals that it exports by itself.
+    own: Ignored,
 }
 
 impl Services {
@@ -62,13 +65,16 @@ impl Services {
         }
         let known = self.judge(Arc::new(info.clone()));
         let key = info.key;
-        if let Some(before) = self.known.get(&key).map(|known| Arc::clone(&known.info)) {
-            self.forget_tgid(&before);
+        let mut own = Ignored::default();
+        if let Some(before) = self.known.get(&key).map(|known| (Arc::clone(&known.info), known.own)) {
+            self.forget_tgid(&before.0);
+            // Another program may export nothing.
+            own = if before.0.exe == info.exe { before.1 } else { own };
         } else {
             self.order.push_back(key);
         }
         self.by_tgid.insert((info.origin, info.tgid), key);
-        self.known.insert(key, known);
+        self.known.insert(key, Known { own, ..known });
         self.evict()
     }
 
@@ -80,9 +86,11 @@ impl Services {
         self.discovery = discovery;
         // In the order of their first sight, which mostly is parents before children.
         for key in self.order.clone() {
-            let Some(info) = self.known.get(&key).map(|known| Arc::clone(&known.info)) else { continue };
+            let Some((info, own)) = self.known.get(&key).map(|known| (Arc::clone(&known.info), known.own)) else {
+                continue;
+            };
             let known = self.judge(info);
-            self.known.insert(key, known);
+            self.known.insert(key, Known { own, ..known });
         }
     }
 
@@ -106,12 +114,26 @@ impl Services {
         let host = self.hosts.get(&info.origin).map_or("", |host| host);
         let named = rule.and_then(|rule| self.discovery.rule(rule));
         let service = Arc::new(Service::new(Arc::clone(&info), named, host));
-        Known { info, rule, service }
+        Known { info, rule, service, own: Ignored::default() }
     }
 
     /// The service of a process.
     pub(super) fn service(&self, process: ProcKey) -> Arc<Service> {
         Arc::clone(self.known.get(&process).map_or(&self.unknown, |known| &known.service))
+    }
+
+    /// The signals that a process has been seen to export by itself.
+    pub(super) fn own_signals(&self, process: ProcKey) -> Ignored {
+        self.known.get(&process).map_or_else(Ignored::default, |known| known.own)
+    }
+
+    /// A process exports a signal by itself.
+    pub(super) fn instrumented(&mut self, process: ProcKey, signal: Signal) {
+        let Some(known) = self.known.get_mut(&process) else { return };
+        match signal {
+            Signal::Traces => known.own.traces = true,
+            Signal::Metrics => known.own.metrics = true,
+        }
     }
 
     fn evict(&mut self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::otlp;
 use super::run::Output;
 use super::services::Services;
 use crate::assemble::{self, Phases};
@@ -14,12 +15,14 @@ use crate::event::{Body, Event, LossCause};
 use crate::exchange::{Finding, What};
 use crate::facts::ProcessInfo;
 use crate::filter::Filter;
-use crate::ids::{ConnKey, Origin};
+use crate::ids::{ConnKey, Origin, ProcKey};
 use crate::limits::Limits;
 use crate::link::{LinkOptions, Linked, Linker};
 use crate::metric::{MetricsConfig, Registry};
 use crate::pod::PodInfo;
 use crate::route::Decorator;
+use crate::shown::ShownAttributes;
+use crate::signals::TraceOptions;
 use crate::span::Span;
 use crate::time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 
@@ -45,6 +48,14 @@ pub struct EngineOptions {
     pub filter: Filter,
     /// Whether configurations on the tape take effect: not, where someone asks what another one would make of the tape.
     pub reload: bool,
+    /// Which spans are sampled.
+    pub traces: TraceOptions,
+    /// Which attributes of spans are shown.
+    pub shown: ShownAttributes,
+    /// Leaves out of a signal what processes export of it by themselves (`exclude_otel_instrumented_services`).
+    pub exclude_instrumented: bool,
+    /// Every span comes out, also what is filtered and ignored: for a first look at a tape.
+    pub everything: bool,
     /// Whether spans come out at all, as [`Output::Span`]; they count in metrics either way.
     pub spans: bool,
     /// Nanoseconds of tape time between two [`Output::Metrics`]; `None` for never.
@@ -63,6 +74,10 @@ impl Default for EngineOptions {
             discovery: Discovery::default(),
             filter: Filter::default(),
             reload: true,
+            traces: TraceOptions::default(),
+            shown: ShownAttributes::default(),
+            exclude_instrumented: true,
+            everything: false,
             spans: true,
             metrics_step_nanos: None,
         }
@@ -122,6 +137,10 @@ pub struct Stage2 {
     reload: bool,
     /// The configuration that came last.
     config: Option<ConfigText>,
+    traces: TraceOptions,
+    shown: Arc<ShownAttributes>,
+    exclude_instrumented: bool,
+    everything: bool,
     spans: bool,
     /// Paths that the decorator left out, as far as they are counted.
     left_out: u64,
@@ -147,6 +166,10 @@ impl Stage2 {
             limits: options.limits,
             reload: options.reload,
             config: None,
+            traces: options.traces,
+            shown: Arc::new(options.shown),
+            exclude_instrumented: options.exclude_instrumented,
+            everything: options.everything,
             spans: options.spans,
             left_out: 0,
             registry: Registry::new(&options.metrics, &options.limits),
@@ -204,11 +227,13 @@ impl Stage2 {
         let loaded = text.load("").ok();
         match loaded.and_then(|(config, _)| config.reloadable(self.decorator.evidence(), &self.limits).ok()) {
             None => self.diagnostic(DiagnosticKind::ConfigRejected, 1, None, now),
-            Some(Reloadable { decorator, discovery, filter }) => {
+            Some(Reloadable { decorator, discovery, filter, traces, shown, exclude_instrumented }) => {
                 let before = std::mem::replace(&mut self.decorator, Decorator::with_defaults(&self.limits));
                 self.decorator = decorator.after(before);
                 self.left_out = self.left_out.min(self.decorator.left_out());
                 self.filter = filter;
+                (self.traces, self.shown) = (traces, Arc::new(shown));
+                self.exclude_instrumented = exclude_instrumented;
                 self.services.reload(discovery);
             }
         }
@@ -314,9 +339,10 @@ impl Stage2 {
     }
 
     fn emit(&mut self, linked: Linked) {
-        let service = self.services.service(linked.exchange.process);
+        let (process, flag) = (linked.exchange.process, linked.flag);
+        let service = self.services.service(process);
         let clock = self.clocks.get(&linked.exchange.conn.origin).copied().unwrap_or_default();
-        let mut span = assemble::span(linked, service, &clock, self.phases);
+        let mut span = assemble::span(linked, service, Arc::clone(&self.shown), &clock, self.phases);
         if span.has_path() {
             let (service, method) = (&span.service.name, span.http.method());
             let decision = self.decorator.decorate(service, span.kind, method, span.http.path());
@@ -324,15 +350,36 @@ impl Stage2 {
         } else {
             span.ignored = self.decorator.ignored(span.http.path());
         }
-        if !self.filter.keeps(&span) {
+        if !self.everything && !self.filter.keeps(&span) {
             return;
         }
         self.count_left_out(span.end);
+        self.leave_out(process, &mut span);
+        span.sampled = self.traces.samples(&span, flag);
         self.count_span(&span);
         self.registry.observe(&span);
-        if self.spans && !span.ignored.traces {
+        if self.spans && (self.everything || !span.ignored.traces) {
             self.outputs.push_back(Output::Span(Box::new(span)));
         }
+    }
+
+    /// Takes a span out of the signals that its service is not to have, or has by itself.
+    fn leave_out(&mut self, process: ProcKey, span: &mut Span) {
+        let signals = &span.service.signals;
+        span.ignored.traces |= !signals.traces;
+        span.ignored.metrics |= !signals.metrics;
+        if !self.exclude_instrumented {
+            return;
+        }
+        if let Some(signal) = otlp::signal(span) {
+            self.services.instrumented(process, signal);
+        }
+        let own = self.services.own_signals(process);
+        if (own.traces && !span.ignored.traces) || (own.metrics && !span.ignored.metrics) {
+            self.diagnostic(DiagnosticKind::OtelInstrumented, 1, None, span.end);
+        }
+        span.ignored.traces |= own.traces;
+        span.ignored.metrics |= own.metrics;
     }
 
     /// Counts the paths that routes could not be learned from, said once for all that came with one span.
@@ -355,8 +402,9 @@ impl Stage2 {
 
     fn diagnostic(&mut self, kind: DiagnosticKind, count: u64, conn: Option<ConnKey>, at: MonoNanos) {
         let total = self.totals.diagnostics.entry(kind).or_default();
-        // A table that is full stays so for long: that is said once, and counted each time.
-        let said = kind == DiagnosticKind::LinkTableFull && *total > 0;
+        // A table that is full stays so for long, and so do processes: that is said once, and counted each time.
+        let lasting = matches!(kind, DiagnosticKind::LinkTableFull | DiagnosticKind::OtelInstrumented);
+        let said = lasting && *total > 0;
         *total += count;
         self.registry.diagnostic(kind, count);
         if !said {

@@ -10,7 +10,7 @@ use super::ends::{Ends, Partner};
 use super::node::{Arena, Node, NodeId, Parent, Settled, request_ids};
 use super::threads::{Threads, blocking};
 use crate::diagnostic::DiagnosticKind;
-use crate::exchange::{Exchange, Outcome, Started};
+use crate::exchange::{Exchange, Outcome, Started, TraceContext};
 use crate::facts::{ConnInfo, Role};
 use crate::ids::{ConnKey, Origin, SpanId, TraceId};
 use crate::limits::Limits;
@@ -57,6 +57,8 @@ pub struct Linked {
     pub exchange: Box<Exchange>,
     /// Its trace.
     pub trace_id: TraceId,
+    /// The `sampled` flag that the trace came with, if it came by the wire.
+    pub flag: Option<bool>,
     /// Its span.
     pub span_id: SpanId,
     /// Its parent, and how it was found.
@@ -285,7 +287,8 @@ impl Linker {
             Some(context) => (context.trace_id, Some((context.parent_id, WIRE))),
             None => (ids.trace_id(), None),
         };
-        self.out.push_back(Linked { exchange, trace_id, span_id: ids.span_id(), parent });
+        let flag = context.map(TraceContext::sampled);
+        self.out.push_back(Linked { exchange, trace_id, flag, span_id: ids.span_id(), parent });
     }
 
     /// Tape time has come to `at`.
@@ -405,8 +408,8 @@ impl Linker {
                 if node.settled.replace(settled).is_none() { std::mem::take(&mut node.children) } else { Vec::new() };
             if let Some(exchange) = node.exchange.take() {
                 self.held_count -= usize::from(std::mem::take(&mut node.held));
-                let (span_id, Settled { trace_id, parent }) = (node.ids.span_id(), settled);
-                self.out.push_back(Linked { exchange, trace_id, span_id, parent });
+                let (span_id, Settled { trace_id, flag, parent }) = (node.ids.span_id(), settled);
+                self.out.push_back(Linked { exchange, trace_id, flag, span_id, parent });
             }
             self.pass_down(id, children, &mut ready);
         }
@@ -441,17 +444,21 @@ impl Linker {
             Parent::None => None,
             Parent::Certain(parent, link) => {
                 let parent = self.nodes.get(parent)?;
-                Some((parent.settled?.trace_id, parent.ids.span_id(), link))
+                Some((parent.settled?, parent.ids.span_id(), link))
             }
         };
         Some(match (node.context, above) {
             // The wire names the trace; a recorded parent in the same trace is nearer than the one on the wire.
-            (Some(context), Some((trace_id, span_id, link))) if trace_id == context.trace_id => {
-                Settled { trace_id, parent: Some((span_id, link)) }
+            (Some(context), Some((above, span_id, link))) if above.trace_id == context.trace_id => {
+                let flag = Some(context.sampled());
+                Settled { trace_id: context.trace_id, flag, parent: Some((span_id, link)) }
             }
-            (Some(context), _) => Settled { trace_id: context.trace_id, parent: Some((context.parent_id, WIRE)) },
-            (None, Some((trace_id, span_id, link))) => Settled { trace_id, parent: Some((span_id, link)) },
-            (None, None) => Settled { trace_id: node.ids.trace_id(), parent: None },
+            (Some(context), _) => {
+                let (trace_id, flag) = (context.trace_id, Some(context.sampled()));
+                Settled { trace_id, flag, parent: Some((context.parent_id, WIRE)) }
+            }
+            (None, Some((above, span_id, link))) => Settled { parent: Some((span_id, link)), ..above },
+            (None, None) => Settled { trace_id: node.ids.trace_id(), flag: None, parent: None },
         })
     }
 

@@ -38,6 +38,7 @@ pub(super) enum Parent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) trace_id: TraceId,
+    pub(super) flag: Option<bool>,
     pub(super) parent: Option<(SpanId, Link)>,
 }
 

@@ -91,6 +91,8 @@ pub(super) struct Definition {
     pub(super) shown: &'static [Label],
     /// The labels it can have.
     pub(super) available: &'static [Label],
+    /// What switches it on; `None` if nothing has to.
+    pub(super) feature: Option<MetricFeature>,
 }
 
 const SERVER: &[Label] = &[
@@ -242,7 +244,8 @@ const fn histogram(
     };
     let [name, otel_name] = names;
     let [shown, available] = labels;
-    Definition { name, otel_name, help, kind: FamilyKind::Histogram, scale, when, measure, shown, available }
+    let (kind, feature) = (FamilyKind::Histogram, None);
+    Definition { name, otel_name, help, kind, scale, when, measure, shown, available, feature }
 }
 
 const fn counter(
@@ -252,8 +255,8 @@ const fn counter(
     when: When,
     shown: &'static [Label],
 ) -> Definition {
-    let (kind, scale) = (FamilyKind::Counter, Scale::None);
-    Definition { name, otel_name: name, help, kind, scale, when, measure, shown, available: shown }
+    let (kind, scale, available, feature) = (FamilyKind::Counter, Scale::None, shown, None);
+    Definition { name, otel_name: name, help, kind, scale, when, measure, shown, available, feature }
 }
 
 const IN_SERVER: When = When::Kind(SpanKind::Server);
@@ -381,6 +384,7 @@ const OWN: [Definition; 3] = [
         measure: Measure::Count,
         shown: SERVICE,
         available: SERVICE,
+        feature: None,
     },
 ];
 
@@ -428,18 +432,19 @@ pub(super) fn definitions(config: &MetricsConfig) -> Vec<Definition> {
         MetricNames::Default => &APPLICATION,
         MetricNames::Beyla10 => &APPLICATION_1_0,
     };
+    let application = application.iter().filter(|_| config.protocols.http).copied();
+    let application = rpc(rpc_names, rpc_labels).into_iter().filter(|_| config.protocols.grpc).chain(application);
+    let application: Vec<_> = application.collect();
     let mut definitions = OWN.to_vec();
-    if config.features.contains(&MetricFeature::Application) {
-        definitions.extend(rpc(rpc_names, rpc_labels));
-    }
-    for feature in &config.features {
-        definitions.extend_from_slice(match feature {
-            MetricFeature::Application => application,
+    for feature in config.features.union(&config.some_features) {
+        let switched: &[Definition] = match feature {
+            MetricFeature::Application => &application,
             MetricFeature::ApplicationSpan => &SPAN,
             MetricFeature::ApplicationSpanOtel => &SPAN_OTEL,
             MetricFeature::ApplicationSpanSizes => &SPAN_SIZES,
             MetricFeature::ApplicationServiceGraph => &[],
-        });
+        };
+        definitions.extend(switched.iter().map(|definition| Definition { feature: Some(*feature), ..*definition }));
     }
     definitions
 }

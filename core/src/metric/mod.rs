@@ -15,6 +15,7 @@ mod registry;
 mod select;
 mod settings;
 mod snapshot;
+mod span_names;
 #[cfg(test)]
 pub(crate) mod spans;
 mod summary;
@@ -27,7 +28,9 @@ pub use label::Label;
 pub use openmetrics::{TextFormat, write_openmetrics, write_text};
 pub use quantile::Quantiles;
 pub use registry::Registry;
+pub(crate) use select::name_glob;
 pub use select::{Select, SelectError, SelectSection};
+pub(crate) use settings::DEFAULT_SPAN_NAMES_LIMIT;
 pub use settings::{DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricsConfig};
 pub use snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
 pub use summary::{RedKey, RedRow, RedTable};

@@ -1,6 +1,6 @@
 //! The registry: every metric's series, counted span by span.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::catalog::{Definition, Measure, When, definitions, labels};
@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::label::Label;
 use super::settings::{MetricFeature, MetricsConfig};
 use super::snapshot::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+use super::span_names::{AGGREGATED, SpanNames};
 use super::summary::{Red, RedTable};
 use super::table::{Row, Slot, Table, Values};
 use crate::diagnostic::DiagnosticKind;
@@ -26,6 +27,10 @@ pub struct Registry {
     groups: Vec<Group>,
     red: Red,
     graph: Option<Graph>,
+    /// Those of services that have none of their own.
+    features: BTreeSet<MetricFeature>,
+    /// `None` where no metric has span names.
+    span_names: Option<SpanNames>,
     /// All labels that any of them looks at.
     labels: Vec<Label>,
     /// By the values of `labels`: where a span counts, so that one look-up serves for all of `groups` and `red`.
@@ -49,6 +54,8 @@ struct Places {
 #[derive(Clone, Debug)]
 struct Group {
     when: When,
+    /// What switches them on.
+    feature: Option<MetricFeature>,
     labels: Vec<Label>,
     metrics: Vec<Metric>,
     table: Table<Box<[Value]>>,
@@ -58,6 +65,15 @@ struct Group {
 struct Metric {
     definition: Definition,
     empty: Value,
+}
+
+/// A span, as it is counted.
+struct Observed<'a> {
+    span: &'a Span,
+    /// What it is called instead, in span metrics.
+    span_name: Option<&'a str>,
+    /// How many there were, with it.
+    ordinal: u64,
 }
 
 impl Registry {
@@ -81,26 +97,36 @@ impl Registry {
                 FamilyKind::Info => Value::Info,
             };
             let metric = Metric { definition, empty };
-            match groups.iter_mut().find(|group| group.when == definition.when && group.labels == labels) {
+            let like = |group: &&mut Group| {
+                (group.when, group.feature) == (definition.when, definition.feature) && group.labels == labels
+            };
+            match groups.iter_mut().find(like) {
                 Some(group) => group.metrics.push(metric),
                 None => groups.push(Group {
                     when: definition.when,
+                    feature: definition.feature,
                     labels,
                     metrics: vec![metric],
                     table: Table::new(limit),
                 }),
             }
         }
-        let graph = config.features.contains(&MetricFeature::ApplicationServiceGraph);
+        let mut features = config.features.union(&config.some_features);
+        let graph = features.any(|feature| *feature == MetricFeature::ApplicationServiceGraph);
         let graph = graph.then(|| Graph::new(duration_bounds, config.self_references, limit));
         let mut labels: Vec<Label> =
             groups.iter().flat_map(|group| &group.labels).copied().chain(Red::LABELS).collect();
         labels.sort_unstable();
         labels.dedup();
+        let span_names = labels
+            .contains(&Label::SpanName)
+            .then(|| SpanNames::new(config.span_names_limit, limits.processes, config.ttl_nanos));
         Self {
             groups,
             red: Red::new(limits.red_rows),
             graph,
+            features: config.features.clone(),
+            span_names,
             labels,
             places: Table::new(limits.series_per_metric),
             key: Values::default(),
@@ -117,7 +143,9 @@ impl Registry {
             return;
         }
         self.observed += 1;
-        self.key.fill(&self.labels, span);
+        let aggregates = self.span_names.as_mut().is_some_and(|names| names.aggregates(span));
+        let span_name = aggregates.then_some(AGGREGATED);
+        self.key.fill_named(&self.labels, span, span_name);
         let unknown = || Places { groups: vec![None; self.groups.len()].into(), red: None };
         let slot = self.places.slot(&self.key, self.observed, unknown);
         let Some(row) = self.places.get_mut(slot) else { return };
@@ -128,12 +156,16 @@ impl Registry {
         }
         let (scratch, ordinal) = (&mut self.scratch, self.observed);
         self.red.observe(span, &mut row.data.red, scratch, ordinal);
+        let features = span.service.signals.features.as_ref().unwrap_or(&self.features);
         for (group, slot) in self.groups.iter_mut().zip(&mut row.data.groups) {
-            if group.when.includes(span) && group.observe(span, slot, scratch, ordinal) == Slot::Overflow {
+            let counts = group.feature.is_none_or(|feature| features.contains(&feature)) && group.when.includes(span);
+            let observed = Observed { span, span_name, ordinal };
+            if counts && group.observe(&observed, slot, scratch) == Slot::Overflow {
                 *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
             }
         }
-        let graph = self.graph.as_mut().filter(|_| When::Finished.includes(span));
+        let graphed = features.contains(&MetricFeature::ApplicationServiceGraph) && When::Finished.includes(span);
+        let graph = self.graph.as_mut().filter(|_| graphed);
         if graph.is_some_and(|graph| graph.observe(span, ordinal)) {
             *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
         }
@@ -182,9 +214,10 @@ impl Registry {
 
 impl Group {
     /// Counts a span at `place`, which is found out if it is not known, and tells it.
-    fn observe(&mut self, span: &Span, place: &mut Option<Slot>, scratch: &mut Values, ordinal: u64) -> Slot {
+    fn observe(&mut self, observed: &Observed<'_>, place: &mut Option<Slot>, scratch: &mut Values) -> Slot {
+        let &Observed { span, span_name, ordinal } = observed;
         let slot = *place.get_or_insert_with(|| {
-            scratch.fill(&self.labels, span);
+            scratch.fill_named(&self.labels, span, span_name);
             let new = || self.metrics.iter().map(|metric| metric.empty.clone()).collect();
             self.table.slot(scratch, ordinal, new)
         });

@@ -53,12 +53,12 @@ impl Select {
             let fixed = section.metric.chars().filter(|char| !matches!(char, '*' | '?')).count();
             (fixed, &section.metric)
         });
-        let globs = |globs: &[String]| globs.iter().map(|glob| compile(glob)).collect::<Result<Vec<_>, _>>();
+        let globs = |globs: &[String]| globs.iter().map(|glob| name_glob(glob)).collect::<Result<Vec<_>, _>>();
         let sections = order
             .into_iter()
             .map(|section| {
                 Ok(Section {
-                    metric: compile(&section.metric)?,
+                    metric: name_glob(&section.metric)?,
                     include: globs(&section.include)?,
                     exclude: globs(&section.exclude)?,
                 })
@@ -95,7 +95,7 @@ fn matches(globs: &[Regex], label: Label) -> bool {
 }
 
 /// A glob over names in the form of Prometheus; dots, as in OpenTelemetry's names, stand for underscores.
-fn compile(glob: &str) -> Result<Regex, SelectError> {
+pub(crate) fn name_glob(glob: &str) -> Result<Regex, SelectError> {
     let error = || SelectError { glob: glob.into() };
     if glob.is_empty() {
         return Err(error());

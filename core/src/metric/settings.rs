@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::catalog::MetricNames;
 use super::select::Select;
+use crate::signals::Protocols;
 
 /// Upper bounds of durations, in nanoseconds: Beyla's default.
 pub const DEFAULT_DURATION_BUCKETS: [u64; 15] = [
@@ -27,6 +28,12 @@ pub const DEFAULT_DURATION_BUCKETS: [u64; 15] = [
 /// Upper bounds of sizes, in bytes: Beyla's default.
 pub const DEFAULT_SIZE_BUCKETS: [u64; 10] = [0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
+/// Names of one service's spans in span metrics: Beyla's default.
+pub(crate) const DEFAULT_SPAN_NAMES_LIMIT: usize = 100;
+
+/// How long a series is shown after its last change: Beyla's default, 5 minutes.
+const DEFAULT_TTL_NANOS: u64 = 300_000_000_000;
+
 /// A set of metrics that can be switched on (Beyla's `features`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetricFeature {
@@ -49,8 +56,12 @@ pub struct MetricsConfig {
     pub names: MetricNames,
     /// Whether gRPC calls are counted as `rpc_*_call_duration_seconds`, the newer names.
     pub rpc_call_duration: bool,
-    /// Which there are.
+    /// Which there are, for services that have none of their own.
     pub features: BTreeSet<MetricFeature>,
+    /// Those that only some services have, as their discovery entries say.
+    pub some_features: BTreeSet<MetricFeature>,
+    /// What `application` metrics are about.
+    pub protocols: Protocols,
     /// Upper bounds of durations in nanoseconds, ascending.
     pub duration_buckets: Vec<u64>,
     /// Upper bounds of request body sizes in bytes, ascending.
@@ -66,6 +77,10 @@ pub struct MetricsConfig {
     pub self_references: bool,
     /// `attributes.select`
     pub select: Select,
+    /// Names of one service's spans in span metrics, beyond which all are one; 0 is no limit.
+    pub span_names_limit: usize,
+    /// How long a service has to be silent until its span names are forgotten, in nanoseconds.
+    pub ttl_nanos: u64,
     /// Series of one metric, where it is lower than the limit of [`Limits`](crate::Limits).
     pub series_limit: Option<usize>,
 }
@@ -76,6 +91,8 @@ impl Default for MetricsConfig {
             names: MetricNames::default(),
             rpc_call_duration: false,
             features: BTreeSet::from([MetricFeature::Application]),
+            some_features: BTreeSet::new(),
+            protocols: Protocols::default(),
             duration_buckets: DEFAULT_DURATION_BUCKETS.into(),
             request_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
             response_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
@@ -83,6 +100,8 @@ impl Default for MetricsConfig {
             report_peer: false,
             self_references: false,
             select: Select::default(),
+            span_names_limit: DEFAULT_SPAN_NAMES_LIMIT,
+            ttl_nanos: DEFAULT_TTL_NANOS,
             series_limit: None,
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::exchange::{Outcome, RequestHead, Version};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
+use crate::signals::Signals;
 use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
 use crate::time::{MonoNanos, WallNanos};
 
@@ -16,6 +17,7 @@ pub(crate) fn server(route: &str) -> Span {
         name: "frontend".into(),
         namespace: "shop".into(),
         instance: "host:42".into(),
+        signals: Signals::default(),
         process: Arc::new(ProcessInfo::default()),
     };
     Span {
@@ -35,6 +37,8 @@ pub(crate) fn server(route: &str) -> Span {
         outcome: Outcome::Complete,
         route: route.into(),
         ignored: Ignored::default(),
+        sampled: true,
+        shown: Arc::default(),
         http: HttpFields {
             head: RequestHead::new("GET", &format!("{route}/1"), Some("shop.example:80"), None, Version::Http11, None),
             scheme: "http",

@@ -18,9 +18,17 @@ pub(super) struct Values {
 impl Values {
     /// Takes what `labels` say of `span`.
     pub(super) fn fill(&mut self, labels: &[Label], span: &Span) {
+        self.fill_named(labels, span, None);
+    }
+
+    /// As [`fill`](Self::fill), with another name of the span if there is one.
+    pub(super) fn fill_named(&mut self, labels: &[Label], span: &Span, span_name: Option<&str>) {
         self.clear();
         for label in labels {
-            label.write(span, &mut self.text);
+            match span_name {
+                Some(name) if *label == Label::SpanName => self.text.push_str(name),
+                _ => label.write(span, &mut self.text),
+            }
             self.end();
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redtape_core::config::{Config, PrometheusExport};
 use redtape_core::metric::write_openmetrics;
-use redtape_core::{Decorator, Filter, MonoNanos, Span};
+use redtape_core::{Decorator, MonoNanos, Span};
 
 use super::summary::{Facts, write_summary};
 use super::unwritable;
@@ -130,7 +130,7 @@ pub(super) fn with_evidence(
     let mut first = options(config, settings)?;
     // Patterns are for the second pass; in the first, no span may be left out.
     first.decorator = Decorator::with_defaults(&first.limits);
-    first.filter = Filter::default();
+    first.everything = true;
     let mut seen = Learn(second.decorator);
     run_engine(tapes, first, jobs, quiet, &mut seen)?;
     second.decorator = seen.0;

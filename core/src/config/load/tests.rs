@@ -112,7 +112,7 @@ attributes:
       include: [\"*\"]
 ",
     );
-    assert_eq!(warnings, ["c.yml: attributes.select.traces: has no effect in redtape"]);
+    assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(config.redtape.links.mode, LinksMode::All);
     assert_eq!(config.redtape.metrics.names, Names::Beyla10);
     assert!(config.metrics().unwrap().rpc_call_duration);
@@ -161,7 +161,6 @@ discovery:
             "c.yml:2:3: ebpf.wakeup_len: has no effect in redtape",
             "c.yml:9:7: prometheus_export.features[1]: redtape has no such metrics",
             "c.yml:11:3: discovery.min_process_age: has no effect",
-            "c.yml:14:7: discovery.services[0].sampler: has no effect",
         ]
     );
 }

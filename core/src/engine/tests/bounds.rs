@@ -1,8 +1,8 @@
 //! Tapes that mislead keep stage 2 within its bounds.
 
-use super::{Engine, EngineOptions, Output};
 use crate::config::ConfigText;
 use crate::diagnostic::DiagnosticKind;
+use crate::engine::{Engine, EngineOptions, Output};
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::ids::Origin;
 use crate::limits::Limits;

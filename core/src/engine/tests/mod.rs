@@ -1,0 +1,4 @@
+//! Tests of stage 2.
+
+mod bounds;
+mod signals;
