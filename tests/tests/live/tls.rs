@@ -154,7 +154,7 @@ fn check_curl(spans: &[Span], requests: usize) {
     assert_eq!(missing, 1);
     for span in servers {
         assert_eq!(span.attribute("url.scheme"), "https");
-        assert!(!span.attribute("client.port").is_empty() && span.queue_ns.is_some() && !span.incomplete);
+        assert!(!span.attribute("client.port").is_empty() && span.queue_ns.is_some() && !span.incomplete, "{span:?}");
     }
 }
 
