@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::exchange::Outcome;
 use crate::http2::error_name;
 use crate::ids::SpanId;
+use crate::kubernetes::PodFact;
 use crate::span::{Service, Span, SpanKind, Status};
 use crate::time::MonoNanos;
 use crate::track::is_usual_method;
@@ -256,7 +257,10 @@ impl Service {
         let process = &self.process;
         let some = |value: &'_ str| !value.is_empty();
         let executable = process.executable();
-        [
+        let container = self.container.as_ref();
+        let id = container.map(|container| &*container.id).filter(|id| some(id));
+        let pod = PodFact::ALL.map(|fact| (fact.key(), container.and_then(|container| container.fact(fact)).map(text)));
+        let own = [
             ("process.executable.name", Some(executable).filter(|name| some(name)).map(text)),
             ("process.executable.path", Some(&*process.exe).filter(|path| some(path)).map(text)),
             ("process.pid", Some(AttributeValue::Int(process.tgid.0.into())).filter(|_| process.tgid.0 != 0)),
@@ -265,10 +269,13 @@ impl Service {
             ("service.namespace", Some(&*self.namespace).filter(|name| some(name)).map(text)),
             ("telemetry.sdk.name", Some(text("redtape"))),
             ("telemetry.sdk.version", Some(text(env!("CARGO_PKG_VERSION")))),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
+        ];
+        [("container.id", id.map(text))]
+            .into_iter()
+            .chain(pod)
+            .chain(own)
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
     }
 }
 

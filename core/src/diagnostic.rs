@@ -72,6 +72,10 @@ pub enum DiagnosticKind {
     ProcessEvicted,
     /// A span was left out of a signal, because its process exports that signal by itself.
     OtelInstrumented,
+    /// A pod was forgotten, because there were too many.
+    PodEvicted,
+    /// A span was left out, because it depends on the pod of its process, which nobody had told of by then.
+    PodUnknown,
 }
 
 impl DiagnosticKind {
@@ -112,6 +116,8 @@ impl DiagnosticKind {
             Self::ConfigRejected => "config_rejected",
             Self::ProcessEvicted => "process_evicted",
             Self::OtelInstrumented => "otel_instrumented",
+            Self::PodEvicted => "pod_evicted",
+            Self::PodUnknown => "pod_unknown",
         }
     }
 }

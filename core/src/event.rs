@@ -75,7 +75,7 @@ pub enum Body<'a> {
     /// Bytes were read or written.
     Data(Data<'a>),
     /// Facts that were learned from outside while the tape ran, under OpenTelemetry's names: a pod
-    /// ([`PodInfo`](crate::PodInfo)), a changed configuration ([`ConfigText`](crate::config::ConfigText)).
+    /// ([`Pod`](crate::Pod)), a changed configuration ([`ConfigText`](crate::config::ConfigText)).
     Enrich(&'a [(String, String)]),
     /// A process began to run a program.
     Exec {

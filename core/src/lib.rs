@@ -17,10 +17,10 @@ mod filter;
 mod http1;
 mod http2;
 mod ids;
+mod kubernetes;
 mod limits;
 mod link;
 pub mod metric;
-mod pod;
 mod ranges;
 mod route;
 mod sample;
@@ -48,9 +48,9 @@ pub use exchange::{
 pub use facts::{ConnInfo, Endpoint, EntryExt, ProcessInfo, Role, TlsLibrary};
 pub use filter::Filter;
 pub use ids::{ConnKey, IdHasher, Origin, ProcKey, SpanId, Tgid, Tid, TraceId};
+pub use kubernetes::{Container, ContainerRef, Pod, PodFact};
 pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
-pub use pod::{Owners, PodInfo};
 pub use ranges::{Ranges, RangesBuf};
 pub use route::{
     Class, Decorator, Evidence, Explanation, PatternError, RouteDecision, RouteError, RouteRule, SegmentExplanation,

@@ -37,6 +37,8 @@ pub struct Limits {
     pub linked_connections: usize,
     /// Recordings whose clocks stage 2 knows.
     pub origins: usize,
+    /// Pods that stage 2 knows.
+    pub pods: usize,
     /// Processes that stage 2 knows.
     pub processes: usize,
     /// Series of one metric; what comes after goes to the overflow series.
@@ -66,6 +68,7 @@ impl Default for Limits {
             held_spans: 16 << 10,
             linked_connections: 32 << 10,
             origins: 1 << 10,
+            pods: 2 << 10,
             processes: 16 << 10,
             series_per_metric: 10_000,
             route_paths: 32 << 10,

@@ -5,18 +5,25 @@ use std::sync::Arc;
 
 use crate::config::Rule;
 use crate::facts::ProcessInfo;
+use crate::kubernetes::{Container, PodFact};
 use crate::span::Service;
 
 impl Service {
-    /// The service of `process`.
+    /// The service of `process`, which is in `container`.
     ///
     /// Its name is the first there is of: the `name` of the discovery rule that chose it, its `OTEL_SERVICE_NAME`,
-    /// `service.name` of its `OTEL_RESOURCE_ATTRIBUTES`, and its executable's base name (also for interpreters), else
-    /// what the kernel calls it. The namespace is the rule's, else `service.namespace` of `OTEL_RESOURCE_ATTRIBUTES`.
+    /// `service.name` of its `OTEL_RESOURCE_ATTRIBUTES`, what its pod says, and its executable's base name (also for
+    /// interpreters), else what the kernel calls it. The namespace is the rule's, else `service.namespace` of
+    /// `OTEL_RESOURCE_ATTRIBUTES`, else what its pod says.
     ///
-    /// The instance is `service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES`, else `host` and process id, as in
-    /// `web-1:4242`; without a host's name, the recording's origin takes its place.
-    pub fn new(process: Arc<ProcessInfo>, rule: Option<&Rule>, host: &str) -> Self {
+    /// A pod says its service's name by the annotation `resource.opentelemetry.io/service.name`, else by the label
+    /// `app.kubernetes.io/name`, else by the name of its owner or its own; the namespace by the annotation for
+    /// `service.namespace`, else by the label `app.kubernetes.io/part-of`, else by its own namespace.
+    ///
+    /// The instance is `service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES` or of the pod's annotation, else of a pod
+    /// `NAMESPACE.POD.CONTAINER` (as OpenTelemetry's conventions have it), else `host` and process id, as in `web-1:4242`;
+    /// without a host's name, the recording's origin takes its place.
+    pub fn new(process: Arc<ProcessInfo>, rule: Option<&Rule>, host: &str, container: Option<Container>) -> Self {
         let own = |key: &str| {
             let (_, value) = process.env.iter().find(|(name, _)| name == key)?;
             Some(value.as_str()).filter(|value| !value.is_empty())
@@ -27,22 +34,52 @@ impl Service {
             .or_else(|| own("OTEL_SERVICE_NAME"))
             .map(Cow::Borrowed)
             .or_else(|| resource("service.name"))
+            .or_else(|| pod_service(container.as_ref()?, "service.name", "app.kubernetes.io/name", PodFact::Owner))
             .unwrap_or_else(|| program(&process).into());
         let namespace = rule
             .and_then(|rule| rule.namespace.as_deref())
             .map(Cow::Borrowed)
             .or_else(|| resource("service.namespace"))
+            .or_else(|| {
+                pod_service(container.as_ref()?, "service.namespace", "app.kubernetes.io/part-of", PodFact::Namespace)
+            })
             .unwrap_or_default();
-        let instance = resource("service.instance.id").map_or_else(
-            || match host {
+        let instance = resource("service.instance.id")
+            .map(Cow::into_owned)
+            .or_else(|| pod_instance(container.as_ref()?))
+            .unwrap_or_else(|| match host {
                 "" => format!("{}:{}", process.origin, process.tgid.0),
                 host => format!("{host}:{}", process.tgid.0),
-            },
-            Cow::into_owned,
-        );
+            });
         let signals = rule.map(|rule| rule.signals.clone()).unwrap_or_default();
-        Self { name: name.into(), namespace: namespace.into(), instance: instance.into(), signals, process }
+        let (name, namespace, instance) = (name.into(), namespace.into(), instance.into());
+        Self { name, namespace, instance, signals, process, container }
     }
+}
+
+/// What a pod says of its service: by annotation, by a label that is in common use, or by a fact of it.
+fn pod_service<'a>(container: &'a Container, key: &str, label: &str, fact: PodFact) -> Option<Cow<'a, str>> {
+    let pod = container.pod.as_ref()?;
+    let said = annotation(container, key).or_else(|| pod.label(label)).filter(|value| !value.is_empty());
+    said.or_else(|| pod.fact(fact)).or_else(|| pod.fact(PodFact::Name)).map(Cow::Borrowed)
+}
+
+/// The annotation by which a pod gives an attribute of its resource.
+fn annotation<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
+    let value = container.pod.as_ref()?.annotation(&format!("resource.opentelemetry.io/{key}"))?;
+    Some(value).filter(|value| !value.is_empty())
+}
+
+fn pod_instance(container: &Container) -> Option<String> {
+    let said = annotation(container, "service.instance.id").map(str::to_owned);
+    let fact = |fact| container.fact(fact);
+    said.or_else(|| {
+        let (namespace, name) = (fact(PodFact::Namespace)?, fact(PodFact::Name)?);
+        Some(match fact(PodFact::Container) {
+            Some(container) => format!("{namespace}.{name}.{container}"),
+            None => format!("{namespace}.{name}"),
+        })
+    })
 }
 
 /// The executable's name, else what the kernel calls the process.
@@ -93,7 +130,7 @@ mod tests {
             env: env.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
             ..ProcessInfo::default()
         };
-        let service = Service::new(Arc::new(process), Some(&chosen_by), "web-1");
+        let service = Service::new(Arc::new(process), Some(&chosen_by), "web-1", None);
         assert_eq!((&*service.name, &*service.namespace, &*service.instance), expected);
     }
 
@@ -112,7 +149,7 @@ mod tests {
 
     #[test]
     fn without_a_hosts_name_the_origin_stands_for_it() {
-        let service = Service::new(Arc::new(ProcessInfo::default()), None, "");
+        let service = Service::new(Arc::new(ProcessInfo::default()), None, "", None);
         assert_eq!(&*service.name, "unknown_service");
         assert_eq!(&*service.instance, "00000000-0000-0000-0000-000000000000:0");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::exchange::{Outcome, RequestHead};
 use crate::facts::ProcessInfo;
 use crate::ids::{SpanId, TraceId};
+use crate::kubernetes::Container;
 use crate::shown::ShownAttributes;
 use crate::signals::Signals;
 use crate::time::{MonoNanos, WallNanos};
@@ -63,6 +64,8 @@ pub struct Service {
     pub signals: Signals,
     /// The process.
     pub process: Arc<ProcessInfo>,
+    /// The container that the process is in.
+    pub container: Option<Container>,
 }
 
 /// How a span found its parent.

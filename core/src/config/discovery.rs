@@ -83,32 +83,34 @@ pub struct EntryConfig<P> {
     pub containers_only: Option<bool>,
     /// Selector that the recorder cannot decide.
     pub languages: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub container_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_namespace: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_pod_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_deployment_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_replicaset_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_daemonset_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_statefulset_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_job_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_cronjob_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_owner_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_container_name: Option<IgnoredAny>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_pod_labels: Option<BTreeMap<String, IgnoredAny>>,
-    /// Selector that the recorder cannot decide.
-    pub k8s_pod_annotations: Option<BTreeMap<String, IgnoredAny>>,
+    /// The container's name, as `k8s_container_name`.
+    pub container_name: Option<P>,
+    /// The pod's namespace.
+    pub k8s_namespace: Option<P>,
+    /// The pod's name.
+    pub k8s_pod_name: Option<P>,
+    /// The deployment that the pod belongs to.
+    pub k8s_deployment_name: Option<P>,
+    /// The replica set that the pod belongs to.
+    pub k8s_replicaset_name: Option<P>,
+    /// The daemon set that the pod belongs to.
+    pub k8s_daemonset_name: Option<P>,
+    /// The stateful set that the pod belongs to.
+    pub k8s_statefulset_name: Option<P>,
+    /// The job that the pod belongs to.
+    pub k8s_job_name: Option<P>,
+    /// The cron job that the pod belongs to.
+    pub k8s_cronjob_name: Option<P>,
+    /// What the pod belongs to at last, of whatever kind.
+    pub k8s_owner_name: Option<P>,
+    /// The container's name in its pod.
+    pub k8s_container_name: Option<P>,
+    /// The pod's labels, by key.
+    #[serde(default)]
+    pub k8s_pod_labels: BTreeMap<String, P>,
+    /// The pod's annotations, by key.
+    #[serde(default)]
+    pub k8s_pod_annotations: BTreeMap<String, P>,
     /// Which signals to export of the service: `metrics`, `traces`; an empty list means none.
     pub exports: Option<Vec<Signal>>,
     /// Routes of this service alone.
@@ -157,23 +159,7 @@ impl DiscoveryConfig {
 impl<P> EntryConfig<P> {
     /// Selectors that are set but cannot be decided from what the recorder knows of a process.
     pub fn undecidable(&self) -> Vec<&'static str> {
-        let keys = [
-            ("languages", self.languages.is_some()),
-            ("container_name", self.container_name.is_some()),
-            ("k8s_namespace", self.k8s_namespace.is_some()),
-            ("k8s_pod_name", self.k8s_pod_name.is_some()),
-            ("k8s_deployment_name", self.k8s_deployment_name.is_some()),
-            ("k8s_replicaset_name", self.k8s_replicaset_name.is_some()),
-            ("k8s_daemonset_name", self.k8s_daemonset_name.is_some()),
-            ("k8s_statefulset_name", self.k8s_statefulset_name.is_some()),
-            ("k8s_job_name", self.k8s_job_name.is_some()),
-            ("k8s_cronjob_name", self.k8s_cronjob_name.is_some()),
-            ("k8s_owner_name", self.k8s_owner_name.is_some()),
-            ("k8s_container_name", self.k8s_container_name.is_some()),
-            ("k8s_pod_labels", self.k8s_pod_labels.is_some()),
-            ("k8s_pod_annotations", self.k8s_pod_annotations.is_some()),
-        ];
-        set_keys(&keys)
+        set_keys(&[("languages", self.languages.is_some())])
     }
 
     /// What to export of what it chooses.

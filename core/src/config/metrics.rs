@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Fault;
 use super::export::Instrumentation;
+use super::kubernetes::Kubernetes;
 use super::own::{Names, RpcNames};
 use super::root::Config;
 use super::section::{section, words};
@@ -53,12 +54,13 @@ section! {
         metric_span_names_limit: usize = DEFAULT_SPAN_NAMES_LIMIT,
         /// What of spans is secret.
         redact: RedactConfig = RedactConfig::default(),
+        /// Where facts of pods come from.
+        kubernetes: Kubernetes = Kubernetes::default(),
     }
     without effect {
         drop_metric_unresolved_ips,
         extra_group_attributes,
         host_id,
-        kubernetes,
         metadata_retry,
         rename_unresolved_hosts,
         rename_unresolved_hosts_incoming,

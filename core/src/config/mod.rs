@@ -4,10 +4,12 @@ mod discovery;
 mod engine;
 mod environment;
 mod export;
+mod kubernetes;
 mod load;
 mod metrics;
 mod own;
 mod pattern;
+mod pod_selector;
 mod ports;
 mod root;
 mod routes;
@@ -23,6 +25,7 @@ pub use export::{
     Buckets, ExemplarFilter, Instrumentation, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
     PrometheusExport, Protocol, SamplerConfig, Signal,
 };
+pub use kubernetes::{KubeMetadata, Kubernetes};
 pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, Features, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases, RpcNames};
@@ -31,5 +34,5 @@ pub use ports::{PortFault, PortList, PortListError};
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
 pub use scalar::{InvalidPeriod, Period, UnknownWord};
-pub use select::{Discovery, DiscoveryError, Rule};
+pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use text::ConfigText;

@@ -160,6 +160,8 @@ limits! {
     linked_connections,
     /// Recordings whose clocks are known.
     origins,
+    /// Pods.
+    pods,
     /// Processes.
     processes,
     /// Series of one metric.

@@ -192,6 +192,7 @@ impl Config {
             ("", self.without_effect()),
             ("attributes.", self.attributes.without_effect()),
             ("attributes.instance_id.", self.attributes.instance_id.without_effect()),
+            ("attributes.kubernetes.", self.attributes.kubernetes.without_effect()),
             ("ebpf.", self.ebpf.without_effect()),
             ("filter.", self.filter.without_effect()),
             ("internal_metrics.", self.internal_metrics.without_effect()),

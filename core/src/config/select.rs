@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::facts::ProcessInfo;
+use crate::kubernetes::{Container, ContainerRef};
 use crate::metric::MetricFeature;
 use crate::signals::Signals;
 
 use super::discovery::{DiscoveryConfig, EntryConfig, Targets};
 use super::pattern::{Pattern, RegexPattern};
+use super::pod_selector::PodSelector;
 use super::ports::PortList;
 use super::routes::ServiceRoutes;
 
@@ -40,7 +42,38 @@ pub struct Rule {
     pids: Option<Vec<u32>>,
     args: Option<Pattern>,
     containers_only: bool,
+    pod: PodSelector,
     undecidable: bool,
+}
+
+/// What is known of where a process runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place<'a> {
+    /// In no container.
+    Host,
+    /// In a container, of which nobody has told in which pod it is.
+    Unknown,
+    /// In a pod.
+    Pod(&'a Container),
+}
+
+/// What rules that ask about pods say of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The rule with this index chooses it.
+    Rule(usize),
+    /// None does.
+    Nothing,
+    /// That depends on its pod, which is not known.
+    Undecided,
+}
+
+/// Whether a process fits, as far as that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    No,
+    Maybe,
+    Yes,
 }
 
 /// An entry that cannot be a rule.
@@ -57,6 +90,10 @@ pub struct DiscoveryError {
 /// record how its own data leaves.
 const OBSERVERS: &str =
     r"(^|/)(redtape|redtape-capture|beyla|obi|ebpf-instrument|alloy|otelcol[^/]*|prometheus-config-reloader)$";
+
+/// Namespaces of what runs a cluster, which Beyla leaves out, too.
+const SYSTEM_NAMESPACES: &str =
+    "^(kube-system|kube-node-lease|local-path-storage|cert-manager|monitoring|gke-.*|gatekeeper-system)$";
 
 impl Discovery {
     /// Makes rules of what the configuration and the command line say.
@@ -82,8 +119,15 @@ impl Discovery {
             (Some(entries), _) => rules("default_exclude_instrument", entries, warnings)?,
             (None, Some(entries)) => rules("default_exclude_services", entries, warnings)?,
             (None, None) => {
-                let exe: RegexPattern = OBSERVERS.parse().expect("invariant: the built-in expression is valid");
-                vec![Rule { exe: Some(exe.into()), ..Rule::default() }]
+                let built_in = |expression: &str| -> Pattern {
+                    let pattern: RegexPattern = expression.parse().expect("invariant: a built-in expression is valid");
+                    pattern.into()
+                };
+                let system = PodSelector::of_namespaces(built_in(SYSTEM_NAMESPACES));
+                vec![
+                    Rule { exe: Some(built_in(OBSERVERS)), ..Rule::default() },
+                    Rule { pod: system, ..Rule::default() },
+                ]
             }
         };
         Ok(discovery)
@@ -135,30 +179,70 @@ impl Discovery {
     ///
     /// A child inherits what it cannot show itself: being chosen by its ancestor's id, and, as long as it listens on no
     /// port, by its parent's ports. The other selectors of the rule it has to fit itself.
+    ///
+    /// Whoever asks this knows of no pods, as the recorder: a process in a container fits what asks about its pod, and nothing
+    /// is excluded because of its pod. So what is recorded is more than what [`Discovery::decide`] leaves.
     pub fn select_child(&self, process: &ProcessInfo, parent: Option<usize>) -> Option<usize> {
-        let fits = |rule: &Rule, inherits| rule.fits(process, inherits, self.recorder_pidns);
-        if self.excluded.iter().any(|rule| fits(rule, false)) {
+        let in_container = ContainerRef::of_cgroup(&process.cgroup).is_some();
+        let place = if in_container { Place::Unknown } else { Place::Host };
+        if self.excludes(process, place) == Fit::Yes {
             return None;
         }
-        let observer = self.observers.iter().any(|rule| fits(rule, false));
+        self.fitting(process, parent, place).next().map(|(index, _)| index)
+    }
+
+    /// What the rules say of a process, where `place` tells what they ask about its pod.
+    pub fn decide(&self, process: &ProcessInfo, parent: Option<usize>, place: Place<'_>) -> Choice {
+        let excludes = self.excludes(process, place);
+        match self.fitting(process, parent, place).next() {
+            Some(_) if excludes == Fit::Maybe => Choice::Undecided,
+            Some((index, Fit::Yes)) if excludes == Fit::No => Choice::Rule(index),
+            Some((_, Fit::Maybe)) if excludes == Fit::No => Choice::Undecided,
+            _ => Choice::Nothing,
+        }
+    }
+
+    fn excludes(&self, process: &ProcessInfo, place: Place<'_>) -> Fit {
+        let fit = |rule: &Rule| rule.fit(process, false, self.recorder_pidns, place);
+        self.excluded.iter().map(fit).max().unwrap_or(Fit::No)
+    }
+
+    /// The rules that a process fits or may fit.
+    fn fitting(
+        &self,
+        process: &ProcessInfo,
+        parent: Option<usize>,
+        place: Place<'_>,
+    ) -> impl Iterator<Item = (usize, Fit)> {
+        let fit = move |rule: &Rule, inherits| rule.fit(process, inherits, self.recorder_pidns, place);
+        let observer = self.observers.iter().any(|rule| fit(rule, false) == Fit::Yes);
         self.rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| !observer || rule.pids.is_some())
-            .find(|(index, rule)| fits(rule, parent == Some(*index)))
-            .map(|(index, _)| index)
+            .filter(move |(_, rule)| !observer || rule.pids.is_some())
+            .map(move |(index, rule)| (index, fit(rule, parent == Some(index))))
+            .filter(|(_, fit)| *fit != Fit::No)
     }
 }
 
 impl Rule {
-    fn fits(&self, process: &ProcessInfo, inherits: bool, recorder_pidns: u32) -> bool {
+    fn fit(&self, process: &ProcessInfo, inherits: bool, recorder_pidns: u32, place: Place<'_>) -> Fit {
         let port = self.ports.as_ref().is_none_or(|ports| {
             process.listening.iter().any(|port| ports.contains(*port)) || (inherits && process.listening.is_empty())
         });
         let exe = self.exe.as_ref().is_none_or(|exe| !process.exe.is_empty() && exe.matches(&process.exe));
         let pid = self.pids.as_ref().is_none_or(|pids| inherits || pids.contains(&process.tgid.0));
         let container = !self.containers_only || process.pidns != recorder_pidns;
-        !self.undecidable && port && exe && pid && container && self.fits_args(process)
+        if self.undecidable || !port || !exe || !pid || !container || !self.fits_args(process) {
+            return Fit::No;
+        }
+        match place {
+            _ if self.pod.is_empty() => Fit::Yes,
+            Place::Host => Fit::No,
+            Place::Unknown => Fit::Maybe,
+            Place::Pod(container) if self.pod.matches(container) => Fit::Yes,
+            Place::Pod(_) => Fit::No,
+        }
     }
 
     fn fits_args(&self, process: &ProcessInfo) -> bool {
@@ -204,6 +288,7 @@ where
             pids: entry.target_pids.clone(),
             args: entry.cmd_args.clone().map(Into::into),
             containers_only: entry.containers_only.unwrap_or(false),
+            pod: PodSelector::new(entry),
             undecidable: !undecidable.is_empty(),
         };
         if !undecidable.is_empty() {
@@ -211,7 +296,8 @@ where
             warnings.push(format!("{path} fits no process: the recorder cannot decide {keys}"));
         } else if rule.selects_nothing() {
             let message =
-                "selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only".into();
+                "selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only, k8s_*"
+                    .into();
             return Err(DiscoveryError { path, message });
         }
         Ok(rule)
@@ -226,15 +312,19 @@ impl Rule {
             && self.pids.is_none()
             && self.args.is_none()
             && !self.containers_only
+            && self.pod.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Discovery, Targets};
+    use std::sync::Arc;
+
+    use super::{Choice, Discovery, Place, Targets};
     use crate::config::DiscoveryConfig;
     use crate::facts::ProcessInfo;
     use crate::ids::Tgid;
+    use crate::kubernetes::{Container, Pod};
 
     const YAML: &str = r#"
 services:
@@ -249,7 +339,7 @@ services:
   - exe_path: wrapped
     containers_only: true
   - exe_path: pod
-    k8s_namespace: default
+    languages: go
 exclude_services:
   - exe_path: secret
 "#;
@@ -290,10 +380,7 @@ exclude_services:
             assert_eq!(rules.select(process), *expected, "{what}");
         }
         assert_eq!(rules.rule(0).unwrap().name.as_deref(), Some("shop"));
-        assert_eq!(
-            rules.warnings(),
-            ["discovery.services[5] fits no process: the recorder cannot decide k8s_namespace"]
-        );
+        assert_eq!(rules.warnings(), ["discovery.services[5] fits no process: the recorder cannot decide languages"]);
     }
 
     #[test]
@@ -306,6 +393,40 @@ exclude_services:
         assert_eq!(rules.select_child(&process("/opt/shop", &[22]), Some(0)), None, "it shows ports of its own");
         assert_eq!(rules.select_child(&process("/bin/sh", &[22]), Some(3)), Some(3));
         assert_eq!(rules.select_child(&process("/bin/secret", &[]), Some(3)), None);
+    }
+
+    #[test]
+    fn what_asks_about_pods_is_decided_where_they_are_known() {
+        let rules = discovery(
+            "instrument: [{k8s_namespace: shop, k8s_pod_labels: {tier: 'web*'}}, {open_ports: 80}]\n\
+             exclude_instrument: [{k8s_owner_name: batch}]",
+        );
+        let pod = |namespace, tier, owner| {
+            let pairs = [
+                ("k8s.pod.uid", "u"),
+                ("k8s.namespace.name", namespace),
+                ("k8s.pod.label.tier", tier),
+                ("k8s.owner.name", owner),
+            ];
+            Container { id: Box::default(), pod: Pod::from_facts(pairs).map(Arc::new) }
+        };
+        let contained = ProcessInfo { cgroup: format!("/docker/{}", "a".repeat(64)), ..process("/app", &[]) };
+        let serving = ProcessInfo { listening: vec![80], ..contained.clone() };
+        let (fits, other) = (pod("shop", "web-1", "web"), pod("shop", "db", "db"));
+        let (batch, system) = (pod("shop", "web-1", "batch"), pod("kube-system", "web", "dns"));
+        for (what, process, recorded, place, choice) in [
+            ("it fits", &contained, Some(0), Place::Pod(&fits), Choice::Rule(0)),
+            ("another label", &contained, Some(0), Place::Pod(&other), Choice::Nothing),
+            ("another label, but a later rule", &serving, Some(0), Place::Pod(&other), Choice::Rule(1)),
+            ("not known yet", &contained, Some(0), Place::Unknown, Choice::Undecided),
+            ("not known yet, before a later rule", &serving, Some(0), Place::Unknown, Choice::Undecided),
+            ("excluded", &serving, Some(0), Place::Pod(&batch), Choice::Nothing),
+            ("a namespace of the system", &serving, Some(0), Place::Pod(&system), Choice::Nothing),
+            ("in no container", &process("/app", &[]), None, Place::Host, Choice::Nothing),
+            ("in no container, and a later rule", &process("/app", &[80]), Some(1), Place::Host, Choice::Rule(1)),
+        ] {
+            assert_eq!((rules.select(process), rules.decide(process, None, place)), (recorded, choice), "{what}");
+        }
     }
 
     #[test]

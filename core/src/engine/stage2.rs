@@ -7,19 +7,19 @@ use rustc_hash::FxHashMap;
 
 use super::otlp;
 use super::run::Output;
-use super::services::Services;
+use super::services::{Services, Wanted};
 use crate::assemble::{self, Phases};
 use crate::config::{ConfigText, Discovery, Reloadable};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::{Body, Event, LossCause};
-use crate::exchange::{Finding, What};
+use crate::exchange::{Exchange, Finding, What};
 use crate::facts::ProcessInfo;
 use crate::filter::Filter;
 use crate::ids::{ConnKey, Origin, ProcKey};
+use crate::kubernetes::Pod;
 use crate::limits::Limits;
 use crate::link::{LinkOptions, Linked, Linker};
 use crate::metric::{MetricsConfig, Registry};
-use crate::pod::PodInfo;
 use crate::route::Decorator;
 use crate::shown::ShownAttributes;
 use crate::signals::TraceOptions;
@@ -157,7 +157,7 @@ impl Stage2 {
     pub fn new(options: EngineOptions) -> Self {
         Self {
             linker: Linker::new(options.links, &options.limits),
-            services: Services::new(options.discovery, options.limits.processes),
+            services: Services::new(options.discovery, &options.limits),
             clocks: FxHashMap::default(),
             clock_limit: options.limits.origins,
             first_clock: None,
@@ -213,8 +213,10 @@ impl Stage2 {
     fn enrich(&mut self, facts: &[(String, String)], now: MonoNanos) {
         if let Some(text) = ConfigText::from_facts(facts).filter(|_| self.reload) {
             self.configure(text, now);
-        } else if let Some(pod) = PodInfo::from_facts(facts) {
-            self.services.pod(pod);
+        } else if let Some(pod) = Pod::from_facts(facts.iter().map(|(key, value)| (&**key, &**value)))
+            && self.services.pod(pod)
+        {
+            self.diagnostic(DiagnosticKind::PodEvicted, 1, None, now);
         }
     }
 
@@ -340,7 +342,15 @@ impl Stage2 {
 
     fn emit(&mut self, linked: Linked) {
         let (process, flag) = (linked.exchange.process, linked.flag);
-        let service = self.services.service(process);
+        let (service, wanted) = self.services.service(process);
+        match wanted {
+            Wanted::Yes => {}
+            Wanted::No => return,
+            Wanted::Undecided => {
+                let Exchange { conn, end, .. } = &*linked.exchange;
+                return self.diagnostic(DiagnosticKind::PodUnknown, 1, Some(conn.key), *end);
+            }
+        }
         let clock = self.clocks.get(&linked.exchange.conn.origin).copied().unwrap_or_default();
         let mut span = assemble::span(linked, service, Arc::clone(&self.shown), &clock, self.phases);
         if span.has_path() {

@@ -4,6 +4,7 @@ use super::label::Label;
 use super::settings::{MetricFeature, MetricsConfig};
 use super::snapshot::{FamilyKind, Scale};
 use crate::exchange::Outcome;
+use crate::kubernetes::PodFact;
 use crate::span::{Span, SpanKind};
 
 /// Which names metrics have.
@@ -449,9 +450,14 @@ pub(super) fn definitions(config: &MetricsConfig) -> Vec<Definition> {
     definitions
 }
 
-/// The labels of a metric under `config`, ascending.
+/// The labels of a metric under `config`, ascending. Metrics that tell services apart by `instance` also tell of pods.
 pub(super) fn labels(definition: &Definition, config: &MetricsConfig) -> Vec<Label> {
     let mut shown = definition.shown.to_vec();
+    let mut available = definition.available.to_vec();
+    if shown.contains(&Label::Instance) {
+        shown.extend(PodFact::ALL.map(Label::Kubernetes));
+        available.extend(PodFact::ALL.map(Label::Kubernetes));
+    }
     let can = |label: &Label| definition.available.contains(label);
     if definition.when == IN_SERVER && config.report_target {
         shown.push(Label::UrlPath);
@@ -459,5 +465,5 @@ pub(super) fn labels(definition: &Definition, config: &MetricsConfig) -> Vec<Lab
     if config.report_peer && matches!(definition.when, When::Kind(_) | When::Rpc(_)) {
         shown.extend([Label::ClientAddress, Label::ServerAddress, Label::ServerPort].iter().filter(|label| can(label)));
     }
-    config.select.labels(definition.name, definition.otel_name, &shown, definition.available)
+    config.select.labels(definition.name, definition.otel_name, &shown, &available)
 }

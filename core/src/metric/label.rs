@@ -1,8 +1,9 @@
 //! The labels of metrics: their names, and what each says of a span.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::kubernetes::PodFact;
 use crate::span::{Span, SpanKind, Status};
 
 /// A label of a metric, in the order in which labels are written.
@@ -23,6 +24,8 @@ pub enum Label {
     Instance,
     /// `job`: `namespace/name`, or the name if there is no namespace.
     Job,
+    /// `k8s_*`: a fact of the pod.
+    Kubernetes(PodFact),
     /// `network_peer_address`: the address of the other end. Only to tell series apart.
     PeerAddress,
     /// `rpc_grpc_status_code`
@@ -72,6 +75,7 @@ impl Label {
             Self::Route => "http_route",
             Self::Instance => "instance",
             Self::Job => "job",
+            Self::Kubernetes(fact) => fact.label(),
             Self::PeerAddress => "network_peer_address",
             Self::RpcStatus => "rpc_grpc_status_code",
             Self::RpcMethod => "rpc_method",
@@ -112,16 +116,13 @@ impl Label {
                 }
                 out.push_str(&span.service.name);
             }
-            Self::PeerAddress => {
-                if let Some(peer) = span.http.remote {
-                    write_ip(peer.ip(), out);
+            Self::Kubernetes(fact) => {
+                if let Some(container) = &span.service.container {
+                    out.push_str(container.fact(fact).unwrap_or_default());
                 }
             }
-            Self::SocketAddress => {
-                if let Some(socket) = span.server_socket() {
-                    write_ip(socket.ip(), out);
-                }
-            }
+            Self::PeerAddress => write_socket(span.http.remote, out),
+            Self::SocketAddress => write_socket(span.server_socket(), out),
             Self::SocketPort => write_number(span.server_socket().map(|socket| socket.port()), out),
             Self::RpcStatus => write_number(span.http.grpc_status, out),
             Self::RpcMethod if span.is_grpc() => out.push_str(span.http.path()),
@@ -167,6 +168,12 @@ impl Label {
 /// What a client named: a server's clients may name what they like.
 fn named_host(span: &Span) -> Option<(&str, Option<u16>)> {
     if span.kind == SpanKind::Client { span.http.host() } else { None }
+}
+
+fn write_socket(socket: Option<SocketAddr>, out: &mut String) {
+    if let Some(socket) = socket {
+        write_ip(socket.ip(), out);
+    }
 }
 
 fn write_ip(ip: IpAddr, out: &mut String) {

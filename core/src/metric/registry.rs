@@ -240,17 +240,30 @@ impl Group {
             (Some(a), Some(b)) => a.iter().cmp(b.iter()),
             (a, b) => a.is_none().cmp(&b.is_none()),
         });
+        let shown = self.shown(&rows);
         self.metrics.iter().enumerate().map(move |(at, metric)| {
             let series = rows.iter().filter_map(|row| {
                 let value = row.data.get(at)?.clone();
-                let values =
-                    row.values.as_ref().map_or_else(Vec::new, |values| values.iter().map(Into::into).collect());
+                let values = row.values.iter().flat_map(Values::iter).zip(&shown).filter(|(_, shown)| **shown);
+                let values = values.map(|(value, _)| value.into()).collect();
                 Some(Series { values, overflow: row.values.is_none(), born: row.born, updated: row.updated, value })
             });
             let Definition { name, otel_name, help, kind, scale, .. } = metric.definition;
-            let labels = self.labels.iter().map(|label| label.name()).collect();
+            let labels = self.labels.iter().zip(&shown).filter(|(_, shown)| **shown);
+            let labels = labels.map(|(label, _)| label.name()).collect();
             Family { name, otel_name, help, kind, scale, labels, series: series.collect() }
         })
+    }
+
+    /// Which labels are told: where there are no pods, none of theirs are.
+    fn shown(&self, rows: &[&Row<Box<[Value]>>]) -> Vec<bool> {
+        let mut shown: Vec<bool> = self.labels.iter().map(|label| !matches!(label, Label::Kubernetes(_))).collect();
+        for values in rows.iter().filter_map(|row| row.values.as_ref()) {
+            for (shown, value) in shown.iter_mut().zip(values.iter()) {
+                *shown |= !value.is_empty();
+            }
+        }
+        shown
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn server(route: &str) -> Span {
         instance: "host:42".into(),
         signals: Signals::default(),
         process: Arc::new(ProcessInfo::default()),
+        container: None,
     };
     Span {
         trace_id: TraceId([1; 16]),

@@ -9,7 +9,7 @@ use super::writer::{Writer, WriterOptions};
 use crate::config::ConfigText;
 use crate::event::{Body, Event, Ext};
 use crate::ids::Origin;
-use crate::pod::PodInfo;
+use crate::kubernetes::Pod;
 use crate::time::{ClockAnchor, MonoNanos};
 
 /// When to go on in a new file.
@@ -55,7 +55,8 @@ const LEARNED_MAX: usize = 1 << 10;
 
 impl Subject {
     fn of(facts: &[(String, String)]) -> Option<Self> {
-        let pod = || PodInfo::from_facts(facts).map(|pod| Self::Pod(pod.uid));
+        let text = facts.iter().map(|(key, value)| (&**key, &**value));
+        let pod = || Pod::from_facts(text).map(|pod| Self::Pod(pod.uid().into()));
         ConfigText::from_facts(facts).map(|_| Self::Config).or_else(pod)
     }
 }

@@ -231,7 +231,7 @@ fn keys_that_contradict_each_other_are_errors() {
     fails(
         "discovery:\n  services:\n    - name: a\n",
         "c.yml:3:7: discovery.services[0]: selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, \
-         containers_only",
+         containers_only, k8s_*",
     );
     fails(
         "filter:\n  application:\n    http_route: {match: a, not_match: b}\n",

@@ -1,4 +1,5 @@
 //! Tests of stage 2.
 
 mod bounds;
+mod pods;
 mod signals;
