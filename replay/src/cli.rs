@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::Period;
 
+pub use crate::export::TimeArgs;
 use crate::moment::Moment;
+pub use crate::pace::Speed;
+pub use crate::rebase::{Rebase, When};
 use crate::serve::Endpoint;
 
 /// Exit codes, as `--help` shows them.
@@ -103,6 +106,9 @@ pub struct Replay {
     /// Where to export to
     #[command(flatten)]
     pub export: Export,
+    /// When, and with what times
+    #[command(flatten)]
+    pub time: TimeArgs,
     /// Print spans in the order of their ends instead of the order in which they become final (keeps them all in memory)
     #[arg(long, value_enum, requires = "spans")]
     pub sort: Option<Sort>,

@@ -1,14 +1,21 @@
 //! The loop: events from tapes into the engine, outputs to a sink.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use redtape_core::metric::Registry;
 use redtape_core::tape::{Block, EventSource, Merge, ReadReport, SetGap};
-use redtape_core::{Engine, EngineOptions, Totals, WallNanos};
+use redtape_core::{Engine, EngineOptions, MonoNanos, Totals, WallNanos};
 
 use crate::failure::Result;
 use crate::input::{Tape, read_failure};
+use crate::pace::Pace;
 use crate::parallel;
 use crate::progress::Progress;
 use crate::sink::{Now, OutputSink, deliver};
+
+/// How often a sink is told of a replay that waits: scrapes move, and Ctrl-C is noticed.
+const ATTEND_EVERY: Duration = Duration::from_millis(100);
 
 /// What is left of a run when all outputs have been delivered.
 pub(crate) struct Ran {
@@ -37,28 +44,36 @@ impl Ran {
     }
 }
 
-/// Runs tapes through the engine. The result is the same for any number of `jobs`.
+/// Runs tapes through the engine. The result is the same for any number of `jobs`; one thread is enough for what is held to a
+/// pace.
 pub(crate) fn run(
     mut tapes: Vec<Tape>,
     mut options: EngineOptions,
     jobs: usize,
     quiet: bool,
+    pace: Pace,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     options.spans = sink.wants_spans();
     let size = tapes.iter().map(|tape| tape.size).sum();
     let progress = Progress::new(size, quiet);
     match (tapes.pop(), tapes.is_empty()) {
-        (Some(tape), true) if jobs > 1 => parallel::run(tape, options, jobs, progress, sink),
-        (Some(tape), true) => run_one(tape, options, progress, sink),
+        (Some(tape), true) if jobs > 1 && pace.is_max() => parallel::run(tape, options, jobs, progress, sink),
+        (Some(tape), true) => run_one(tape, options, progress, pace, sink),
         (last, _) => {
             tapes.extend(last);
-            run_merged(tapes, options, progress, sink)
+            run_merged(tapes, options, progress, pace, sink)
         }
     }
 }
 
-fn run_one(mut tape: Tape, options: EngineOptions, mut progress: Progress, sink: &mut impl OutputSink) -> Result<Ran> {
+fn run_one(
+    mut tape: Tape,
+    options: EngineOptions,
+    mut progress: Progress,
+    mut pace: Pace,
+    sink: &mut impl OutputSink,
+) -> Result<Ran> {
     let mut engine = Engine::new(options);
     engine.host(tape.reader.meta().origin, &tape.reader.meta().host);
     let mut block = Block::default();
@@ -71,6 +86,7 @@ fn run_one(mut tape: Tape, options: EngineOptions, mut progress: Progress, sink:
         let mut events = block.events();
         while let Some(event) = events.next() {
             // Also what a part of stage 1 skips, and what cannot be read, moves the tape on.
+            await_due(&mut pace, event.time, &mut engine, sink)?;
             engine.reach(events.latest());
             engine.push(&event);
         }
@@ -92,6 +108,7 @@ fn run_merged(
     tapes: Vec<Tape>,
     options: EngineOptions,
     mut progress: Progress,
+    mut pace: Pace,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     let mut engine = Engine::new(options);
@@ -107,6 +124,7 @@ fn run_merged(
             Ok(None) => break,
             Err(error) => return Err(read_failure(&name(&merge), &error)),
         };
+        await_due(&mut pace, event.time, &mut engine, sink)?;
         engine.push(&event);
         if engine.totals().events.is_multiple_of(4096) {
             drain(&mut engine, sink)?;
@@ -120,10 +138,29 @@ fn run_merged(
     Ok(Ran { gaps: merge.gaps().to_vec(), ..finish(engine, sink, reports)? })
 }
 
+/// Waits until `time` is due. What the engine has is delivered first, and the sink is told every now and then that it may
+/// look at where the engine is.
+fn await_due(pace: &mut Pace, time: MonoNanos, engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
+    let Some(due) = pace.due(time) else { return Ok(()) };
+    drain(engine, sink)?;
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() || sink.is_closed() {
+            return Ok(());
+        }
+        thread::sleep(left.min(ATTEND_EVERY));
+        attend(engine, sink)?;
+    }
+}
+
 fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = engine.poll_output() {
         deliver(output, sink)?;
     }
+    attend(engine, sink)
+}
+
+fn attend(engine: &Engine, sink: &mut impl OutputSink) -> Result {
     let totals = engine.totals();
     sink.attend(Now { wall: engine.wall(totals.last), metrics: engine.metrics(), totals })
 }

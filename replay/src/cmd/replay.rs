@@ -10,9 +10,10 @@ use redtape_core::{Decorator, MonoNanos, Span};
 use super::summary::{Facts, write_summary};
 use super::unwritable;
 use crate::cli::{Evidence, Export, MetricFormat, Replay, Settings, SpanFormat};
-use crate::export::{Exports, OpenMetricsFile, Shift, Tee};
+use crate::export::{Exports, OpenMetricsFile, Tee, Times};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
+use crate::pace::Pace;
 use crate::run::{Ran, run as run_engine};
 use crate::serve::{Endpoint, Serve, Server};
 use crate::settings::{config, options};
@@ -24,7 +25,8 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = Facts::of(&tapes);
     let config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), args.quiet)?;
-    let mut exports = exporters(&args.export);
+    let mut exports = exporters(args, &tapes)?;
+    let pace = Pace::new(args.time.speed, args.time.max_idle);
     let server = serve(&args.export, &config, args.quiet)?;
     if let Some(server) = &server {
         exports.add(server.exporter());
@@ -32,12 +34,12 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let ran = match args.spans {
         None => {
             let mut tee = Tee { out: &mut NoSpans, exports: &mut exports };
-            with_evidence(tapes, &config, &args.settings, args.quiet, &mut tee)?
+            with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?
         }
         Some(format) => {
             let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
             let mut tee = Tee { out: &mut spans, exports: &mut exports };
-            let ran = with_evidence(tapes, &config, &args.settings, args.quiet, &mut tee)?;
+            let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
             spans.finish()?;
             ran
         }
@@ -101,12 +103,13 @@ fn endpoint(
 }
 
 /// The exporters that the command line asks for.
-fn exporters(export: &Export) -> Exports {
+fn exporters(args: &Replay, tapes: &[Tape]) -> Result<Exports> {
+    let times = Times::new(&args.time, tapes);
     let mut exports = Exports::default();
-    if let Some(path) = &export.openmetrics {
-        exports.add(OpenMetricsFile::new(path, Shift::default()));
+    if let Some(path) = &args.export.openmetrics {
+        exports.add(OpenMetricsFile::new(path, times.of_file()?));
     }
-    exports
+    Ok(exports)
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
@@ -115,12 +118,13 @@ pub(super) fn with_evidence(
     config: &Config,
     settings: &Settings,
     quiet: bool,
+    pace: Pace,
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     let jobs = settings.jobs.into();
     let mut second = options(config, settings)?;
     if settings.evidence == Evidence::Online {
-        return run_engine(tapes, second, jobs, quiet, sink);
+        return run_engine(tapes, second, jobs, quiet, pace, sink);
     }
     if let Some(pipe) = tapes.iter().find(|tape| tape.size.is_none()) {
         let message = format!("{}: --evidence whole reads a tape twice, so it needs a file, not a pipe", pipe.name);
@@ -132,9 +136,9 @@ pub(super) fn with_evidence(
     first.decorator = Decorator::with_defaults(&first.limits);
     first.everything = true;
     let mut seen = Learn(second.decorator);
-    run_engine(tapes, first, jobs, quiet, &mut seen)?;
+    run_engine(tapes, first, jobs, quiet, Pace::default(), &mut seen)?;
     second.decorator = seen.0;
-    run_engine(Tape::open_all(&paths)?, second, jobs, quiet, sink)
+    run_engine(Tape::open_all(&paths)?, second, jobs, quiet, pace, sink)
 }
 
 /// Shows the decorator all requests before it has to decide.

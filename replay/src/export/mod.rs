@@ -1,11 +1,17 @@
 //! Where spans and metrics go beside standard output: back ends and files.
 
+mod args;
 mod counters;
 mod exports;
 mod openmetrics;
+mod replayed;
 mod shift;
+mod times;
 
-pub(crate) use counters::{Counted, ExportCounters};
+pub use args::TimeArgs;
+pub(crate) use counters::{Counted, ExportCounters, SignalCounters};
 pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use openmetrics::OpenMetricsFile;
+pub(crate) use replayed::Replayed;
 pub(crate) use shift::Shift;
+pub(crate) use times::Times;
