@@ -95,7 +95,8 @@ fn resource_attribute<'a>(list: &'a str, key: &str) -> Option<Cow<'a, str>> {
     Some(percent_decoded(value.trim())).filter(|value| !value.is_empty())
 }
 
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+/// `text` with what is written as `%2C` and the like in place.
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return text.into();
     }

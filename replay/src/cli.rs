@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::Period;
 
-pub use crate::export::TimeArgs;
+pub use crate::export::{OtlpArgs, TimeArgs};
 use crate::moment::Moment;
 pub use crate::pace::Speed;
 pub use crate::rebase::{Rebase, When};
@@ -45,7 +45,7 @@ pub enum Command {
     /// Rewrite a damaged or unfinished tape so that nothing readable is lost
     Repair(Repair),
     /// Turn tapes into spans and RED metrics
-    Replay(Replay),
+    Replay(Box<Replay>),
     /// Apply or explain the routes decorator
     #[command(subcommand)]
     Routes(Routes),
@@ -106,6 +106,9 @@ pub struct Replay {
     /// Where to export to
     #[command(flatten)]
     pub export: Export,
+    /// Spans and metrics by OTLP
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// When, and with what times
     #[command(flatten)]
     pub time: TimeArgs,

@@ -55,6 +55,7 @@ pub(crate) fn run(
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     options.spans = sink.wants_spans();
+    options.metrics_step_nanos = sink.metrics_step().map(|step| u64::try_from(step.as_nanos()).unwrap_or(u64::MAX));
     let size = tapes.iter().map(|tape| tape.size).sum();
     let progress = Progress::new(size, quiet);
     match (tapes.pop(), tapes.is_empty()) {

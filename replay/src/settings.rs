@@ -1,5 +1,6 @@
 //! From a configuration to what the engine goes by.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 
@@ -30,6 +31,15 @@ pub(crate) fn config(settings: &Settings, on_tape: &str, quiet: bool) -> Result<
             Ok(config)
         }
     }
+}
+
+/// Takes the environment over a configuration, and unless `quiet` says on stderr what of it has no effect.
+pub(crate) fn take_environment(config: &mut Config, quiet: bool) -> Result {
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let warnings = config.apply_env(&variables.collect()).map_err(|error| Failure::new(Kind::Usage, error))?;
+    warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
+    Ok(())
 }
 
 /// What the engine goes by, according to a configuration and the command line.

@@ -1,6 +1,7 @@
 //! Where the engine's outputs go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redtape_core::metric::{Registry, Snapshot};
 use redtape_core::{Output, Span, Totals, WallNanos};
@@ -38,7 +39,12 @@ pub(crate) trait OutputSink {
         true
     }
 
-    /// Whether nothing more is wanted: the reader of a pipe has gone.
+    /// How often it wants metrics in between, in tape time; `None` for never.
+    fn metrics_step(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether nothing more is wanted: the reader of a pipe has gone, or the run was interrupted.
     fn is_closed(&self) -> bool {
         false
     }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::load::{ConfigError, Place, Warning};
+use super::own::{OtlpConfig, OtlpSignal};
 use super::root::Config;
-use super::scalar::hint;
+use super::scalar::{Period, hint};
+use crate::service::percent_decoded;
 
 /// How a variable is taken.
-type Take = fn(&mut Config, &str) -> Result<(), String>;
+type Take<T = Config> = fn(&mut T, &str) -> Result<(), String>;
 
 /// What follows `BEYLA_` or `OTEL_EBPF_`, and what it sets.
 const VARIABLES: &[(&str, Take)] = &[
@@ -49,8 +52,9 @@ const VARIABLES: &[(&str, Take)] = &[
 /// OpenTelemetry's own variables, the general before the special.
 const OTEL: &[(&str, Take)] = &[
     ("OTEL_EXPORTER_OTLP_ENDPOINT", |config, text| {
-        parse(&mut config.otel_metrics_export.endpoint, text)?;
-        parse(&mut config.otel_traces_export.endpoint, text)
+        config.otel_metrics_export.endpoint = of_signal(text, "/v1/metrics");
+        config.otel_traces_export.endpoint = of_signal(text, "/v1/traces");
+        Ok(())
     }),
     ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", |config, text| parse(&mut config.otel_metrics_export.endpoint, text)),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", |config, text| parse(&mut config.otel_traces_export.endpoint, text)),
@@ -66,10 +70,31 @@ const OTEL: &[(&str, Take)] = &[
     }),
     ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", |config, text| pairs(&mut config.otel_metrics_export.headers, text)),
     ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", |config, text| pairs(&mut config.otel_traces_export.headers, text)),
+    ("OTEL_METRIC_EXPORT_INTERVAL", |config, text| {
+        config.otel_metrics_export.interval = millis(text)?;
+        Ok(())
+    }),
     ("OTEL_TRACES_SAMPLER", |config, text| set(&mut config.otel_traces_export.sampler.name, text)),
     ("OTEL_TRACES_SAMPLER_ARG", |config, text| set(&mut config.otel_traces_export.sampler.arg, text)),
     // Not OTEL_SERVICE_NAME: it names redtape itself here, and each recorded process has its own.
 ];
+
+/// OpenTelemetry's variables of both signals of OTLP: what follows `OTEL_EXPORTER_OTLP_`, and `TRACES_` or `METRICS_` where
+/// it is for one of them.
+const OTLP: &[(&str, Take<OtlpSignal>)] = &[
+    ("CERTIFICATE", |otlp, text| set(&mut otlp.certificate, text)),
+    ("CLIENT_CERTIFICATE", |otlp, text| set(&mut otlp.client_certificate, text)),
+    ("CLIENT_KEY", |otlp, text| set(&mut otlp.client_key, text)),
+    ("COMPRESSION", |otlp, text| parse(&mut otlp.compression, text)),
+    ("INSECURE", |otlp, text| set(&mut otlp.insecure, text)),
+    ("TIMEOUT", |otlp, text| {
+        otlp.timeout = millis(text)?;
+        Ok(())
+    }),
+];
+
+/// Which values a metric's points have: of all since the start, or since the last export.
+const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
 
 /// Variables that Beyla knows and that have no effect here.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -103,10 +128,29 @@ impl Config {
     pub fn apply_env(&mut self, variables: &BTreeMap<String, String>) -> Result<Vec<Warning>, ConfigError> {
         let mut warnings = Vec::new();
         let place = |name: &str| Place { source: name.into(), ..Place::default() };
+        // To OpenTelemetry an empty variable is the same as none.
+        let given = |name: &str| variables.get(name).filter(|text| !text.trim().is_empty());
         for (name, take) in OTEL {
-            if let Some(text) = variables.get(*name) {
+            if let Some(text) = given(name) {
                 take(self, text).map_err(|message| ConfigError { place: place(name), message })?;
             }
+        }
+        for signal in ["", "METRICS_", "TRACES_"] {
+            for (key, take) in OTLP {
+                let name = format!("OTEL_EXPORTER_OTLP_{signal}{key}");
+                let Some(text) = given(&name) else { continue };
+                let OtlpConfig { traces, metrics, .. } = &mut self.redtape.otlp;
+                let all = [(traces, "TRACES_"), (metrics, "METRICS_")];
+                let mut concerned = all.into_iter().filter(|(_, own)| signal.is_empty() || signal == *own);
+                concerned
+                    .try_for_each(|(otlp, _)| take(otlp, text))
+                    .map_err(|message| ConfigError { place: place(&name), message })?;
+            }
+        }
+        if let Some(text) = given(TEMPORALITY).filter(|text| !text.eq_ignore_ascii_case("cumulative")) {
+            let message =
+                format!("`{text}` has no effect: redtape exports values since the start alone (`cumulative`)");
+            warnings.push(Warning { place: place(TEMPORALITY), message });
         }
         for prefix in ["OTEL_EBPF_", "BEYLA_"] {
             for (name, text) in variables {
@@ -142,17 +186,30 @@ fn set<T: FromStr<Err: ToString>>(value: &mut Option<T>, text: &str) -> Result<(
     Ok(())
 }
 
+/// OpenTelemetry's variables have milliseconds.
+fn millis(text: &str) -> Result<Period, String> {
+    let millis = text.trim().parse().map_err(|_| format!("`{text}` is no number of milliseconds"))?;
+    Ok(Period(Duration::from_millis(millis)))
+}
+
 fn list<T: FromStr<Err: ToString>>(values: &mut Option<Vec<T>>, text: &str) -> Result<(), String> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     *values = Some(words.map(str::parse).collect::<Result<_, T::Err>>().map_err(|error| error.to_string())?);
     Ok(())
 }
 
-/// `key=value` pairs separated by commas, as OpenTelemetry writes headers.
+/// `key=value` pairs separated by commas, as OpenTelemetry writes headers: percent-encoded like W3C baggage (OTLP exporter,
+/// "Specifying headers via environment variables").
 fn pairs(values: &mut BTreeMap<String, String>, text: &str) -> Result<(), String> {
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is no `key=value` pair"))?;
-        values.insert(key.trim().into(), value.trim().into());
+        values.insert(percent_decoded(key.trim()).into_owned(), percent_decoded(value.trim()).into_owned());
     }
     Ok(())
+}
+
+/// The endpoint of one signal below the endpoint of all (OTLP exporter, "Endpoint URLs for OTLP/HTTP").
+fn of_signal(base: &str, path: &str) -> String {
+    let base = base.trim().trim_end_matches('/');
+    if base.is_empty() { String::new() } else { format!("{base}{path}") }
 }

@@ -98,15 +98,18 @@ section! {
         instrumentations: Option<Vec<Instrumentation>> = None,
         /// Spans of one request at most.
         batch_max_size: usize = 4096,
-        /// How long a span may wait for others to be sent with.
-        batch_timeout: Period = Period::seconds(15),
+        /// How long a span may wait for others to be sent with. Beyla's default is 15 s.
+        batch_timeout: Period = Period::seconds(1),
         /// Spans that may wait to be sent.
         max_queue_size: usize = 16_384,
+        /// How long to wait before a request is tried again; twice as long before the next try, and so on.
+        backoff_initial_interval: Option<Period> = None,
+        /// How long to wait between two tries at most.
+        backoff_max_interval: Option<Period> = None,
+        /// How long to go on trying.
+        backoff_max_elapsed_time: Option<Period> = None,
     }
     without effect {
-        backoff_initial_interval,
-        backoff_max_elapsed_time,
-        backoff_max_interval,
         max_export_batch_size,
         otel_sdk_log_level,
         queue_size,

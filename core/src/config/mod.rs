@@ -28,7 +28,10 @@ pub use export::{
 pub use kubernetes::{KubeMetadata, Kubernetes};
 pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, Features, InstanceId, MatchConfig, RedactConfig, SelectConfig};
-pub use own::{LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OwnConfig, OwnMetrics, Phases, RpcNames};
+pub use own::{
+    Compression, LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OtlpConfig, OtlpSignal, OwnConfig,
+    OwnMetrics, Phases, RpcNames,
+};
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};

@@ -17,6 +17,8 @@ section! {
         limits: LimitsConfig = LimitsConfig::default(),
         /// Metrics.
         metrics: OwnMetrics = OwnMetrics::default(),
+        /// OTLP, beside `otel_traces_export` and `otel_metrics_export`.
+        otlp: OtlpConfig = OtlpConfig::default(),
     }
     without effect {}
 }
@@ -107,6 +109,46 @@ words! {
         Default = "default",
         /// Those of Beyla 1.0.
         Beyla10 = "beyla-1.0",
+    }
+}
+
+section! {
+    /// `redtape.otlp`: what OpenTelemetry's variables tell of OTLP and Beyla has no key for.
+    OtlpConfig {
+        /// Of spans.
+        traces: OtlpSignal = OtlpSignal::default(),
+        /// Of metrics.
+        metrics: OtlpSignal = OtlpSignal::default(),
+    }
+    without effect {}
+}
+
+section! {
+    /// `redtape.otlp.traces` and `redtape.otlp.metrics`
+    OtlpSignal {
+        /// How long the receiver may take to answer a request.
+        timeout: Period = Period::seconds(10),
+        /// How requests are compressed.
+        compression: Compression = Compression::None,
+        /// A file of the certificates (PEM) that the receiver's must come from, instead of those that the system trusts.
+        certificate: Option<String> = None,
+        /// A file with the certificate (PEM) to show to the receiver.
+        client_certificate: Option<String> = None,
+        /// A file with its key (PEM).
+        client_key: Option<String> = None,
+        /// Whether an endpoint without `http://` or `https://` is spoken to without TLS.
+        insecure: Option<bool> = None,
+    }
+    without effect {}
+}
+
+words! {
+    /// How requests are compressed.
+    Compression {
+        /// Not at all.
+        None = "none" | "",
+        /// By gzip.
+        Gzip = "gzip",
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cardinality;
 mod events;
+mod exporters;
 mod info;
 mod repair;
 mod replay;

@@ -7,16 +7,17 @@ use redtape_core::config::{Config, PrometheusExport};
 use redtape_core::metric::write_openmetrics;
 use redtape_core::{Decorator, MonoNanos, Span};
 
+use super::exporters::exporters;
 use super::summary::{Facts, write_summary};
 use super::unwritable;
 use crate::cli::{Evidence, Export, MetricFormat, Replay, Settings, SpanFormat};
-use crate::export::{Exports, OpenMetricsFile, Tee, Times};
+use crate::export::{ExportCounters, Tee};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
 use crate::run::{Ran, run as run_engine};
 use crate::serve::{Endpoint, Serve, Server};
-use crate::settings::{config, options};
+use crate::settings::{config, options, take_environment};
 use crate::sink::{NoSpans, Now, OutputSink};
 use crate::stdout::Output;
 use crate::write::{write_span_json, write_span_text};
@@ -24,10 +25,16 @@ use crate::write::{write_span_json, write_span_text};
 pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = Facts::of(&tapes);
-    let config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), args.quiet)?;
-    let mut exports = exporters(args, &tapes)?;
+    let mut config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), args.quiet)?;
+    let mut exporting = config.clone();
+    take_environment(&mut exporting, args.quiet || !args.otlp.is_used())?;
+    let counters = Arc::default();
+    let mut exports = exporters(args, &exporting, &tapes, &counters)?;
+    if args.otlp.is_used() {
+        config.otel_traces_export.sampler = exporting.otel_traces_export.sampler;
+    }
     let pace = Pace::new(args.time.speed, args.time.max_idle);
-    let server = serve(&args.export, &config, args.quiet)?;
+    let server = serve(&args.export, &config, &counters, args.quiet)?;
     if let Some(server) = &server {
         exports.add(server.exporter());
     }
@@ -49,6 +56,7 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     ran.check(args.input.strict, args.quiet)?;
     match (args.spans, args.metrics) {
         (Some(_), _) => Ok(()),
+        (None, _) if args.otlp.is_on_stdout() => Ok(()),
         (None, Some(format)) => write_metrics(out, &ran, format),
         (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
     }?;
@@ -60,7 +68,7 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
 }
 
 /// The server that the command line asks for.
-fn serve(export: &Export, config: &Config, quiet: bool) -> Result<Option<Server>> {
+fn serve(export: &Export, config: &Config, counters: &Arc<ExportCounters>, quiet: bool) -> Result<Option<Server>> {
     let PrometheusExport { port, path, ttl, .. } = &config.prometheus_export;
     let internal = &config.internal_metrics.prometheus;
     let serve = Serve {
@@ -74,7 +82,7 @@ fn serve(export: &Export, config: &Config, quiet: bool) -> Result<Option<Server>
         ttl_nanos: Some(ttl.nanos()).filter(|&ttl| ttl > 0),
         live: false,
     };
-    let server = Server::start(&serve, &Arc::default())?;
+    let server = Server::start(&serve, counters)?;
     for url in server.iter().flat_map(Server::urls).filter(|_| !quiet) {
         eprintln!("redtape: serving {url}");
     }
@@ -100,16 +108,6 @@ fn endpoint(
             Err(Failure::message(Kind::Usage, message))
         }
     }
-}
-
-/// The exporters that the command line asks for.
-fn exporters(args: &Replay, tapes: &[Tape]) -> Result<Exports> {
-    let times = Times::new(&args.time, tapes);
-    let mut exports = Exports::default();
-    if let Some(path) = &args.export.openmetrics {
-        exports.add(OpenMetricsFile::new(path, times.of_file()?));
-    }
-    Ok(exports)
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.

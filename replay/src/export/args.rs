@@ -1,11 +1,74 @@
-//! The command line's part of exports: times.
+//! The command line's part of exports: OTLP and times.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use redtape_core::config::{Compression, Protocol};
 
 use crate::pace::Speed;
 use crate::rebase::Rebase;
+
+/// Spans and metrics by OTLP.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "OTLP (over the variables OTEL_EXPORTER_OTLP_*, and those over the configuration)")]
+pub struct OtlpArgs {
+    /// Send spans and metrics to a receiver: gRPC on port 4317, else HTTP, to which /v1/traces and /v1/metrics are added;
+    /// without a URL, to where the environment or the configuration says
+    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    pub otlp: Option<Option<String>>,
+    /// Send spans to this very URL
+    #[arg(long, value_name = "URL")]
+    pub otlp_traces: Option<String>,
+    /// Send metrics to this very URL
+    #[arg(long, value_name = "URL")]
+    pub otlp_metrics: Option<String>,
+    /// Write spans and metrics as OTLP JSON, a request a line; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub otlp_file: Option<PathBuf>,
+    /// Speak `grpc`, `http/protobuf` or `http/json`, whatever the port
+    #[arg(long, value_name = "PROTOCOL")]
+    pub otlp_protocol: Option<Protocol>,
+    /// A header of each request; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = header)]
+    pub otlp_header: Vec<(String, String)>,
+    /// How long the receiver may take to answer a request [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub otlp_timeout: Option<Duration>,
+    /// How long to go on trying, where the receiver is down or busy [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub otlp_retry: Option<Duration>,
+    /// `gzip` or `none`
+    #[arg(long, value_name = "HOW")]
+    pub otlp_compression: Option<Compression>,
+    /// The certificates (PEM) that the receiver's must come from, instead of those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub otlp_certificate: Option<String>,
+    /// A certificate (PEM) to show to the receiver
+    #[arg(long, value_name = "FILE")]
+    pub otlp_client_certificate: Option<String>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub otlp_client_key: Option<String>,
+    /// Accept any certificate of the receiver
+    #[arg(long)]
+    pub otlp_insecure_skip_verify: bool,
+    /// Overwrite an existing file
+    #[arg(long, requires = "otlp_file")]
+    pub force: bool,
+}
+
+impl OtlpArgs {
+    /// Whether anything goes to a receiver.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.otlp.is_some() || self.otlp_traces.is_some() || self.otlp_metrics.is_some()
+    }
+
+    /// Whether standard output has OTLP.
+    pub(crate) fn is_on_stdout(&self) -> bool {
+        self.otlp_file.as_deref() == Some(Path::new("-"))
+    }
+}
 
 /// When what is replayed is exported, and what times it gets.
 #[derive(Args, Debug)]
@@ -26,10 +89,22 @@ pub struct TimeArgs {
     pub run_id: Option<String>,
 }
 
+impl TimeArgs {
+    /// Whether the replay ever waits for the clock.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.speed != Speed::MAX
+    }
+}
+
 /// A length of time such as `500ms`, `5s` or `1m30s`.
 fn duration(text: &str) -> Result<Duration, String> {
     let length: jiff::SignedDuration = text
         .parse()
         .map_err(|_| format!("`{text}` is no duration: write a number and a unit, as in `500ms` or `5s`"))?;
     Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no header: write KEY=VALUE"))?;
+    Ok((key.trim().into(), value.trim().into()))
 }

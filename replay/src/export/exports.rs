@@ -1,11 +1,13 @@
 //! All exporters of a run, as one sink.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redtape_core::metric::Snapshot;
 use redtape_core::{Span, WallNanos};
 
 use crate::failure::{Failure, Kind, Result};
+use crate::interrupt::Interrupt;
 use crate::sink::{Now, OutputSink};
 
 /// Takes spans and metrics to one place.
@@ -35,6 +37,11 @@ pub(crate) trait Exporter {
     fn wants_spans(&self) -> bool {
         true
     }
+
+    /// How often it wants metrics in between, in tape time; `None` for never.
+    fn metrics_step(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What became of what was to be exported to one place.
@@ -52,32 +59,39 @@ pub(crate) struct Sent {
 
 /// All exporters.
 #[derive(Default)]
-pub(crate) struct Exports(Vec<Box<dyn Exporter>>);
+pub(crate) struct Exports {
+    all: Vec<Box<dyn Exporter>>,
+    interrupt: Interrupt,
+}
 
 impl Exports {
-    /// One more exporter.
-    pub(crate) fn add(&mut self, exporter: impl Exporter + 'static) {
-        self.0.push(Box::new(exporter));
+    /// None yet, of a run that ends when `interrupt` asks for it.
+    pub(crate) fn new(interrupt: Interrupt) -> Self {
+        Self { all: Vec::new(), interrupt }
     }
 
-    /// Whether there is none.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// One more exporter.
+    pub(crate) fn add(&mut self, exporter: impl Exporter + 'static) {
+        self.all.push(Box::new(exporter));
     }
 
     /// Ends all of them.
     ///
     /// # Errors
     ///
-    /// Everything that did not arrive, with its number and reason.
+    /// Everything that did not arrive, with its number and reason; or that the run was interrupted.
     pub(crate) fn finish(self, now: Now<'_>, last: &Arc<Snapshot>) -> Result {
-        let ended = self.0.into_iter().map(|exporter| exporter.finish(now, last)).collect::<Vec<_>>();
+        let ended = self.all.into_iter().map(|exporter| exporter.finish(now, last)).collect::<Vec<_>>();
         let sent = ended.into_iter().collect::<Result<Vec<_>>>()?;
         let failed = sent.iter().filter(|sent| sent.failed > 0).map(|sent| {
             let Sent { what, arrived, failed, error } = sent;
             format!("{failed} of {} {what} did not arrive: {error}", arrived + failed)
         });
-        let failed: Vec<_> = failed.collect();
+        let mut failed: Vec<_> = failed.collect();
+        if self.interrupt.asked() {
+            failed.insert(0, "interrupted".into());
+            return Err(Failure::message(Kind::Interrupted, failed.join("; ")));
+        }
         if failed.is_empty() { Ok(()) } else { Err(Failure::message(Kind::Environment, failed.join("; "))) }
     }
 }
@@ -95,25 +109,29 @@ impl<S: OutputSink> OutputSink for Tee<'_, S> {
         if self.out.wants_spans() {
             self.out.span(span)?;
         }
-        self.exports.0.iter_mut().try_for_each(|exporter| exporter.span(span))
+        self.exports.all.iter_mut().try_for_each(|exporter| exporter.span(span))
     }
 
     fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
         self.out.metrics(at, snapshot)?;
-        self.exports.0.iter_mut().try_for_each(|exporter| exporter.metrics(at, snapshot))
+        self.exports.all.iter_mut().try_for_each(|exporter| exporter.metrics(at, snapshot))
     }
 
     fn attend(&mut self, now: Now<'_>) -> Result {
         self.out.attend(now)?;
-        self.exports.0.iter_mut().try_for_each(|exporter| exporter.attend(now))
+        self.exports.all.iter_mut().try_for_each(|exporter| exporter.attend(now))
     }
 
     fn wants_spans(&self) -> bool {
-        self.out.wants_spans() || self.exports.0.iter().any(|exporter| exporter.wants_spans())
+        self.out.wants_spans() || self.exports.all.iter().any(|exporter| exporter.wants_spans())
+    }
+
+    fn metrics_step(&self) -> Option<Duration> {
+        self.exports.all.iter().filter_map(|exporter| exporter.metrics_step()).min()
     }
 
     /// A closed pipe ends what is printed, not what is exported.
     fn is_closed(&self) -> bool {
-        self.exports.is_empty() && self.out.is_closed()
+        self.exports.interrupt.asked() || self.exports.all.is_empty() && self.out.is_closed()
     }
 }

@@ -4,14 +4,16 @@ mod args;
 mod counters;
 mod exports;
 mod openmetrics;
+mod otlp;
 mod replayed;
 mod shift;
 mod times;
 
-pub use args::TimeArgs;
+pub use args::{OtlpArgs, TimeArgs};
 pub(crate) use counters::{Counted, ExportCounters, SignalCounters};
 pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use openmetrics::OpenMetricsFile;
+pub(crate) use otlp::{Batching, Duty, OtlpFile, OtlpMetrics, OtlpSpans, Receiver, Signal, configured, receivers};
 pub(crate) use replayed::Replayed;
 pub(crate) use shift::Shift;
 pub(crate) use times::Times;

@@ -44,11 +44,6 @@ impl Replayed {
         self.shift.apply(time)
     }
 
-    /// How far times are moved.
-    pub(crate) const fn shift(&self) -> Shift {
-        self.shift
-    }
-
     /// The run's name, if it is one among others: what the label `replay_run` of metrics says.
     pub(crate) fn run(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.id.as_str())

@@ -9,7 +9,6 @@ use super::args::TimeArgs;
 use super::replayed::Replayed;
 use crate::failure::Result;
 use crate::input::Tape;
-use crate::pace::Speed;
 use crate::rebase::{Extent, Rebase};
 
 /// Looks at the tapes no sooner than needed, and once.
@@ -43,7 +42,7 @@ impl<'a> Times<'a> {
     ///
     /// A tape cannot be read, or it is not known when it ends.
     pub(crate) fn of_back_end(&self) -> Result<Replayed> {
-        let default = if self.args.speed == Speed::MAX { Rebase::JUST_NOW } else { Rebase::FROM_NOW };
+        let default = if self.args.is_paced() { Rebase::FROM_NOW } else { Rebase::JUST_NOW };
         self.replayed(self.args.rebase.unwrap_or(default))
     }
 
@@ -65,7 +64,7 @@ impl<'a> Times<'a> {
     /// What is worth knowing of the times of a back end that takes spans by their times.
     pub(crate) fn warning(&self) -> Option<&'static str> {
         let (time, rebase) = (self.args, self.args.rebase);
-        let ahead = (time.speed.is_ahead() || time.max_idle.is_some()) && time.speed != Speed::MAX;
+        let ahead = (time.speed.is_ahead() || time.max_idle.is_some()) && time.is_paced();
         match rebase {
             Some(Rebase::None) => Some(
                 "with --rebase none spans have the times of the recording: a back end such as Tempo finds older ones by their \

@@ -1,9 +1,12 @@
 //! Tests of configuration files: those that work, and what is said of those that do not.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
-use crate::config::{Feature, LinksMode, LogLevel, Names, Period, TracePrinter, Unmatched};
+use crate::config::{
+    Compression, Feature, LinksMode, LogLevel, Names, OtlpConfig, OtlpSignal, Period, TracePrinter, Unmatched,
+};
 use crate::facts::ProcessInfo;
 use crate::metric::MetricFeature;
 
@@ -276,7 +279,7 @@ fn the_environment_goes_over_the_file() {
             ("OTEL_EBPF_METRICS_FEATURES", "application, application_span"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://there:4317"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, b=2"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, b=x%2C%20y"),
             ("BEYLA_BPF_DEBUG", "true"),
             ("BEYLA_OPEN_PROT", "1"),
             ("BEYLA_CONFIG_PATH", "x"),
@@ -297,9 +300,53 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(config.prometheus_export.ttl, Period::seconds(60));
     assert_eq!(config.trace_printer, TracePrinter::Json);
     assert_eq!(config.otel_metrics_export.features, Some(vec![Feature::Application, Feature::ApplicationSpan]));
-    assert_eq!(config.otel_metrics_export.endpoint, "http://here:4318");
+    assert_eq!(config.otel_metrics_export.endpoint, "http://here:4318/v1/metrics");
     assert_eq!(config.otel_traces_export.endpoint, "http://there:4317");
-    assert_eq!(config.otel_traces_export.headers, environment(&[("a", "1"), ("b", "2")]));
+    assert_eq!(config.otel_traces_export.headers, environment(&[("a", "1"), ("b", "x, y")]));
+}
+
+#[test]
+fn variables_of_opentelemetry_are_of_all_signals_or_of_one() {
+    let mut config = Config::default();
+    let warnings = config
+        .apply_env(&environment(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://here/base/"),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ""),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "100"),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "me.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "me.key"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+        ]))
+        .unwrap();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` has no effect: redtape exports values since the start \
+          alone (`cumulative`)"
+        ]
+    );
+    assert_eq!(config.otel_traces_export.endpoint, "https://here/base/v1/traces");
+    assert_eq!(config.otel_metrics_export.endpoint, "https://here/base/v1/metrics");
+    let both = OtlpSignal { certificate: Some("ca.pem".into()), insecure: Some(true), ..OtlpSignal::default() };
+    let OtlpConfig { traces, metrics, .. } = config.redtape.otlp;
+    assert_eq!(
+        traces,
+        OtlpSignal {
+            timeout: Period(Duration::from_millis(100)),
+            client_certificate: Some("me.pem".into()),
+            client_key: Some("me.key".into()),
+            ..both.clone()
+        }
+    );
+    assert_eq!(
+        metrics,
+        OtlpSignal { timeout: Period(Duration::from_millis(2_500)), compression: Compression::Gzip, ..both }
+    );
 }
 
 #[test]
@@ -314,6 +361,10 @@ fn wrong_variables_are_errors() {
     assert_eq!(
         error("OTEL_EBPF_PROMETHEUS_PORT", "http"),
         "OTEL_EBPF_PROMETHEUS_PORT: `http`: invalid digit found in string"
+    );
+    assert_eq!(
+        error("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        "OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no number of milliseconds"
     );
     assert_eq!(
         error("BEYLA_TRACE_PRINTER", "xml"),

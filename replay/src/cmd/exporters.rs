@@ -1,0 +1,87 @@
+//! What a replay exports, and with which times: by the command line, with what it leaves open from elsewhere.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use redtape_core::WallNanos;
+use redtape_core::config::Config;
+
+use crate::cli::Replay;
+use crate::export::{
+    Batching, Duty, ExportCounters, Exports, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, Signal, Times,
+    receivers,
+};
+use crate::failure::{Failure, Kind, Result};
+use crate::input::Tape;
+use crate::interrupt::Interrupt;
+use crate::stdout::Output;
+
+/// The exporters that the command line asks for. `config` has the environment over it.
+pub(super) fn exporters(
+    args: &Replay,
+    config: &Config,
+    tapes: &[Tape],
+    counters: &Arc<ExportCounters>,
+) -> Result<Exports> {
+    let times = Times::new(&args.time, tapes);
+    let receivers = receivers(&args.otlp, config)?;
+    // Whoever waits for a back end or for the clock wants to be able to stop it.
+    let interruptible = !receivers.is_empty() || args.time.is_paced();
+    let interrupt = if interruptible { Interrupt::on_signals().map_err(no_signals)? } else { Interrupt::default() };
+    let mut exports = Exports::new(interrupt.clone());
+    if let Some(path) = &args.export.openmetrics {
+        exports.add(OpenMetricsFile::new(path, times.of_file()?));
+    }
+    let origin = origin(tapes);
+    let interval = config.otel_metrics_export.interval.0;
+    if let Some(path) = &args.otlp.otlp_file {
+        let out = create(args, path)?;
+        exports.add(OtlpFile::new((path, out), origin, interval, times.of_file()?));
+    }
+    if receivers.is_empty() {
+        return Ok(exports);
+    }
+    if let Some(warning) = times.warning().filter(|_| !args.quiet) {
+        eprintln!("redtape: warning: {warning}");
+    }
+    let duty = Duty { counters: Arc::clone(counters), interrupt, live: false, quiet: args.quiet };
+    for receiver in &receivers {
+        let (replayed, duty) = (times.of_back_end()?, duty.clone());
+        match receiver.signal {
+            Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), replayed, duty)?),
+            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, origin, interval, replayed, duty)?),
+        }
+    }
+    Ok(exports)
+}
+
+/// Since when a tape's metrics count, and where it was recorded.
+fn origin(tapes: &[Tape]) -> (WallNanos, &str) {
+    let metas = || tapes.iter().map(|tape| tape.reader.meta());
+    let started = metas().map(|meta| meta.started).min().unwrap_or(WallNanos::new(0));
+    (started, metas().next().map_or("", |meta| &meta.host))
+}
+
+/// The file to write to; `-` is standard output, where nothing else may go.
+fn create(args: &Replay, path: &Path) -> Result<Box<dyn Write>> {
+    if path == Path::new("-") {
+        if args.spans.is_some() || args.metrics.is_some() {
+            let message = "--otlp-file -: standard output has --spans or --metrics already; give a file";
+            return Err(Failure::message(Kind::Usage, message));
+        }
+        return Ok(Box::new(Output::stdout()));
+    }
+    let file = if args.otlp.force { File::create(path) } else { File::create_new(path) };
+    file.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write>).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::message(Kind::Usage, format!("{} exists already; --force overwrites it", path.display()))
+        }
+        _ => Failure::message(Kind::Environment, format!("{} cannot be written: {error}", path.display())),
+    })
+}
+
+fn no_signals(error: io::Error) -> Failure {
+    Failure::message(Kind::Environment, format!("signals cannot be caught: {error}"))
+}

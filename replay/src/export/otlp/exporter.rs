@@ -1,0 +1,265 @@
+//! The exporters to receivers. Each has a thread, and a queue with a bound before it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use opentelemetry_otlp::{RetryPolicy, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use prost::Message as _;
+use redtape_core::config::{Config, OtelTracesExport};
+use redtape_core::metric::Snapshot;
+use redtape_core::{Service, Span, WallNanos};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver as Queue, Sender, channel};
+use tokio::time::{Instant, timeout_at};
+
+use super::courier::{Counter, Courier, Duty};
+use super::metrics::MetricMaker;
+use super::settings::Receiver;
+use super::spans::{SpanMaker, by_service, size};
+use super::steps::Steps;
+use crate::export::exports::{Exporter, Sent};
+use crate::export::{Counted, Replayed};
+use crate::failure::{Failure, Kind, Result};
+use crate::sink::Now;
+
+/// Bytes of a request at most, about: receivers of gRPC take 4 MiB by default.
+const REQUEST_BYTES: usize = 2 << 20;
+/// Snapshots that may wait.
+const SNAPSHOTS: usize = 4;
+
+/// How spans are put together for requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batching {
+    /// Spans of one request at most.
+    pub(crate) spans: usize,
+    /// How long a span waits for others.
+    pub(crate) wait: Duration,
+    /// Spans that may wait to be sent.
+    pub(crate) queue: NonZeroUsize,
+}
+
+impl Batching {
+    /// As the configuration has it.
+    pub(crate) fn of(config: &Config) -> Self {
+        let OtelTracesExport { batch_max_size, batch_timeout, max_queue_size, .. } = &config.otel_traces_export;
+        let queue = NonZeroUsize::new(*max_queue_size).unwrap_or(NonZeroUsize::MIN);
+        Self { spans: (*batch_max_size).max(1), wait: batch_timeout.0, queue }
+    }
+}
+
+/// A queue, the thread that empties it, and what brings away what is in it.
+struct Line<T> {
+    queue: Sender<T>,
+    thread: JoinHandle<()>,
+    courier: Arc<Courier>,
+    timeout: Duration,
+    live: bool,
+}
+
+impl<T: Send + 'static> Line<T> {
+    fn new<W: Future<Output = ()>>(
+        receiver: &Receiver,
+        capacity: usize,
+        duty: Duty,
+        work: impl FnOnce(Queue<T>, Arc<Courier>) -> W + Send + 'static,
+    ) -> Result<Self> {
+        let unable =
+            |error: std::io::Error| Failure::message(Kind::Environment, format!("no thread to export with: {error}"));
+        let runtime: Runtime = Builder::new_current_thread().enable_all().build().map_err(unable)?;
+        let live = duty.live;
+        let courier = {
+            let _within = runtime.enter();
+            Arc::new(Courier::new(receiver, duty)?)
+        };
+        let (queue, entries) = channel(capacity);
+        let own = Arc::clone(&courier);
+        let name = format!("otlp-{:?}", receiver.signal).to_lowercase();
+        let thread =
+            thread::Builder::new().name(name).spawn(move || runtime.block_on(work(entries, own))).map_err(unable)?;
+        Ok(Self { queue, thread, courier, timeout: receiver.timeout, live })
+    }
+
+    /// Puts `item`, which is of `count` units, into the queue. Where that is full a replay waits; a live run goes on without.
+    fn push(&self, item: T, count: u64) {
+        let counters = self.courier.counters();
+        if !self.live {
+            if self.queue.blocking_send(item).is_err() {
+                counters.failed(count);
+            }
+            return;
+        }
+        match self.queue.try_send(item) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => counters.dropped(count),
+            Err(TrySendError::Closed(_)) => counters.failed(count),
+        }
+    }
+
+    /// Waits until all is sent, or it is clear that it cannot be, and tells what became of it.
+    fn finish(self) -> Sent {
+        self.courier.hurry(self.timeout);
+        drop(self.queue);
+        // A thread that panicked has counted nothing: its panic was told already.
+        let _ = self.thread.join();
+        let Counted { exported, failed, dropped, .. } = self.courier.counters().counted();
+        let error = match self.courier.error() {
+            error if error.is_empty() && dropped > 0 => "the queue was full".into(),
+            error => error,
+        };
+        Sent { what: self.courier.name().into(), arrived: exported, failed: failed + dropped, error }
+    }
+}
+
+/// Spans to a receiver.
+pub(crate) struct OtlpSpans {
+    line: Line<(Arc<Service>, SpanData)>,
+    maker: Arc<SpanMaker>,
+}
+
+impl OtlpSpans {
+    /// An exporter to `receiver`, with times and ids as in the replay.
+    ///
+    /// # Errors
+    ///
+    /// The receiver's certificates cannot be used, or there is no thread.
+    pub(crate) fn new(receiver: &Receiver, batching: Batching, replayed: Replayed, duty: Duty) -> Result<Self> {
+        let maker = Arc::new(SpanMaker::new(replayed));
+        let resources = Arc::clone(&maker);
+        let line = Line::new(receiver, batching.queue.get(), duty, move |queue, courier| async move {
+            send_spans(queue, courier, &resources, batching).await;
+        })?;
+        Ok(Self { line, maker })
+    }
+}
+
+impl Exporter for OtlpSpans {
+    fn span(&mut self, span: &Span) -> Result {
+        if !span.sampled {
+            return Ok(());
+        }
+        for data in self.maker.make(span) {
+            self.line.push((Arc::clone(&span.service), data), 1);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: Now<'_>, _: &Arc<Snapshot>) -> Result<Sent> {
+        Ok(self.line.finish())
+    }
+}
+
+/// Sends spans in batches, by the services they are of, until the queue is closed and empty.
+async fn send_spans(
+    mut queue: Queue<(Arc<Service>, SpanData)>,
+    courier: Arc<Courier>,
+    maker: &SpanMaker,
+    batching: Batching,
+) {
+    let counter = Counter(courier);
+    // The endpoint is a name: where requests go is the courier's.
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_endpoint("http://receiver/v1/traces")
+        .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+        .with_retry_policy(RetryPolicy::disabled())
+        .with_http_client(counter.clone())
+        .build();
+    let mut exporter = match exporter {
+        Ok(exporter) => exporter,
+        Err(error) => {
+            while queue.recv().await.is_some() {
+                counter.0.count(Err(error.to_string()), 1);
+            }
+            return;
+        }
+    };
+    while let Some(batch) = next_batch(&mut queue, batching).await {
+        for (service, spans) in by_service(batch) {
+            let count = spans.len() as u64;
+            exporter.set_resource(&maker.resource(&service));
+            let exported = exporter.export(spans).await.map_err(|error| error.to_string());
+            let answer = counter.take_answer().unwrap_or_else(|| exported.map(|()| Bytes::new()));
+            counter.0.count(answer, count);
+        }
+    }
+}
+
+/// The next spans to be sent; `None` at the end.
+async fn next_batch(
+    queue: &mut Queue<(Arc<Service>, SpanData)>,
+    batching: Batching,
+) -> Option<Vec<(Arc<Service>, SpanData)>> {
+    let mut batch = vec![queue.recv().await?];
+    let mut bytes = batch.iter().map(|(_, span)| size(span)).sum::<usize>();
+    let due = Instant::now() + batching.wait;
+    while batch.len() < batching.spans && bytes < REQUEST_BYTES {
+        let Ok(Some(next)) = timeout_at(due, queue.recv()).await else { break };
+        bytes += size(&next.1);
+        batch.push(next);
+    }
+    Some(batch)
+}
+
+/// Metrics to a receiver.
+pub(crate) struct OtlpMetrics {
+    line: Line<(WallNanos, Arc<Snapshot>)>,
+    steps: Steps,
+}
+
+impl OtlpMetrics {
+    /// An exporter to `receiver` of what counts since `start`, recorded on `host`; every `interval` of tape time.
+    ///
+    /// # Errors
+    ///
+    /// The receiver's certificates cannot be used, or there is no thread.
+    pub(crate) fn new(
+        receiver: &Receiver,
+        (start, host): (WallNanos, &str),
+        interval: Duration,
+        replayed: Replayed,
+        duty: Duty,
+    ) -> Result<Self> {
+        let maker = MetricMaker::new(replayed, start, host);
+        let line = Line::new(receiver, SNAPSHOTS, duty, move |mut queue: Queue<_>, courier| async move {
+            while let Some((at, snapshot)) = queue.recv().await {
+                let snapshot: Arc<Snapshot> = snapshot;
+                for (request, points) in maker.make(at, &snapshot) {
+                    courier.bring(request.encode_to_vec().into(), points).await;
+                }
+            }
+        })?;
+        Ok(Self { line, steps: Steps::new(interval) })
+    }
+
+    fn push(&self, at: WallNanos, snapshot: &Arc<Snapshot>) {
+        let points = snapshot.families.iter().map(|family| family.series.len() as u64).sum();
+        self.line.push((at, Arc::clone(snapshot)), points);
+    }
+}
+
+impl Exporter for OtlpMetrics {
+    fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
+        if self.steps.is_due(at) {
+            self.push(at, snapshot);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
+        self.push(now.wall, last);
+        Ok(self.line.finish())
+    }
+
+    fn wants_spans(&self) -> bool {
+        false
+    }
+
+    fn metrics_step(&self) -> Option<Duration> {
+        Some(self.steps.interval())
+    }
+}

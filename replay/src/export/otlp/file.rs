@@ -1,0 +1,125 @@
+//! `--otlp-file`: OTLP as JSON, a request a line, as the collector's file exporter writes it and its receiver reads it.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::trace::SpanData;
+use redtape_core::metric::Snapshot;
+use redtape_core::{Service, Span, WallNanos};
+use serde::Serialize;
+
+use super::metrics::MetricMaker;
+use super::spans::{SpanMaker, by_service};
+use super::steps::Steps;
+use crate::export::Replayed;
+use crate::export::exports::{Exporter, Sent};
+use crate::failure::{Failure, Kind, Result};
+use crate::sink::Now;
+
+/// Spans of one line at most.
+const LINE_SPANS: usize = 512;
+
+/// Writes requests to a file. The same tape gives the same bytes.
+pub(crate) struct OtlpFile {
+    out: Box<dyn Write>,
+    name: String,
+    spans: SpanMaker,
+    metrics: MetricMaker,
+    steps: Steps,
+    waiting: Vec<(Arc<Service>, SpanData)>,
+    written: u64,
+}
+
+impl OtlpFile {
+    /// Writes to `out`, which messages call `path`, what counts since `start`, recorded on `host`; metrics every `interval`
+    /// of tape time.
+    pub(crate) fn new(
+        (path, out): (&Path, Box<dyn Write>),
+        (start, host): (WallNanos, &str),
+        interval: Duration,
+        replayed: Replayed,
+    ) -> Self {
+        Self {
+            out,
+            name: path.display().to_string(),
+            spans: SpanMaker::new(replayed.clone()),
+            metrics: MetricMaker::new(replayed, start, host),
+            steps: Steps::new(interval),
+            waiting: Vec::new(),
+            written: 0,
+        }
+    }
+
+    fn write_spans(&mut self) -> Result {
+        let spans = std::mem::take(&mut self.waiting);
+        if spans.is_empty() {
+            return Ok(());
+        }
+        self.written += spans.len() as u64;
+        let groups = by_service(spans).into_iter();
+        let resource_spans = groups.flat_map(|(service, spans)| self.resource_spans(&service, spans)).collect();
+        self.write_line(&ExportTraceServiceRequest { resource_spans })
+    }
+
+    fn resource_spans(&self, service: &Service, spans: Vec<SpanData>) -> Vec<ResourceSpans> {
+        let resource = ResourceAttributesWithSchema::from(&self.spans.resource(service));
+        let mut all = group_spans_by_resource_and_scope(spans, &resource);
+        // The SDK keeps a resource's attributes in no order.
+        for resource in all.iter_mut().filter_map(|spans| spans.resource.as_mut()) {
+            resource.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        all
+    }
+
+    fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
+        for (request, points) in self.metrics.make(at, snapshot) {
+            self.written += points;
+            self.write_line(&request)?;
+        }
+        Ok(())
+    }
+
+    fn write_line(&mut self, request: &impl Serialize) -> Result {
+        serde_json::to_writer(&mut self.out, request)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"))
+            .map_err(|error| self.unwritable(&error))
+    }
+
+    fn unwritable(&self, error: &std::io::Error) -> Failure {
+        Failure::message(Kind::Environment, format!("{} cannot be written: {error}", self.name))
+    }
+}
+
+impl Exporter for OtlpFile {
+    fn span(&mut self, span: &Span) -> Result {
+        if !span.sampled {
+            return Ok(());
+        }
+        for data in self.spans.make(span) {
+            self.waiting.push((Arc::clone(&span.service), data));
+        }
+        if self.waiting.len() >= LINE_SPANS { self.write_spans() } else { Ok(()) }
+    }
+
+    fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
+        if self.steps.is_due(at) { self.write_metrics(at, snapshot) } else { Ok(()) }
+    }
+
+    fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
+        self.write_spans()?;
+        self.write_metrics(now.wall, last)?;
+        self.out.flush().map_err(|error| self.unwritable(&error))?;
+        Ok(Sent { what: format!("spans and points to {}", self.name), arrived: self.written, ..Sent::default() })
+    }
+
+    fn metrics_step(&self) -> Option<Duration> {
+        Some(self.steps.interval())
+    }
+}

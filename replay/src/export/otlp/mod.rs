@@ -1,0 +1,17 @@
+//! OTLP: to receivers over gRPC or HTTP, and to files.
+
+mod courier;
+mod exporter;
+mod file;
+mod message;
+mod metrics;
+mod settings;
+mod spans;
+mod steps;
+mod transport;
+mod verify;
+
+pub(crate) use courier::Duty;
+pub(crate) use exporter::{Batching, OtlpMetrics, OtlpSpans};
+pub(crate) use file::OtlpFile;
+pub(crate) use settings::{Receiver, Signal, configured, receivers};

@@ -1,0 +1,46 @@
+//! Which of the engine's snapshots an exporter with a longer interval takes.
+
+use std::time::Duration;
+
+use redtape_core::WallNanos;
+
+/// Takes the first, and then the first after each interval.
+#[derive(Debug)]
+pub(super) struct Steps {
+    interval: u64,
+    next: Option<u64>,
+}
+
+impl Steps {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX), next: None }
+    }
+
+    /// The interval.
+    pub(super) const fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
+    /// Whether the snapshot of `at` is one to take.
+    pub(super) fn is_due(&mut self, at: WallNanos) -> bool {
+        let at = at.unix_nanos();
+        let due = self.next.is_none_or(|next| at >= next);
+        if due {
+            self.next = Some(at.saturating_add(self.interval));
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_taken_an_interval() {
+        let mut steps = Steps::new(Duration::from_nanos(10));
+        let taken: Vec<_> = (0..50).step_by(4).filter(|&at| steps.is_due(WallNanos::new(at))).collect();
+        assert_eq!(taken, [0, 12, 24, 36, 48]);
+        assert!(Steps::new(Duration::MAX).is_due(WallNanos::new(u64::MAX)));
+    }
+}
