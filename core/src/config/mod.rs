@@ -16,6 +16,7 @@ mod routes;
 mod scalar;
 mod section;
 mod select;
+mod settled;
 mod text;
 mod tree;
 
@@ -38,4 +39,5 @@ pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePr
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
 pub use scalar::{InvalidPeriod, Period, UnknownWord};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
+pub use settled::Settled;
 pub use text::ConfigText;

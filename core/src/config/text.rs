@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::load::{ConfigError, Warning};
 use super::root::Config;
+use crate::tape::Meta;
 
 /// The key of the YAML text among the facts of a tape.
 const CONFIG: &str = "config";
@@ -24,11 +25,11 @@ pub struct ConfigText {
 }
 
 impl ConfigText {
-    /// The configuration in `yaml`, with those of the variables in `env` that the engine may go by: Beyla's, but for those
-    /// that may hold secrets.
+    /// The configuration in `yaml`, with those of the variables in `env` that the engine may go by: Beyla's and the
+    /// sampler's, but for those that may hold secrets.
     pub fn new(yaml: String, env: &BTreeMap<String, String>) -> Self {
         let goes_by = |name: &str| {
-            ["BEYLA_", "OTEL_EBPF_"].iter().any(|prefix| name.starts_with(prefix))
+            ["BEYLA_", "OTEL_EBPF_", "OTEL_TRACES_SAMPLER"].iter().any(|prefix| name.starts_with(prefix))
                 && !name.ends_with("_CONFIG_PATH")
                 && !SECRET.iter().any(|word| name.contains(word))
         };
@@ -41,6 +42,19 @@ impl ConfigText {
         let (_, yaml) = facts.iter().find(|(key, _)| key == CONFIG)?;
         let env = facts.iter().filter_map(|(key, value)| Some((key.strip_prefix(ENV)?.to_owned(), value.clone())));
         Some(Self { yaml: yaml.clone(), env: env.collect() })
+    }
+
+    /// The one that the events of a tape were made by.
+    pub fn of_meta(meta: &Meta) -> Self {
+        let env = meta.extra.iter().filter_map(|(key, value)| Some((key.strip_prefix(ENV)?.to_owned(), value.clone())));
+        Self { yaml: meta.config.clone(), env: env.collect() }
+    }
+
+    /// Makes it the one that the events of a tape are made by.
+    pub fn put_into(&self, meta: &mut Meta) {
+        meta.config.clone_from(&self.yaml);
+        meta.extra.retain(|(key, _)| !key.starts_with(ENV));
+        meta.extra.extend(self.to_facts().into_iter().filter(|(key, _)| key != CONFIG));
     }
 
     /// As facts of a tape.
@@ -82,5 +96,8 @@ mod tests {
         assert_eq!(ConfigText::from_facts(&facts).as_ref(), Some(&text));
         assert_eq!(text.load("file").unwrap().0.service_name.as_deref(), Some("shop"));
         assert_eq!(ConfigText::from_facts(&facts[1..]), None);
+        let mut meta = Meta { extra: vec![("env.OLD".into(), "x".into())], ..Meta::default() };
+        text.put_into(&mut meta);
+        assert_eq!(ConfigText::of_meta(&meta), text);
     }
 }

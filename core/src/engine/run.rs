@@ -94,6 +94,11 @@ impl Engine {
         now
     }
 
+    /// Where the tape is: the latest time so far.
+    pub const fn now(&self) -> MonoNanos {
+        self.watermark.now()
+    }
+
     /// The next output. Call until `None` after each push, or after some: outputs wait in a queue.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.stage2.poll_output()

@@ -50,6 +50,9 @@ pub struct SetMember {
     pub number: u32,
 }
 
+/// Makes the UUID of a copy another one than that of a file of a set.
+const COPY_SEED: u64 = 1;
+
 /// Tags of META's fields. Never reused; unknown ones are ignored.
 mod tag {
     pub(super) const TAPE: u64 = 1;
@@ -73,6 +76,14 @@ mod tag {
 }
 
 impl Meta {
+    /// META of another tape with the same events: it differs in the UUID, which is made of this one's, and belongs to no set.
+    #[must_use]
+    pub fn of_copy(&self) -> Self {
+        let of = self.set.map_or(self.tape, |member| member.set);
+        let tape = twox_hash::XxHash3_128::oneshot_with_seed(COPY_SEED, &of).to_le_bytes();
+        Self { tape, set: None, ..self.clone() }
+    }
+
     /// Appends the fields that are not empty.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_field(tag::TAPE, &self.tape, out);

@@ -1,15 +1,13 @@
 //! Rotation: a recording in several files, each of which stands alone.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::index::{CloseReason, Totals};
 use super::meta::{Meta, SetMember};
+use super::outside::Outside;
 use super::writer::{Writer, WriterOptions};
-use crate::config::ConfigText;
 use crate::event::{Body, Event, Ext};
 use crate::ids::Origin;
-use crate::kubernetes::Pod;
 use crate::time::{ClockAnchor, MonoNanos};
 
 /// When to go on in a new file.
@@ -37,28 +35,7 @@ pub struct RotatingWriter<W: Write, F> {
     /// The time of the file's first event.
     began: Option<MonoNanos>,
     clock: Option<(Origin, ClockAnchor)>,
-    outside: VecDeque<Learned>,
-}
-
-/// Facts from outside, and what they are about.
-type Learned = (Subject, Vec<(String, String)>);
-
-/// What facts from outside are about: later ones of the same take the place of earlier ones.
-#[derive(PartialEq, Eq)]
-enum Subject {
-    Config,
-    Pod(String),
-}
-
-/// Facts from outside that are repeated in each file; the oldest go first.
-const LEARNED_MAX: usize = 1 << 10;
-
-impl Subject {
-    fn of(facts: &[(String, String)]) -> Option<Self> {
-        let text = facts.iter().map(|(key, value)| (&**key, &**value));
-        let pod = || Pod::from_facts(text).map(|pod| Self::Pod(pod.uid().into()));
-        ConfigText::from_facts(facts).map(|_| Self::Config).or_else(pod)
-    }
+    outside: Outside,
 }
 
 impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWriter<W, F> {
@@ -77,7 +54,7 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
             number: 0,
             began: None,
             clock: None,
-            outside: VecDeque::new(),
+            outside: Outside::default(),
         })
     }
 
@@ -87,7 +64,7 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
     /// What `open` and the output report; as [`Writer::push`].
     pub fn push(&mut self, event: &Event<'_>) -> io::Result<()> {
         if let Body::Enrich(facts) = event.body {
-            self.learn(facts);
+            self.outside.learn(facts);
         } else if !event.body.is_entry() {
             let began = *self.began.get_or_insert(event.time);
             let full =
@@ -116,16 +93,6 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
         self.number
     }
 
-    /// Remembers facts for the files that follow.
-    fn learn(&mut self, facts: &[(String, String)]) {
-        let Some(subject) = Subject::of(facts) else { return };
-        self.outside.retain(|(other, _)| *other != subject);
-        if self.outside.len() == LEARNED_MAX {
-            self.outside.pop_front();
-        }
-        self.outside.push_back((subject, facts.to_vec()));
-    }
-
     /// Closes the file and goes on in the next.
     fn rotate(&mut self, time: MonoNanos) -> io::Result<()> {
         let Some(writer) = self.writer.take() else { return self.writer().map(drop) };
@@ -139,7 +106,7 @@ impl<W: Write, F: FnMut(u32, Option<(Totals, W)>) -> io::Result<W>> RotatingWrit
             next.push(&Event { time, cpu: 0, seq: 0, late: false, body, ext: Ext::default() })?;
         }
         next.snapshot(time, [])?;
-        self.outside.iter().try_for_each(|(_, facts)| next.enrich(time, facts))?;
+        self.outside.facts().try_for_each(|facts| next.enrich(time, facts))?;
         self.began = Some(time);
         self.writer = Some(next);
         Ok(())
