@@ -100,10 +100,10 @@ pub enum WriteAnywhere {
     No,
 }
 
-/// Whether programs on functions of user space are still to be attached.
+/// Whether programs on functions of user space are still to be attached, or all programs anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeFunctions {
-    /// TLS libraries of processes to come, too.
+    /// TLS libraries of processes to come, too; or everything again for a reader that comes again.
     Yes,
     /// None.
     No,

@@ -45,7 +45,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct RecordArgs {
-    /// Where to write the tape; `-` is standard output [default: redtape-DATE.tape]
+    /// Where to write the tape; `-` is standard output, `unix:PATH` the socket of `redtape live --from unix:PATH`, which is
+    /// waited for, also when it comes again [default: redtape-DATE.tape]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -65,7 +66,7 @@ pub struct RecordArgs {
     #[arg(long = "pid", value_name = "N")]
     pub pids: Vec<u32>,
 
-    /// Choose processes by a configuration file in Beyla's form
+    /// Choose processes by a configuration file in Beyla's form; it is taken up anew on SIGHUP, and when it has changed
     #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
 
@@ -96,6 +97,10 @@ pub struct RecordArgs {
     /// Keep only the last N files of a rotation
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub ring: Option<u32>,
+
+    /// End when standard input does
+    #[arg(long)]
+    pub end_with_stdin: bool,
 
     /// Show neither progress nor summary
     #[arg(short, long)]

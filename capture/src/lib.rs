@@ -18,6 +18,7 @@ mod names;
 mod process;
 mod progress;
 mod recording;
+mod reload;
 mod run;
 mod settings;
 mod snapshot;
@@ -39,12 +40,12 @@ pub use exit::{ExitStatus, Failure};
 pub use host::{HostFacts, random_origin};
 pub use process::{Change, Inode, PortIndex, ProcFs, ProcessTable, StartKey};
 pub use progress::{Progress, Totals};
-pub use recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
+pub use recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Reloaded, Until};
 pub use run::run;
 pub use settings::{Output, Settings};
 pub use snapshot::{Snapshot, Unreadable, snapshot};
 pub use sock_diag::{TcpSocket, dump, dump_in_namespace_of};
-pub use stop::Stop;
+pub use stop::{Hangup, Stop};
 pub use tape::TapeSink;
 pub use tls::{
     AttachPlan, AttachPoint, ElfError, ElfFile, Function, GoError, GoVersion, Machine, ReturnPoint, go_functions,

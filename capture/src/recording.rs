@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use redtape_core::config::Discovery;
 use redtape_core::{Body, ClockAnchor, ConnInfo, Event, Ext, MonoNanos, Origin, ProcessInfo, Tgid};
 
 use crate::clock::{mono_now, read_clocks};
 use crate::process::{Change, ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
 use crate::snapshot::{Unreadable, snapshot};
+use crate::transcribe::WINDOW_NANOS;
 
 /// How long the loop waits for records at most: it also bounds how late a signal is seen.
 const WAIT: Duration = Duration::from_millis(10);
@@ -45,6 +47,12 @@ pub trait RecordSource {
     /// # Errors
     /// The table in the kernel is full or not to be written.
     fn follow_listener(&mut self, netns: u32, port: u16) -> io::Result<()>;
+
+    /// Connections that come in at this port are not wanted any longer.
+    ///
+    /// # Errors
+    /// The table in the kernel is not to be written.
+    fn unfollow_listener(&mut self, netns: u32, port: u16) -> io::Result<()>;
 
     /// Facts of a process, to be handed over before the process's events that are still to come.
     fn describe_process(&mut self, info: ProcessInfo);
@@ -121,6 +129,19 @@ pub trait EventSink {
 pub trait Until {
     /// Why the recording is to end now, if it is.
     fn ended(&mut self, elapsed: Duration, processes: &ProcessTable) -> Option<EndReason>;
+
+    /// By what processes are to be chosen from now on, if that has changed.
+    fn reloaded(&mut self) -> Option<Reloaded> {
+        None
+    }
+}
+
+/// A configuration that was taken up anew.
+pub struct Reloaded {
+    /// What chooses processes.
+    pub discovery: Discovery,
+    /// What the tape is told of it.
+    pub facts: Vec<(String, String)>,
 }
 
 /// Why a recording ended.
@@ -226,6 +247,9 @@ impl<'a> Recording<'a> {
                 self.source.clock(read_clocks());
                 next_clock = now.plus(nanos(CLOCK_PERIOD));
             }
+            if let Some(reloaded) = until.reloaded() {
+                self.reload(reloaded)?;
+            }
             self.hand_over(now)?;
             progress.show(&self.totals());
             if let Some(reason) = until.ended(Duration::from_nanos(now.since(self.started)), &self.processes) {
@@ -241,6 +265,25 @@ impl<'a> Recording<'a> {
                 return Ok(reason);
             }
         }
+    }
+
+    /// Chooses processes anew. Connections that the newly chosen have open are noted, as at the start.
+    fn reload(&mut self, Reloaded { discovery, facts }: Reloaded) -> Result<(), RecordingError> {
+        let before: BTreeSet<Tgid> = self.processes.followed().map(|info| info.tgid).collect();
+        self.processes.reload(discovery);
+        self.apply_changes()?;
+        self.rescan()?;
+        let new = self.processes.followed().filter(|info| !before.contains(&info.tgid));
+        for connection in snapshot(&ProcFs::new(), self.origin, new).connections {
+            self.totals.connections += 1;
+            self.source.describe_connection(connection);
+        }
+        // Where the events have come to that are handed over; those that are held are younger.
+        let now = mono_now();
+        self.hand_over(now)?;
+        let time = now.minus(WINDOW_NANOS);
+        let event = Event { time, cpu: 0, seq: 0, late: false, body: Body::Enrich(&facts), ext: Ext::default() };
+        self.sink.push(&event).map_err(RecordingError::Sink)
     }
 
     /// Takes in what was recorded until now. More may come meanwhile, for which there is an end to the wait.
@@ -310,6 +353,7 @@ impl<'a> Recording<'a> {
                 }
                 Change::Unfollow(tgid) => self.source.unfollow(tgid),
                 Change::Listen { netns, port } => self.source.follow_listener(netns, port),
+                Change::Unlisten { netns, port } => self.source.unfollow_listener(netns, port),
             };
             done.map_err(RecordingError::Source)?;
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use redtape_abi::limits::HEAD_BYTES_MAX;
 use redtape_core::Tgid;
-use redtape_core::config::{Config, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
+use redtape_core::config::{Config, ConfigText, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
 use redtape_core::tape::Rotation;
 
 use crate::cli::{RecordArgs, TlsMode};
@@ -39,8 +39,10 @@ pub struct Settings {
     pub tls: bool,
     /// How often to look for new processes and ports.
     pub poll_interval: Duration,
-    /// The text of the configuration file, for the tape.
-    pub config_text: String,
+    /// The configuration file, if there is one.
+    pub config_path: Option<PathBuf>,
+    /// What it says, and the variables that stand for keys of it: for the tape.
+    pub config_text: ConfigText,
     /// When to end.
     pub duration: Option<Duration>,
     /// The command to run.
@@ -60,6 +62,8 @@ pub struct Settings {
 pub enum Output {
     /// Standard output: a pipe, or redirected to a file.
     Stdout,
+    /// A socket that the reader listens at.
+    Socket(PathBuf),
     /// A file, or the first of a rotation.
     File(PathBuf),
 }
@@ -68,6 +72,7 @@ impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
             Self::File(path) => path.display().fmt(f),
         }
     }
@@ -75,6 +80,9 @@ impl fmt::Display for Output {
 
 /// How often Beyla looks for new processes.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What stands before the path of a socket.
+const SOCKET: &str = "unix:";
 
 /// The ring buffer's least and largest size.
 const RING_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 31);
@@ -85,16 +93,9 @@ impl Settings {
     /// # Errors
     /// The first thing that is wrong.
     pub fn new(args: &RecordArgs) -> Result<Self, Failure> {
-        let (mut config, config_text, mut warnings) = match &args.config {
-            Some(path) => read_config(path)?,
-            None => (Config::default(), String::new(), Vec::new()),
-        };
-        warnings.extend(config.apply_env(&environment()).map_err(Failure::usage)?);
+        let (config, config_text, warnings) = read_config(args.config.as_deref())?;
         let poll_interval = config.discovery.poll_interval.map_or(POLL_INTERVAL, |interval| interval.0);
-        let mut targets = Targets { target_pids: args.pids.clone(), ..config.targets() };
-        // The command line wins over the file and the environment.
-        targets.open_port = args.port.clone().or(targets.open_port);
-        targets.executable = args.exe.clone().map(Pattern::from).or(targets.executable);
+        let targets = targets(args, &config);
         let mut settings = Self {
             output: output(args)?,
             force: args.force,
@@ -104,6 +105,7 @@ impl Settings {
             ring_size: ring_size(args.ring_size)?,
             tls: args.tls == TlsMode::Auto,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
+            config_path: args.config.clone(),
             config_text,
             duration: args.duration,
             command: args.command.clone(),
@@ -114,7 +116,8 @@ impl Settings {
             config: config.discovery,
         };
         let chosen = settings.discovery(None)?;
-        settings.by_ports = chosen.by_ports();
+        // A configuration may come to name ports.
+        settings.by_ports = chosen.by_ports() || args.config.is_some();
         if chosen.is_empty() && settings.command.is_empty() {
             return Err(Failure::usage(
                 "nothing to record: choose processes by --port, --exe, --pid, --config, or give a command after --",
@@ -142,6 +145,26 @@ impl Settings {
         Discovery::new(&self.config, &targets).map_err(Failure::usage)
     }
 
+    /// Takes the configuration up anew, as far as it chooses processes. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// It cannot be read, cannot be used, or chooses nothing any more.
+    pub fn reload(&mut self, args: &RecordArgs) -> Result<Vec<String>, Failure> {
+        let (config, config_text, warnings) = read_config(args.config.as_deref())?;
+        let changed = Self {
+            targets: targets(args, &config),
+            config: config.discovery,
+            config_text,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+            ..self.clone()
+        };
+        if changed.discovery(None)?.is_empty() && self.command.is_empty() {
+            return Err(Failure::usage("it chooses no process any more"));
+        }
+        *self = changed;
+        Ok(self.warnings.clone())
+    }
+
     /// Whether processes are chosen by id and by nothing else, so that nothing is left to record when they have ended.
     pub fn only_pids(&self) -> bool {
         let Targets { open_port, executable, .. } = &self.targets;
@@ -150,11 +173,25 @@ impl Settings {
     }
 }
 
-fn read_config(path: &Path) -> Result<(Config, String, Vec<Warning>), Failure> {
-    let shown = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-    let (config, warnings) = Config::from_yaml(&text, &shown).map_err(Failure::usage)?;
-    Ok((config, text, warnings))
+/// The configuration in a file and in the environment.
+fn read_config(path: Option<&Path>) -> Result<(Config, ConfigText, Vec<Warning>), Failure> {
+    let shown = path.map_or_else(String::new, |path| path.display().to_string());
+    let text = path.map(fs::read_to_string).transpose();
+    let text = text.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?.unwrap_or_default();
+    let (mut config, mut warnings) = Config::from_yaml(&text, &shown).map_err(Failure::usage)?;
+    let environment = environment();
+    warnings.extend(config.apply_env(&environment).map_err(Failure::usage)?);
+    Ok((config, ConfigText::new(text, &environment), warnings))
+}
+
+/// What chooses processes beside `discovery`. The command line wins over the file and the environment.
+fn targets(args: &RecordArgs, config: &Config) -> Targets {
+    let targets = Targets { target_pids: args.pids.clone(), ..config.targets() };
+    Targets {
+        open_port: args.port.clone().or(targets.open_port),
+        executable: args.exe.clone().map(Pattern::from).or(targets.executable),
+        ..targets
+    }
 }
 
 /// The variables that may stand for keys. What is not text cannot be a value of theirs.
@@ -169,6 +206,10 @@ fn output(args: &RecordArgs) -> Result<Output, Failure> {
                 return Err(Failure::usage("a tape is not for a terminal: pipe it to a program, or give -o FILE"));
             }
             return Ok(Output::Stdout);
+        }
+        Some(path) if path.to_str().is_some_and(|path| path.starts_with(SOCKET)) => {
+            let socket = path.to_str().and_then(|path| path.strip_prefix(SOCKET)).unwrap_or_default();
+            return Ok(Output::Socket(socket.into()));
         }
         Some(path) => path.clone(),
         None => {
@@ -206,7 +247,8 @@ fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
     if args.ring.is_some() && !rotates {
         return Err(Failure::usage("--ring keeps files of a rotation: give --rotate-size or --rotate-age too"));
     }
-    if rotates && args.output.as_deref() == Some(Path::new("-")) {
+    let is_file = |path: &Path| path != Path::new("-") && !path.to_str().is_some_and(|path| path.starts_with(SOCKET));
+    if rotates && !args.output.as_deref().is_none_or(is_file) {
         return Err(Failure::usage(
             "a pipe cannot be rotated: give -o FILE, or leave --rotate-size and --rotate-age out",
         ));

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -36,15 +37,20 @@ enum Files {
 type OpenNext = Box<dyn FnMut(u32, Option<(Totals, TapeOut)>) -> io::Result<TapeOut>>;
 
 impl TapeSink {
-    /// Begins the tape of a recording.
+    /// Begins the tape of a recording; `socket` is the connection to whoever reads it, if the output is one.
     ///
     /// # Errors
     /// The output cannot be made.
-    pub fn create(settings: &Settings, origin: Origin, arrival_hook: &str) -> Result<Self, Failure> {
+    pub fn create(
+        settings: &Settings,
+        origin: Origin,
+        arrival_hook: &str,
+        socket: Option<&UnixStream>,
+    ) -> Result<Self, Failure> {
         let meta = meta(settings, origin, arrival_hook)
             .map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
         let written = Rc::new(Cell::new(0));
-        let files = Files::open(settings, meta, &written)
+        let files = Files::open(settings, meta, &written, socket)
             .map_err(|error| Failure::environment(format!("cannot write {}: {error}", settings.output)))?;
         Ok(Self { files: Some(files), written })
     }
@@ -55,11 +61,15 @@ impl TapeSink {
 }
 
 impl Files {
-    fn open(settings: &Settings, meta: Meta, written: &Rc<Cell<u64>>) -> io::Result<Self> {
+    fn open(settings: &Settings, meta: Meta, written: &Rc<Cell<u64>>, socket: Option<&UnixStream>) -> io::Result<Self> {
         let Rotation { bytes, nanos } = settings.rotation;
         let one = |out, options| Ok(Self::One(Box::new(Writer::new(out, &meta, options)?)));
         let path = match &settings.output {
-            Output::Stdout => return one(TapeOut::pipe(written)?, WriterOptions::PIPE),
+            Output::Stdout => return one(TapeOut::pipe(io::stdout(), written)?, WriterOptions::PIPE),
+            Output::Socket(_) => {
+                let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
+                return one(TapeOut::pipe(socket, written)?, WriterOptions::PIPE);
+            }
             Output::File(path) if bytes.is_none() && nanos.is_none() => {
                 return one(TapeOut::part(path, written)?, WriterOptions::FILE);
             }
@@ -132,7 +142,7 @@ impl EventSink for TapeSink {
 
 fn meta(settings: &Settings, origin: Origin, arrival_hook: &str) -> io::Result<Meta> {
     let host = HostFacts::collect();
-    Ok(Meta {
+    let mut meta = Meta {
         tape: random_origin()?.0,
         origin,
         tool: concat!("redtape-capture ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -142,12 +152,13 @@ fn meta(settings: &Settings, origin: Origin, arrival_hook: &str) -> io::Result<M
         cpus: host.cpus,
         boot_id: host.boot_id,
         command: host.command_line,
-        config: settings.config_text.clone(),
         arrival_hook: arrival_hook.to_owned(),
         payload_limits: format!("{} bytes of each message's beginning", settings.payload),
         started: read_clocks().wall,
         ..Meta::default()
-    })
+    };
+    settings.config_text.put_into(&mut meta);
+    Ok(meta)
 }
 
 /// Where the bytes of a tape go.
@@ -160,9 +171,10 @@ struct TapeOut {
 }
 
 impl TapeOut {
-    fn pipe(written: &Rc<Cell<u64>>) -> io::Result<Self> {
+    fn pipe(pipe: impl AsFd, written: &Rc<Cell<u64>>) -> io::Result<Self> {
         // The descriptor itself: the standard library's handle buffers lines, which would hold blocks back.
-        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let descriptor: OwnedFd = pipe.as_fd().try_clone_to_owned()?;
+        let file = File::from(descriptor);
         Ok(Self { file, names: None, written: Rc::clone(written) })
     }
 

@@ -68,6 +68,11 @@ impl RecordSource for Kernel {
         self.probes.follow_listener(netns, port).map_err(io::Error::other)
     }
 
+    fn unfollow_listener(&mut self, netns: u32, port: u16) -> io::Result<()> {
+        self.probes.unfollow_listener(netns, port);
+        Ok(())
+    }
+
     fn describe_process(&mut self, info: ProcessInfo) {
         self.transcriber.describe_process(info);
     }

@@ -235,6 +235,12 @@ impl Probes {
         self.listeners.insert(key, listeners.saturating_add(1), 0)
     }
 
+    /// Connections that come in at this port are not wanted any longer.
+    pub fn unfollow_listener(&mut self, netns: u32, port: u16) {
+        // One that is not there was removed by the programs, when its last listener was closed.
+        let _not_there = self.listeners.remove(&(u64::from(netns) << 32 | u64::from(port)));
+    }
+
     /// Takes what the ring buffer has, oldest first, at most 65,536 records. Does not wait.
     ///
     /// Returns how many it took; 0 means that the ring is empty.

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use redtape_core::Origin;
@@ -16,15 +19,19 @@ use crate::host::random_origin;
 use crate::names::part_of;
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
-use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Until};
+use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Reloaded, Until};
+use crate::reload::ConfigWatch;
 use crate::settings::{Output, Settings};
 use crate::snapshot::Unreadable;
-use crate::stop::Stop;
+use crate::stop::{EndOfInput, Hangup, Stop};
 use crate::tape::TapeSink;
 use crate::units::show_size;
 use crate::wiring::open_probes;
 
-/// Records a tape.
+/// How often it is tried to reach a reader.
+const CONNECT: Duration = Duration::from_millis(250);
+
+/// Records a tape; at a socket one after the other.
 ///
 /// # Errors
 /// Something is wrong with the command line or the machine; or the tape could not be written to its end, in which case
@@ -36,16 +43,66 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
         settings.tls = false;
         settings.warnings.push("the plaintext of TLS is not recorded: CAP_SYS_ADMIN is missing".to_owned());
     }
-    let stop =
-        Stop::on_signals().map_err(|error| Failure::environment(format!("cannot watch for signals: {error}")))?;
+    let unwatched = |error: io::Error| Failure::environment(format!("cannot watch for signals: {error}"));
+    let watch = settings.config_path.as_deref().map(|path| ConfigWatch::new(path, settings.config_text.clone()));
+    let watch = watch.transpose().map_err(unwatched)?;
+    let stop = Stop::on_signals(if watch.is_some() { Hangup::Reloads } else { Hangup::Ends }).map_err(unwatched)?;
+    let input = args.end_with_stdin.then(|| io::stdin().as_fd().try_clone_to_owned()).transpose().map_err(unwatched)?;
+    let mut end = End {
+        stop,
+        input: input.map(EndOfInput::new),
+        reader: None,
+        watch,
+        args: args.clone(),
+        settings,
+        command: None,
+    };
+    loop {
+        let socket = match &end.settings.output {
+            Output::Socket(path) => {
+                let Some(socket) = connect(&path.clone(), &end)? else { return Ok(()) };
+                Some(socket)
+            }
+            Output::Stdout | Output::File(_) => None,
+        };
+        let reason = record_tape(socket.as_ref(), &mut end)?;
+        // A reader that comes again gets a tape of its own.
+        if socket.is_none() || reason != EndReason::PipeClosed || end.command.is_some() || end.asked() {
+            return Ok(());
+        }
+    }
+}
+
+/// Connects to whoever reads the tape, as soon as somebody does. `None` if the recording is to end before.
+fn connect(path: &Path, end: &End) -> Result<Option<UnixStream>, Failure> {
+    let mut told = end.settings.quiet;
+    while !end.asked() {
+        match UnixStream::connect(path) {
+            Ok(socket) => return Ok(Some(socket)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(error) => return Err(Failure::environment(format!("cannot connect to {}: {error}", path.display()))),
+        }
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("waiting for a reader at {}", path.display());
+        }
+        thread::sleep(CONNECT);
+    }
+    Ok(None)
+}
+
+/// Records one tape.
+fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, Failure> {
+    let settings = end.settings.clone();
+    let reader = socket.map(|socket| socket.as_fd().try_clone_to_owned()).transpose();
+    let reader = reader.map_err(|error| Failure::environment(format!("cannot use the socket: {error}")))?;
+    end.reader = reader.map(EndOfInput::new);
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
     // The command is held before anything is opened, so that one that cannot be started leaves no tape behind.
-    let command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
+    end.command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut source = open_probes(&settings, origin)?;
-    let mut sink = TapeSink::create(&settings, origin, source.arrival_hook())?;
+    let mut sink = TapeSink::create(&settings, origin, source.arrival_hook(), socket)?;
 
-    let mut end = End { stop, duration: settings.duration, only_pids: settings.only_pids(), command };
-    let recorded = record_until(&settings, origin, &mut *source, &mut sink, &mut end);
+    let recorded = record_until(&settings, origin, &mut *source, &mut sink, end);
     if let Some(command) = &end.command {
         command.terminate();
     }
@@ -58,7 +115,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     if !settings.quiet {
         summarize(&settings, &Totals { bytes: sink.bytes(), ..totals }, end.command.as_ref());
     }
-    Ok(())
+    Ok(reason)
 }
 
 fn record_until(
@@ -93,12 +150,15 @@ fn record_until(
     match result {
         Ok(reason) => Ok((reason, recording.totals())),
         // A reader that has seen enough is no error.
-        Err(RecordingError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Ok((EndReason::PipeClosed, recording.totals()))
-        }
+        Err(RecordingError::Sink(error)) if is_gone(&error) => Ok((EndReason::PipeClosed, recording.totals())),
         Err(RecordingError::Sink(error)) => Err(tape_failure(settings, &error)),
         Err(RecordingError::Source(error)) => Err(Failure::environment(format!("recording failed: {error}"))),
     }
+}
+
+/// Whether the reader has closed its end.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// From the first look at the processes to the moment when the command runs.
@@ -110,7 +170,8 @@ fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Resul
     let failed = |what: &'static str| {
         move |error: io::Error| RecordingError::Source(io::Error::new(error.kind(), format!("cannot {what}: {error}")))
     };
-    let functions = if settings.tls { ProbeFunctions::Yes } else { ProbeFunctions::No };
+    let again = matches!(settings.output, Output::Socket(_));
+    let functions = if settings.tls || again { ProbeFunctions::Yes } else { ProbeFunctions::No };
     drop_unneeded(write_anywhere(&settings.output), functions).map_err(failed("give up capabilities"))?;
     if let Some(command) = &end.command {
         command.release().map_err(failed("let the command run"))?;
@@ -125,21 +186,60 @@ fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Resul
 /// What ends a recording.
 struct End {
     stop: Stop,
-    duration: Option<Duration>,
-    only_pids: bool,
+    /// Standard input, where its end matters.
+    input: Option<EndOfInput>,
+    /// The other direction of the socket: its end is the reader's wish.
+    reader: Option<EndOfInput>,
+    watch: Option<ConfigWatch>,
+    args: RecordArgs,
+    settings: Settings,
     command: Option<HeldCommand>,
+}
+
+impl End {
+    /// Whether somebody wants no more recordings.
+    fn asked(&self) -> bool {
+        self.stop.wanted() || self.input.as_ref().is_some_and(EndOfInput::has_come)
+    }
 }
 
 impl Until for End {
     fn ended(&mut self, elapsed: Duration, processes: &ProcessTable) -> Option<EndReason> {
-        if self.stop.wanted() {
+        let Settings { duration, .. } = self.settings;
+        if self.asked() {
             Some(EndReason::Signal)
-        } else if self.duration.is_some_and(|duration| elapsed >= duration) {
+        } else if self.reader.as_ref().is_some_and(EndOfInput::has_come) {
+            Some(EndReason::PipeClosed)
+        } else if duration.is_some_and(|duration| elapsed >= duration) {
             Some(EndReason::Duration)
         } else if let Some(command) = &mut self.command {
             command.has_ended().unwrap_or(true).then_some(EndReason::CommandEnded)
         } else {
-            (self.only_pids && processes.followed().next().is_none()).then_some(EndReason::TargetsEnded)
+            (self.settings.only_pids() && processes.followed().next().is_none()).then_some(EndReason::TargetsEnded)
+        }
+    }
+
+    fn reloaded(&mut self) -> Option<Reloaded> {
+        let name = self.watch.as_mut()?.changed()?.display().to_string();
+        let command = self.command.as_ref().map(HeldCommand::tgid);
+        let reloaded =
+            self.settings.reload(&self.args).and_then(|warnings| Ok((warnings, self.settings.discovery(command)?)));
+        match reloaded {
+            Err(failure) => {
+                eprintln!("redtape-capture: warning: {name}: {failure}; the configuration before stays");
+                None
+            }
+            Ok((warnings, discovery)) => {
+                let text = &self.settings.config_text;
+                if !self.watch.as_mut()?.take(text) {
+                    return None;
+                }
+                if !self.settings.quiet {
+                    warnings.iter().for_each(|warning| eprintln!("redtape-capture: warning: {warning}"));
+                    eprintln!("{name}: taken up anew");
+                }
+                Some(Reloaded { discovery, facts: text.to_facts() })
+            }
         }
     }
 }
@@ -176,7 +276,7 @@ fn tape_failure(settings: &Settings, error: &io::Error) -> Failure {
         _ => "",
     };
     let kept = match name {
-        Output::Stdout => String::new(),
+        Output::Stdout | Output::Socket(_) => String::new(),
         Output::File(path) => format!("; what was written before is readable in {}", part_of(path).display()),
     };
     Failure::environment(format!("cannot write {name}: {error}{kept}{advice}"))

@@ -27,6 +27,13 @@ pub enum Change {
         /// The port.
         port: u16,
     },
+    /// No recorded process listens on this port any longer.
+    Unlisten {
+        /// The inode number of the network namespace.
+        netns: u32,
+        /// The port.
+        port: u16,
+    },
 }
 
 /// The living processes.
@@ -39,6 +46,7 @@ pub struct ProcessTable {
     discovery: Discovery,
     origin: Origin,
     recorder: Tgid,
+    pidns: u32,
     next_id: u64,
     living: BTreeMap<Tgid, Entry>,
     listeners: BTreeMap<u32, BTreeMap<Inode, u16>>,
@@ -65,6 +73,7 @@ impl ProcessTable {
             discovery: discovery.recorder_pidns(pidns),
             origin,
             recorder,
+            pidns,
             next_id: 1,
             living: BTreeMap::new(),
             listeners: BTreeMap::new(),
@@ -133,6 +142,27 @@ impl ProcessTable {
         }
         self.listeners = ports.into_listeners();
         Ok(())
+    }
+
+    /// Chooses anew, by other rules. What was chosen and is not chosen any more is dropped.
+    pub fn reload(&mut self, discovery: Discovery) {
+        self.discovery = discovery.recorder_pidns(self.pidns);
+        for entry in self.living.values_mut() {
+            entry.parent_rule = None;
+        }
+        // Parents before their children, who may inherit.
+        let mut processes: Vec<_> = self.living.values().map(|entry| (entry.info.started, entry.info.tgid)).collect();
+        processes.sort_unstable();
+        for (_, tgid) in processes {
+            let Some(Entry { start, info, .. }) = self.living.get(&tgid) else { continue };
+            self.decide(tgid, *start, info.clone(), Keep::Nothing);
+        }
+        let ports = |info: &ProcessInfo| info.listening.iter().map(|port| (info.netns, *port)).collect::<Vec<_>>();
+        let wanted: BTreeSet<_> = self.followed().flat_map(ports).collect();
+        for (netns, port) in self.followed_ports.difference(&wanted).copied().collect::<Vec<_>>() {
+            self.followed_ports.remove(&(netns, port));
+            self.changes.push(Change::Unlisten { netns, port });
+        }
     }
 
     /// A process began to run another program. Of one that has ended meanwhile, the record's word is all there is; what the

@@ -38,6 +38,11 @@ impl RecordSource for Script {
         Ok(())
     }
 
+    fn unfollow_listener(&mut self, _: u32, port: u16) -> io::Result<()> {
+        self.calls.push(format!("unlisten {port}"));
+        Ok(())
+    }
+
     fn describe_process(&mut self, info: ProcessInfo) {
         self.calls.push(format!("describe {}", info.tgid.0));
     }

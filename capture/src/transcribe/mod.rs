@@ -10,3 +10,4 @@ mod transcriber;
 mod window;
 
 pub use transcriber::{Transcriber, TranscriberCounts};
+pub(crate) use window::WINDOW_NANOS;
