@@ -42,6 +42,9 @@ pub enum Command {
     Events(Events),
     /// Say what a tape is: when and where recorded, how much, what is missing
     Info(Info),
+    /// Watch a host: the engine on what is being recorded, as spans, traces and metrics
+    #[cfg(unix)]
+    Live(Box<crate::Live>),
     /// Rewrite a damaged or unfinished tape so that nothing readable is lost
     Repair(Repair),
     /// Turn tapes into spans and RED metrics

@@ -39,6 +39,11 @@ impl Failure {
         Self { kind, error: anyhow::anyhow!("{message}") }
     }
 
+    /// The same once more, for whoever tells it in another place.
+    pub(crate) fn again(&self) -> Self {
+        Self::message(self.kind, self)
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)

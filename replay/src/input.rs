@@ -113,7 +113,8 @@ fn complaints(report: &ReadReport) -> Vec<String> {
     complaints
 }
 
-fn open_failure(name: &str, error: &OpenError) -> Failure {
+/// The failure of opening a tape.
+pub(crate) fn open_failure(name: &str, error: &OpenError) -> Failure {
     let kind = if matches!(error, OpenError::Version { .. }) { Kind::Version } else { Kind::Input };
     Failure::message(kind, format!("{name}: {}", chain(error)))
 }

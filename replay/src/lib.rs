@@ -9,6 +9,8 @@ mod export;
 mod failure;
 mod input;
 mod interrupt;
+#[cfg(unix)]
+mod live;
 mod moment;
 mod pace;
 mod parallel;
@@ -24,5 +26,7 @@ mod write;
 pub use cli::Cli;
 pub use cmd::run;
 pub use failure::{Failure, Kind};
+#[cfg(unix)]
+pub use live::{From, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub use moment::Moment;
 pub use serve::Endpoint;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redtape_core::metric::Registry;
 use redtape_core::tape::{Block, EventSource, Merge, ReadReport, SetGap};
-use redtape_core::{Engine, EngineOptions, MonoNanos, Totals, WallNanos};
+use redtape_core::{Body, Engine, EngineOptions, MonoNanos, Origin, Totals, WallNanos};
 
 use crate::failure::Result;
 use crate::input::{Tape, read_failure};
@@ -84,15 +84,7 @@ fn run_one(
             Ok(false) => break Ok(()),
             Err(error) => break Err(read_failure(&tape.name, &error)),
         }
-        let mut events = block.events();
-        while let Some(event) = events.next() {
-            // Also what a part of stage 1 skips, and what cannot be read, moves the tape on.
-            await_due(&mut pace, event.time, &mut engine, sink)?;
-            engine.reach(events.latest());
-            engine.push(&event);
-        }
-        let last = events.latest().max(block.last_time());
-        engine.reach(last);
+        take_block(&mut engine, &block, None, |engine, time| await_due(&mut pace, time, engine, sink))?;
         drain(&mut engine, sink)?;
         progress.at(tape.reader.bytes_read(), engine.totals().events);
         if sink.is_closed() {
@@ -102,6 +94,28 @@ fn run_one(
     // What was read is delivered also where the tape cannot be read on.
     let ran = finish(engine, sink, vec![(tape.name, *tape.reader.report())])?;
     read.map(|()| ran)
+}
+
+/// Takes a block into the engine. What it lacks is lacking of `origin` alone, if that is given. `before` comes before each
+/// event, with its time.
+pub(crate) fn take_block(
+    engine: &mut Engine,
+    block: &Block,
+    origin: Option<Origin>,
+    mut before: impl FnMut(&mut Engine, MonoNanos) -> Result,
+) -> Result {
+    let mut events = block.events();
+    while let Some(mut event) = events.next() {
+        if let Body::Loss(loss) = &mut event.body {
+            loss.origin = origin;
+        }
+        before(engine, event.time)?;
+        // Also what a part of stage 1 skips, and what cannot be read, moves the tape on.
+        engine.reach(events.latest());
+        engine.push(&event);
+    }
+    engine.reach(events.latest().max(block.last_time()));
+    Ok(())
 }
 
 /// Several tapes are put in one order of time first, which is work for one thread.
@@ -154,7 +168,8 @@ fn await_due(pace: &mut Pace, time: MonoNanos, engine: &mut Engine, sink: &mut i
     }
 }
 
-fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
+/// Delivers what the engine has, and lets the sink look at where it is.
+pub(crate) fn drain(engine: &mut Engine, sink: &mut impl OutputSink) -> Result {
     while let Some(output) = engine.poll_output() {
         deliver(output, sink)?;
     }
@@ -166,7 +181,12 @@ fn attend(engine: &Engine, sink: &mut impl OutputSink) -> Result {
     sink.attend(Now { wall: engine.wall(totals.last), metrics: engine.metrics(), totals })
 }
 
-fn finish(mut engine: Engine, sink: &mut impl OutputSink, reports: Vec<(String, ReadReport)>) -> Result<Ran> {
+/// Ends the engine, and delivers what it has left.
+pub(crate) fn finish(
+    mut engine: Engine,
+    sink: &mut impl OutputSink,
+    reports: Vec<(String, ReadReport)>,
+) -> Result<Ran> {
     engine.finish();
     drain(&mut engine, sink)?;
     Ok(Ran {

@@ -4,7 +4,8 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use redtape_core::config::{Config, Fault};
+use redtape_core::config::{Config, ConfigText, Fault, LinkHorizon};
+use redtape_core::tape::Meta;
 use redtape_core::{EngineOptions, Evidence};
 
 use crate::cli::{self, Settings};
@@ -20,17 +21,26 @@ pub(crate) fn read_config(path: &Path, quiet: bool) -> Result<Config> {
     Ok(config)
 }
 
-/// The configuration of a command: the file that was given, else what the recorder of the tape went by.
-pub(crate) fn config(settings: &Settings, on_tape: &str, quiet: bool) -> Result<Config> {
-    match &settings.config {
-        Some(path) => read_config(path, quiet),
-        None if on_tape.is_empty() => Ok(Config::default()),
-        None => {
-            let (config, _) = Config::from_yaml(on_tape, "the tape's configuration")
-                .map_err(|error| Failure::message(Kind::Usage, format!("{error}; --config FILE takes another one")))?;
-            Ok(config)
+/// The key of META for how long spans waited for their links where the tape was kept by a live run.
+pub(crate) const HORIZON: &str = "redtape.links.horizon";
+
+/// The configuration of a command: the file that was given, else what the tape was made by. Where neither says how long spans
+/// wait for their links, it is as long as they did when the tape was kept.
+pub(crate) fn config(settings: &Settings, on_tape: Option<&Meta>, quiet: bool) -> Result<Config> {
+    let mut config = match (&settings.config, on_tape) {
+        (Some(path), _) => read_config(path, quiet)?,
+        (None, None) => Config::default(),
+        (None, Some(meta)) => {
+            let loaded = ConfigText::of_meta(meta).load("the tape's configuration");
+            let failed = |error| Failure::message(Kind::Usage, format!("{error}; --config FILE takes another one"));
+            loaded.map_err(failed)?.0
         }
+    };
+    let kept = on_tape.and_then(|meta| meta.extra.iter().find(|(key, _)| key == HORIZON));
+    if let (None, Some((_, horizon))) = (config.redtape.links.horizon, kept) {
+        config.redtape.links.horizon = LinkHorizon::try_from(horizon.clone()).ok();
     }
+    Ok(config)
 }
 
 /// Takes the environment over a configuration, and unless `quiet` says on stderr what of it has no effect.

@@ -19,7 +19,7 @@ const PARTS: usize = 10;
 
 pub(super) fn run(args: &cli::Cardinality, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
-    let config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), false)?;
+    let config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), false)?;
     let ran = with_evidence(tapes, &config, &args.settings, false, Pace::default(), &mut NoSpans)?;
     ran.check(args.input.strict, false)?;
     let cardinality = Cardinality::new(&ran.metrics.snapshot(), PARTS, args.top);

@@ -24,12 +24,16 @@ pub fn run(cli: Cli) -> Result {
         Command::Cardinality(args) => cardinality::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
+        #[cfg(unix)]
+        Command::Live(args) => crate::live::run(&args, &mut out),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
     }?;
     out.finish()
 }
+
+pub(crate) use replay::write_metrics;
 
 /// Standard output failed, other than by being closed: a full disk, most likely.
 fn unwritable(error: std::io::Error) -> Failure {

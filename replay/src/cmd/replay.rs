@@ -25,7 +25,7 @@ use crate::write::{write_span_json, write_span_text};
 pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = Facts::of(&tapes);
-    let mut config = config(&args.settings, tapes.first().map_or("", |tape| &tape.reader.meta().config), args.quiet)?;
+    let mut config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
     let mut exporting = config.clone();
     take_environment(&mut exporting, args.quiet || !args.otlp.is_used())?;
     let counters = Arc::default();
@@ -151,7 +151,8 @@ impl OutputSink for Learn {
     }
 }
 
-fn write_metrics(out: &mut Output, ran: &Ran, format: MetricFormat) -> Result {
+/// Prints the metrics as they are at the end.
+pub(crate) fn write_metrics(out: &mut Output, ran: &Ran, format: MetricFormat) -> Result {
     let snapshot = ran.metrics.snapshot();
     match format {
         MetricFormat::Json => {

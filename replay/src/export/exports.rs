@@ -75,6 +75,11 @@ impl Exports {
         self.all.push(Box::new(exporter));
     }
 
+    /// More exporters.
+    pub(crate) fn extend(&mut self, exporters: impl IntoIterator<Item = impl Exporter + 'static>) {
+        exporters.into_iter().for_each(|exporter| self.add(exporter));
+    }
+
     /// Ends all of them.
     ///
     /// # Errors

@@ -8,5 +8,4 @@ mod server;
 mod window;
 
 pub use endpoint::Endpoint;
-pub(crate) use server::{Serve, Server};
-pub(crate) use window::Health;
+pub(crate) use server::{Listening, Serve, Server};

@@ -51,6 +51,45 @@ struct Bound {
     pages: Arc<[Page]>,
 }
 
+/// Addresses that are listened at, where nobody serves yet: listening may take a privilege, serving takes a thread.
+pub(crate) struct Listening {
+    bound: Vec<Bound>,
+    ttl_nanos: Option<u64>,
+    live: bool,
+}
+
+impl Listening {
+    /// Listens at all addresses. `None` where nothing is to be served.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub(crate) fn at(serve: &Serve) -> Result<Option<Self>> {
+        let &Serve { ttl_nanos, live, .. } = serve;
+        let bound = bind(serve)?;
+        Ok((!bound.is_empty()).then_some(Self { bound, ttl_nanos, live }))
+    }
+
+    /// Serves from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Environment`] where no thread can be started.
+    pub(crate) fn serve(self, counters: &Arc<ExportCounters>) -> Result<Server> {
+        let environment = |error: std::io::Error| Failure::message(Kind::Environment, format!("no server: {error}"));
+        let window = Arc::new(Window::new(self.live));
+        let pages = self.bound.iter().map(|bound| (bound.address.port(), Arc::clone(&bound.pages))).collect();
+        let internal = Internal::new(Arc::clone(counters), pages, self.live);
+        let site = Arc::new(Site::new(Arc::clone(&window), internal, self.ttl_nanos));
+        let urls = self.bound.iter().flat_map(Bound::urls).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("serve".into());
+        let thread = thread.spawn(move || run(&runtime, self.bound, &site, stopped)).map_err(environment)?;
+        Ok(Server { window, urls, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
 impl Server {
     /// Listens at all addresses, so that whatever is in the way of that is known before anything is replayed, and serves
     /// from then on. `None` where nothing is to be served.
@@ -59,21 +98,7 @@ impl Server {
     ///
     /// [`Kind::Usage`] for two things at the same place, [`Kind::Environment`] for an address that cannot be listened at.
     pub(crate) fn start(serve: &Serve, counters: &Arc<ExportCounters>) -> Result<Option<Self>> {
-        let bound = bind(serve)?;
-        if bound.is_empty() {
-            return Ok(None);
-        }
-        let environment = |error: std::io::Error| Failure::message(Kind::Environment, format!("no server: {error}"));
-        let window = Arc::new(Window::new(serve.live));
-        let pages = bound.iter().map(|bound| (bound.address.port(), Arc::clone(&bound.pages))).collect();
-        let internal = Internal::new(Arc::clone(counters), pages, serve.live);
-        let site = Arc::new(Site::new(Arc::clone(&window), internal, serve.ttl_nanos));
-        let urls = bound.iter().flat_map(Bound::urls).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("serve".into());
-        let thread = thread.spawn(move || run(&runtime, bound, &site, stopped)).map_err(environment)?;
-        Ok(Some(Self { window, urls, stop: Some(stop), thread: Some(thread) }))
+        Listening::at(serve)?.map(|listening| listening.serve(counters)).transpose()
     }
 
     /// What shows the metrics to those who ask.

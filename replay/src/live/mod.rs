@@ -1,0 +1,16 @@
+//! Live: the engine on tapes that are still being written.
+
+mod args;
+mod child;
+mod follow;
+mod keep;
+mod print;
+#[cfg(target_os = "linux")]
+mod privileges;
+mod session;
+mod start;
+mod tapes;
+mod watch;
+
+pub use args::{From, KeepArgs, Live, PeriodArg, RecorderArgs};
+pub(crate) use start::run;

@@ -1,0 +1,279 @@
+//! `live`: starts everything in the order that privileges ask for, and puts together how it ended.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::SystemTime;
+
+use redtape_core::WallNanos;
+use redtape_core::config::{Config, ConfigText};
+
+use super::args::{From, Live};
+use super::child::Recorder;
+use super::keep::Keep;
+use super::print::Printer;
+use super::session::{Ending, Over, Session, State, check};
+use super::tapes::{Incoming, Peer, Source};
+use super::watch::Watch;
+use crate::cmd::write_metrics;
+use crate::export::{
+    Batching, Duty, ExportCounters, Exports, OtlpMetrics, OtlpSpans, Replayed, Signal, Tee, configured,
+};
+use crate::failure::{Failure, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::serve::{Endpoint, Listening, Serve, Server};
+use crate::sink::Now;
+use crate::stdout::Output;
+
+/// Blocks that wait for the engine, of 256 KiB mostly. When it does not keep up, the pipe fills, then the recorder's ring, and
+/// then records are lost and counted.
+const BLOCKS_AHEAD: usize = 16;
+
+/// Runs the engine on what is being recorded.
+pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
+    let environment =
+        |what: &str, error: &std::io::Error| Failure::message(Kind::Environment, format!("{what}: {error}"));
+    let interrupt = Interrupt::on_signals().map_err(|error| environment("cannot watch for signals", &error))?;
+    let own = Own::read(args)?;
+    // No thread before privileges are gone: each would keep its own.
+    let user = user(args)?;
+    let (source, mut recorder) = open(args)?;
+    let listening = Listening::at(&serve(&own.config))?;
+    prepare_folder(args, user.as_ref())?;
+    drop_privileges(user)?;
+    let keep = Keep::new(&args.keep)?;
+
+    let counters = Arc::<ExportCounters>::default();
+    let server = listening.map(|listening| listening.serve(&counters)).transpose()?;
+    for url in server.iter().flat_map(Server::urls).filter(|_| !args.quiet) {
+        eprintln!("redtape: serving {url}");
+    }
+    let mut exports = exporters(&own.config, &counters, args.quiet)?;
+    exports.extend(server.as_ref().map(Server::exporter));
+
+    let (to_engine, incoming) = sync_channel::<Incoming>(BLOCKS_AHEAD);
+    let peer = Peer::default();
+    let (reader_interrupt, reader_peer) = (interrupt.clone(), peer.clone());
+    thread::Builder::new()
+        .name("tape".into())
+        .spawn(move || source.read(&to_engine, &reader_interrupt, &reader_peer))
+        .map_err(|error| environment("cannot start a thread", &error))?;
+
+    let session = Session {
+        config: own.text,
+        watch: own.watch,
+        ignore_traceparent: args.ignore_traceparent,
+        keep,
+        quiet: args.quiet,
+        state: State::default(),
+    };
+    let mut printer = Printer::new(out, args.spans, &own.config);
+    if args.metrics.is_some() {
+        printer = printer.silent();
+    }
+    let mut tee = Tee { out: &mut printer, exports: &mut exports };
+    let mut ending = Recording { recorder: recorder.as_mut(), peer };
+    let over = session.run(&incoming, &interrupt, &mut ending, &mut tee)?;
+    // Whoever reads tapes waits no longer for the engine.
+    drop(incoming);
+    let ended = how_it_ended(recorder, &over, &interrupt);
+    if let (Some(server), Err(failure)) = (&server, &ended) {
+        server.health().fail(&failure.to_string());
+    }
+    printer.finish()?;
+    let finished = finish(args, exports, &over, out);
+    ended.and(finished)
+}
+
+/// The configuration of this program's own.
+struct Own {
+    config: Config,
+    /// What the engine goes by; `None` where there is neither a file nor a variable, so that the tape's counts.
+    text: Option<ConfigText>,
+    watch: Option<Watch>,
+}
+
+impl Own {
+    fn read(args: &Live) -> Result<Self> {
+        let env: BTreeMap<String, String> = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let usage = |message: String| Failure::message(Kind::Usage, message);
+        let name = args.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let yaml = match &args.config {
+            None => String::new(),
+            Some(path) => {
+                fs::read_to_string(path).map_err(|error| usage(format!("{name}: cannot be read: {error}")))?
+            }
+        };
+        let (text, config, warnings) = check(yaml, &env, &name).map_err(usage)?;
+        warnings.iter().filter(|_| !args.quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
+        let watch = args.config.as_ref().map(|path| Watch::new(path, env)).transpose();
+        let watch = watch.map_err(|error| usage(format!("cannot watch for SIGHUP: {error}")))?;
+        let own = args.config.is_some() || !text.env.is_empty() || (args.from.is_none() && args.follow.is_none());
+        Ok(Self { config, text: own.then_some(text), watch })
+    }
+}
+
+/// Opens what tapes come from, as long as that may take privileges.
+fn open(args: &Live) -> Result<(Source, Option<Recorder>)> {
+    if (args.from.is_some() || args.follow.is_some()) && args.recorder.is_used() {
+        let message =
+            "no recorder is started with --from or --follow, so --port, --exe, --pid and the like say nothing";
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    Ok(match (&args.from, &args.follow) {
+        (Some(From::Stdin), _) => (Source::Stdin, None),
+        (Some(From::Pipe(path)), _) => (Source::pipe(path)?, None),
+        (Some(From::Socket(path)), _) => (Source::listen(path.clone())?, None),
+        (None, Some(path)) => (Source::Follow(path.clone()), None),
+        (None, None) => {
+            let (recorder, pipe) = Recorder::start(args)?;
+            (Source::Child(pipe), Some(recorder))
+        }
+    })
+}
+
+/// What the configuration wants served.
+fn serve(config: &Config) -> Serve {
+    let (metrics, internal) = (&config.prometheus_export, &config.internal_metrics.prometheus);
+    let endpoint = |port: u16, path: &str| (port != 0).then(|| Endpoint::new(port, path));
+    Serve {
+        metrics: endpoint(metrics.port, &metrics.path),
+        internal: endpoint(internal.port, &internal.path),
+        ttl_nanos: Some(metrics.ttl.nanos()).filter(|&ttl| ttl > 0),
+        live: true,
+    }
+}
+
+/// What the configuration wants sent.
+fn exporters(config: &Config, counters: &Arc<ExportCounters>, quiet: bool) -> Result<Exports> {
+    let mut exports = Exports::default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = WallNanos::new(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let interval = config.otel_metrics_export.interval.0;
+    // What is left at the end is sent like everything before it; a second signal ends that, too.
+    let duty = Duty { counters: Arc::clone(counters), interrupt: Interrupt::default(), live: true, quiet };
+    for receiver in &configured(config)? {
+        let (as_recorded, duty) = (Replayed::default(), duty.clone());
+        match receiver.signal {
+            Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), as_recorded, duty)?),
+            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, (now, &host), interval, as_recorded, duty)?),
+        }
+    }
+    Ok(exports)
+}
+
+#[cfg(target_os = "linux")]
+type User = super::privileges::User;
+/// Elsewhere there is no recorder, and nothing that takes privileges.
+#[cfg(not(target_os = "linux"))]
+type User = std::convert::Infallible;
+
+#[cfg(target_os = "linux")]
+fn user(args: &Live) -> Result<Option<User>> {
+    User::to_become(&args.user).map_err(|message| Failure::message(Kind::Usage, message))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn user(_: &Live) -> Result<Option<User>> {
+    Ok(None)
+}
+
+/// Makes the folder of the tapes that are kept, if it is not there yet, for the user who will write there.
+#[cfg(target_os = "linux")]
+fn prepare_folder(args: &Live, user: Option<&User>) -> Result {
+    let (Some(folder), Some(user)) = (&args.keep.folder, user) else { return Ok(()) };
+    if folder.exists() {
+        return Ok(());
+    }
+    let made = fs::create_dir(folder).and_then(|()| std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid)));
+    made.map_err(|error| {
+        Failure::message(Kind::Environment, format!("--keep {}: cannot be made: {error}", folder.display()))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn prepare_folder(_: &Live, _: Option<&User>) -> Result {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn drop_privileges(user: Option<User>) -> Result {
+    super::privileges::drop_all(user).map_err(|error| {
+        let message = format!("privileges cannot be given up, without which nothing is parsed: {error}");
+        Failure::message(Kind::Environment, message)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drop_privileges(_: Option<User>) -> Result {
+    Ok(())
+}
+
+/// Who records.
+struct Recording<'a> {
+    recorder: Option<&'a mut Recorder>,
+    peer: Peer,
+}
+
+impl Ending for Recording<'_> {
+    fn end(&mut self) -> bool {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end();
+            return true;
+        }
+        self.peer.end()
+    }
+}
+
+/// Whether it ended as it should: the tapes are over, and whoever was asked to end has done so.
+fn how_it_ended(recorder: Option<Recorder>, over: &Over, interrupt: &Interrupt) -> Result {
+    let environment = |message: String| Err(Failure::message(Kind::Environment, message));
+    if let Some(mut recorder) = recorder {
+        let status = recorder.wait();
+        return match status {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) if status.code() == Some(2) => {
+                Err(Failure::message(Kind::Usage, "the recorder did not begin, see above"))
+            }
+            Ok(Some(status)) => environment(format!("the recorder ended with {status}")),
+            Ok(None) => environment("the recorder does not end".into()),
+            Err(error) => environment(format!("the recorder cannot be waited for: {error}")),
+        };
+    }
+    if interrupt.asked() {
+        return Ok(());
+    }
+    let truncated = over.ran.iter().flat_map(|ran| &ran.reports).find(|(_, report)| report.truncated);
+    match (&over.read, truncated) {
+        (Some(Err(failure)), _) => Err(failure.again()),
+        (_, Some((name, _))) => environment(format!("{name}: ended without being closed: its recorder has died")),
+        _ => Ok(()),
+    }
+}
+
+/// Delivers what is left, and prints what is printed at the end.
+fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Result {
+    let Some(ran) = &over.ran else { return Ok(()) };
+    let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
+    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()));
+    if let Some(format) = args.metrics {
+        write_metrics(out, ran, format)?;
+        out.flush().map_err(|error| Failure::new(Kind::Environment, error))?;
+    }
+    if !args.quiet {
+        let totals = &ran.totals;
+        let lost: u64 = totals.lost.iter().filter(|(cause, _)| !cause.is_in_bytes()).map(|(_, count)| count).sum();
+        eprintln!(
+            "redtape: live: {} events, {} spans: {} errors, {} incomplete; {lost} records lost",
+            totals.events, totals.spans, totals.errors, totals.incomplete
+        );
+    }
+    exported
+}
