@@ -10,6 +10,8 @@ mod failure;
 mod input;
 mod interrupt;
 #[cfg(unix)]
+mod kube;
+#[cfg(unix)]
 mod live;
 mod moment;
 mod pace;

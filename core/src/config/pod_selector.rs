@@ -43,6 +43,11 @@ impl PodSelector {
         Self { facts: vec![(PodFact::Namespace, namespaces)], ..Self::default() }
     }
 
+    /// The annotations that it asks about.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = &str> {
+        self.annotations.iter().map(|(key, _)| key.as_str())
+    }
+
     /// Whether it asks anything.
     pub(super) fn is_empty(&self) -> bool {
         self.facts.is_empty() && self.labels.is_empty() && self.annotations.is_empty()

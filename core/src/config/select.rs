@@ -155,6 +155,12 @@ impl Discovery {
         self.rules.iter().filter_map(|rule| rule.ports.as_ref()).any(|ports| ports.contains(port))
     }
 
+    /// The annotations of pods that a rule asks about.
+    pub fn pod_annotations(&self) -> BTreeSet<String> {
+        let rules = self.rules.iter().chain(&self.excluded).chain(&self.observers);
+        rules.flat_map(|rule| rule.pod.annotations()).map(str::to_owned).collect()
+    }
+
     /// What the configuration says without effect, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -401,6 +407,9 @@ exclude_services:
             "instrument: [{k8s_namespace: shop, k8s_pod_labels: {tier: 'web*'}}, {open_ports: 80}]\n\
              exclude_instrument: [{k8s_owner_name: batch}]",
         );
+        assert!(rules.pod_annotations().is_empty());
+        let noted = discovery("exclude_services: [{k8s_pod_annotations: {note: x}}]");
+        assert_eq!(noted.pod_annotations().first().map(String::as_str), Some("note"));
         let pod = |namespace, tier, owner| {
             let pairs = [
                 ("k8s.pod.uid", "u"),

@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
@@ -25,6 +25,7 @@ use crate::export::{
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::Interrupt;
+use crate::kube::{PodWatch, Wanted};
 use crate::serve::{Endpoint, Listening, Serve, Server};
 use crate::sink::Now;
 use crate::stdout::Output;
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
 
     let (to_engine, incoming) = sync_channel::<Incoming>(BLOCKS_AHEAD);
     let peer = Peer::default();
+    let _pods = watch_pods(&own.config, &to_engine)?;
     let (reader_interrupt, reader_peer) = (interrupt.clone(), peer.clone());
     thread::Builder::new()
         .name("tape".into())
@@ -87,6 +89,14 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
     printer.finish()?;
     let finished = finish(args, exports, &over, out);
     ended.and(finished)
+}
+
+/// Has the cluster tell of pods, if there is one.
+fn watch_pods(config: &Config, to_engine: &SyncSender<Incoming>) -> Result<Option<PodWatch>> {
+    let annotations = config.discovery().map(|discovery| discovery.pod_annotations()).unwrap_or_default();
+    let to_engine = to_engine.clone();
+    let deliver = move |facts| to_engine.send(Incoming::Enrich(facts)).is_ok();
+    PodWatch::start(Wanted::new(&config.attributes.kubernetes, annotations), deliver)
 }
 
 /// The configuration of this program's own.
