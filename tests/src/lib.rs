@@ -7,6 +7,7 @@
 mod binary;
 mod greetings;
 mod http;
+mod live;
 mod process;
 mod program;
 mod prometheus;
@@ -19,6 +20,7 @@ mod trial;
 pub use binary::binary;
 pub use greetings::{Answered, Counts, Greetings, Load, Truth};
 pub use http::{Answer, get, percent_encoded, request};
+pub use live::Live;
 pub use process::{Finished, Process};
 pub use program::{Conversation, Program, Source, conversation, tool};
 pub use prometheus::{Prometheus, Vector};

@@ -12,6 +12,7 @@ mod late;
 mod loss;
 mod networks;
 mod queue;
+mod running;
 mod servers;
 mod tls;
 mod tls_linked;
@@ -37,6 +38,7 @@ fn main() {
         networks::trials(),
         loss::trials(),
         endings::trials(),
+        running::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
