@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use redtape_core::config::{Config, ConfigText};
-use redtape_core::tape::{Block, BlockKind, CloseReason, Meta, ReadReport};
+use redtape_core::tape::{Block, BlockKind, CloseReason, Meta, Outside, ReadReport};
 use redtape_core::{Body, Engine, Event, Evidence, Ext, Horizon, Origin};
 
 use super::keep::Keep;
@@ -47,7 +47,7 @@ pub(super) struct State {
     horizon: String,
     origin: Option<Origin>,
     /// What was learned before there was a tape.
-    early: Vec<Vec<(String, String)>>,
+    early: Outside,
     /// A block has come.
     recording: bool,
     tapes: Vec<(String, ReadReport)>,
@@ -81,7 +81,7 @@ impl Session {
                 Ok(Incoming::Tape(meta)) => self.begin(&meta, sink)?,
                 Ok(Incoming::Block(block)) => self.block(&block)?,
                 Ok(Incoming::TapeEnd(name, report)) => self.end(name, &report),
-                Ok(Incoming::Enrich(facts)) => self.enrich(facts),
+                Ok(Incoming::Enrich(facts)) => self.enrich(&facts),
                 Ok(Incoming::End(result)) => read = Some(result),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -147,7 +147,8 @@ impl Session {
             if !self.quiet {
                 eprintln!("redtape: live: recording; Ctrl-C ends it");
             }
-            std::mem::take(&mut self.state.early).into_iter().for_each(|facts| self.enrich(facts));
+            let early = std::mem::take(&mut self.state.early);
+            early.facts().for_each(|facts| self.enrich(facts));
         }
         Ok(())
     }
@@ -169,15 +170,15 @@ impl Session {
     }
 
     /// Takes what was learned from outside: it counts from where the tape is now.
-    fn enrich(&mut self, facts: Vec<(String, String)>) {
+    fn enrich(&mut self, facts: &[(String, String)]) {
         match &mut self.state {
             State { engine: Some(engine), recording: true, .. } => {
                 let time = engine.now();
-                let body = Body::Enrich(&facts);
+                let body = Body::Enrich(facts);
                 engine.push(&Event { time, cpu: 0, seq: 0, late: false, body, ext: Ext::default() });
-                self.kept(|keep| keep.enrich(time, &facts));
+                self.kept(|keep| keep.enrich(time, facts));
             }
-            state => state.early.push(facts),
+            state => state.early.learn(facts),
         }
     }
 
@@ -195,7 +196,7 @@ impl Session {
                          metrics and exports counts after a restart"
                     );
                 }
-                self.enrich(text.to_facts());
+                self.enrich(&text.to_facts());
                 self.state.goes_by = text;
             }
             Ok(_) => {}
@@ -214,16 +215,19 @@ impl Session {
 
 /// Checks a configuration, with the variables that stand for keys of it.
 pub(super) fn check(
-    yaml: String,
+    yaml: &str,
     env: &BTreeMap<String, String>,
     name: &str,
 ) -> std::result::Result<(ConfigText, Config, Vec<String>), String> {
     if yaml.len() > CONFIG_MAX {
         return Err(format!("{name}: is of {} bytes; at most {CONFIG_MAX} are possible live", yaml.len()));
     }
-    let text = ConfigText::new(yaml, env);
     // What stands for the exporters alone is not on the tape, but has to be right as well.
-    let (mut config, mut warnings) = Config::from_yaml(&text.yaml, name).map_err(|error| error.to_string())?;
+    let (mut config, mut warnings) = Config::from_yaml(yaml, name).map_err(|error| error.to_string())?;
     warnings.extend(config.apply_env(env).map_err(|error| error.to_string())?);
+    let text = ConfigText::new(yaml, env);
+    if text.yaml.is_empty() && !yaml.trim().is_empty() {
+        return Err(format!("{name}: headers have to stand in a line of their own, so that they are kept off tapes"));
+    }
     Ok((text, config, warnings.iter().map(ToString::to_string).collect()))
 }

@@ -120,7 +120,7 @@ impl Own {
                 fs::read_to_string(path).map_err(|error| usage(format!("{name}: cannot be read: {error}")))?
             }
         };
-        let (text, config, warnings) = check(yaml, &env, &name).map_err(usage)?;
+        let (text, config, warnings) = check(&yaml, &env, &name).map_err(usage)?;
         warnings.iter().filter(|_| !args.quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
         let watch = args.config.as_ref().map(|path| Watch::new(path, env)).transpose();
         let watch = watch.map_err(|error| usage(format!("cannot watch for SIGHUP: {error}")))?;

@@ -58,7 +58,7 @@ impl Watch {
     /// What it says now, with what has no effect.
     pub(super) fn read(&self) -> Result<(ConfigText, Vec<String>), String> {
         let yaml = fs::read_to_string(&self.path).map_err(|error| format!("cannot be read: {error}"))?;
-        check(yaml, &self.env, &self.path.display().to_string()).map(|(text, _, warnings)| (text, warnings))
+        check(&yaml, &self.env, &self.path.display().to_string()).map(|(text, _, warnings)| (text, warnings))
     }
 }
 
