@@ -270,7 +270,8 @@ impl Service {
             ("telemetry.sdk.name", Some(text("redtape"))),
             ("telemetry.sdk.version", Some(text(env!("CARGO_PKG_VERSION")))),
         ];
-        [("container.id", id.map(text))]
+        let host = Some(&*self.host).filter(|host| some(host));
+        [("container.id", id.map(text)), ("host.name", host.map(text))]
             .into_iter()
             .chain(pod)
             .chain(own)

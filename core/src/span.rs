@@ -62,6 +62,8 @@ pub struct Service {
     pub instance: Box<str>,
     /// What is exported of it.
     pub signals: Signals,
+    /// `host.name`, empty if the tape does not tell it.
+    pub host: Box<str>,
     /// The process.
     pub process: Arc<ProcessInfo>,
     /// The container that the process is in.

@@ -18,6 +18,7 @@ pub(crate) fn server(route: &str) -> Span {
         namespace: "shop".into(),
         instance: "host:42".into(),
         signals: Signals::default(),
+        host: "".into(),
         process: Arc::new(ProcessInfo::default()),
         container: None,
     };
