@@ -22,7 +22,7 @@ pub use greetings::{Answered, Counts, Greetings, Load, Truth};
 pub use http::{Answer, get, percent_encoded, request};
 pub use live::Live;
 pub use process::{Finished, Process};
-pub use program::{Conversation, Program, Source, conversation, tool};
+pub use program::{Conversation, Program, Source, conversation, go_of_debian, tool};
 pub use prometheus::{Prometheus, Vector};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};

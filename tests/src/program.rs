@@ -200,6 +200,11 @@ fn cpp(path: &str, libraries: &[&str]) -> Result<PathBuf> {
 /// What Go calls this way of building.
 const GO_OF_DEBIAN: [(&str, &str); 2] = [("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode")];
 
+/// A program of Go whose libraries are Debian's, built.
+pub fn go_of_debian(folder: &str) -> Result<PathBuf> {
+    go(folder, &GO_OF_DEBIAN)
+}
+
 /// Go knows itself what is to be built anew.
 fn go(folder: &str, settings: &[(&str, &str)]) -> Result<PathBuf> {
     let (tools, binary) = (tools()?, tools()?.join(format!("go-{folder}").replace('/', "-")));
