@@ -1,13 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::Period;
 
-pub use crate::export::{OtlpArgs, TimeArgs};
+pub use crate::export::{OtlpArgs, RemoteWriteArgs, TimeArgs};
 use crate::moment::Moment;
 pub use crate::pace::Speed;
 pub use crate::rebase::{Rebase, When};
@@ -109,6 +109,9 @@ pub struct Replay {
     /// Where to export to
     #[command(flatten)]
     pub export: Export,
+    /// Metrics by remote write
+    #[command(flatten)]
+    pub remote_write: RemoteWriteArgs,
     /// Spans and metrics by OTLP
     #[command(flatten)]
     pub otlp: OtlpArgs,
@@ -127,9 +130,16 @@ pub struct Replay {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Export")]
 pub struct Export {
-    /// Write all metrics with their times to a file, for `promtool tsdb create-blocks-from openmetrics`
+    /// Write all metrics with their times to a file, for `promtool tsdb create-blocks-from openmetrics`; `-` is standard
+    /// output
     #[arg(long, value_name = "FILE")]
     pub openmetrics: Option<PathBuf>,
+    /// Overwrite existing files
+    #[arg(long)]
+    pub force: bool,
+    /// How far apart samples are that are exported with their times, in tape time; for OTLP, the configuration says
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub metrics_step: Period,
     /// Serve all metrics to be scraped, as in `:9090` or `127.0.0.1:9090/metrics`; without an address, where the
     /// configuration says
     #[arg(long, value_name = "[HOST]:PORT[/PATH]", num_args = 0..=1)]
@@ -141,6 +151,13 @@ pub struct Export {
     /// Go on serving for so long after the end, or `forever`: until SIGINT or SIGTERM
     #[arg(long, value_name = "DURATION")]
     pub linger: Option<Linger>,
+}
+
+impl Export {
+    /// Whether standard output has OpenMetrics with times.
+    pub(crate) fn is_on_stdout(&self) -> bool {
+        self.openmetrics.as_deref() == Some(Path::new("-"))
+    }
 }
 
 /// How long a replay goes on serving.

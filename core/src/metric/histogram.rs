@@ -39,6 +39,14 @@ impl Histogram {
         self.sum += other.sum;
     }
 
+    /// Adds to each of its numbers what `next` gives, the sum last.
+    pub(super) fn grow(&mut self, mut next: impl FnMut() -> u128) {
+        for count in &mut self.counts {
+            *count = count.saturating_add(u64::try_from(next()).unwrap_or(u64::MAX));
+        }
+        self.sum = self.sum.saturating_add(next());
+    }
+
     /// The upper bounds, without `+Inf`.
     pub fn bounds(&self) -> &[u64] {
         &self.bounds

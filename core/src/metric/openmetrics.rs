@@ -35,7 +35,7 @@ pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, format: TextFormat,
         write_head(out, family, format)?;
         for series in shown {
             labels.clear();
-            write_labels(&mut labels, family, series)?;
+            write_labels(&mut labels, &family.labels, (!series.overflow).then_some(&series.values))?;
             write_series(out, family, &labels, &series.value, None)?;
         }
     }
@@ -45,48 +45,7 @@ pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, format: TextFormat,
     }
 }
 
-/// Writes `snapshots`, each with the time that its samples shall carry, ending in `# EOF`.
-///
-/// With several snapshots, which must come in order of time, each series has one sample a snapshot: what a backfill wants
-/// (`promtool tsdb create-blocks-from openmetrics` needs a timestamp on each sample). Labels without a value are left out;
-/// to Prometheus that is the same.
-///
-/// # Errors
-///
-/// Those of `out`.
-pub fn write_openmetrics(out: &mut impl Write, snapshots: &[(Option<WallNanos>, &Snapshot)]) -> fmt::Result {
-    // Series only ever join, so the last snapshot has all families and all series of those before.
-    let Some((_, last)) = snapshots.last() else {
-        return out.write_str("# EOF\n");
-    };
-    for family in &last.families {
-        if family.series.is_empty() {
-            continue;
-        }
-        write_head(out, family, TextFormat::OpenMetrics)?;
-        for series in &family.series {
-            let mut labels = String::new();
-            write_labels(&mut labels, family, series)?;
-            for (time, snapshot) in snapshots {
-                if let Some(then) = find(snapshot, family, series) {
-                    write_series(out, family, &labels, &then.value, *time)?;
-                }
-            }
-        }
-    }
-    out.write_str("# EOF\n")
-}
-
-/// The same series in another snapshot. Both are sorted, so a binary search finds it.
-fn find<'a>(snapshot: &'a Snapshot, family: &Family, series: &Series) -> Option<&'a Series> {
-    let at = snapshot.families.binary_search_by_key(&family.name, |other| other.name).ok()?;
-    let candidates = &snapshot.families.get(at)?.series;
-    let key = |series: &'a Series| (series.overflow, &series.values);
-    let at = candidates.binary_search_by(|other| key(other).cmp(&(series.overflow, &series.values))).ok()?;
-    candidates.get(at)
-}
-
-fn write_head(out: &mut impl Write, family: &Family, format: TextFormat) -> fmt::Result {
+pub(super) fn write_head(out: &mut impl Write, family: &Family, format: TextFormat) -> fmt::Result {
     let Family { name, help, .. } = family;
     if format == TextFormat::Prometheus {
         // Here a family is called as its samples are.
@@ -110,29 +69,35 @@ fn write_head(out: &mut impl Write, family: &Family, format: TextFormat) -> fmt:
     writeln!(out, "# HELP {name} {help}")
 }
 
-fn write_labels(out: &mut String, family: &Family, series: &Series) -> fmt::Result {
-    if series.overflow {
+/// Those of the overflow series, where there are no values. Labels without a value are left out; to Prometheus that is the same.
+pub(super) fn write_labels(out: &mut String, names: &[&'static str], values: Option<&[String]>) -> fmt::Result {
+    let Some(values) = values else {
         return write!(out, "{OVERFLOW_LABEL}=\"true\"");
+    };
+    let mut shown = names.iter().zip(values).filter(|(_, value)| !value.is_empty());
+    shown.try_for_each(|(name, value)| write_label(out, name, value))
+}
+
+/// One more label.
+pub(super) fn write_label(out: &mut String, name: &str, value: &str) -> fmt::Result {
+    if !out.is_empty() {
+        out.push(',');
     }
-    for (label, value) in family.labels.iter().zip(&series.values).filter(|(_, value)| !value.is_empty()) {
-        if !out.is_empty() {
-            out.push(',');
+    write!(out, "{name}=\"")?;
+    for char in value.chars() {
+        match char {
+            '\\' => out.push_str(r"\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str(r"\n"),
+            _ => out.push(char),
         }
-        write!(out, "{label}=\"")?;
-        for char in value.chars() {
-            match char {
-                '\\' => out.push_str(r"\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str(r"\n"),
-                _ => out.push(char),
-            }
-        }
-        out.push('"');
     }
+    out.push('"');
     Ok(())
 }
 
-fn write_series(
+/// All samples of a series at one moment.
+pub(super) fn write_series(
     out: &mut impl Write,
     family: &Family,
     labels: &str,
@@ -192,14 +157,23 @@ impl fmt::Display for Braces<'_> {
         match bound {
             None if labels.is_empty() => Ok(()),
             None => write!(f, "{{{labels}}}"),
-            Some(Bound { bound: None, .. }) => write!(f, "{{{labels}{comma}le=\"+Inf\"}}"),
-            Some(Bound { bound: Some(bound), scale }) => {
-                // OpenMetrics wants the bounds of buckets to look like floats.
-                let point = if matches!(scale, Scale::Seconds) && bound % 1_000_000_000 != 0 { "" } else { ".0" };
-                write!(f, "{{{labels}{comma}le=\"{}{point}\"}}", Decimal(u128::from(*bound), *scale))
-            }
+            Some(bound) => write!(f, "{{{labels}{comma}le=\"{bound}\"}}"),
         }
     }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bound: Some(bound), scale } = *self else { return f.write_str("+Inf") };
+        // OpenMetrics wants the bounds of buckets to look like floats.
+        let point = if scale == Scale::Seconds && bound % 1_000_000_000 != 0 { "" } else { ".0" };
+        write!(f, "{}{point}", Decimal(u128::from(bound), scale))
+    }
+}
+
+/// What the label `le` says of a bucket's upper bound; `None` is the last bucket's.
+pub fn bucket_bound(bound: Option<u64>, scale: Scale) -> String {
+    Bound { bound, scale }.to_string()
 }
 
 /// An integer in the unit of its scale: nanoseconds as seconds, exactly.

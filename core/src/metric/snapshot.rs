@@ -99,4 +99,4 @@ pub enum Value {
 }
 
 /// The label that marks the series that has all that was beyond the limit.
-pub(super) const OVERFLOW_LABEL: &str = "otel_metric_overflow";
+pub const OVERFLOW_LABEL: &str = "otel_metric_overflow";

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use redtape_core::WallNanos;
 use redtape_core::config::Config;
 
+use super::serving::ttl;
 use crate::cli::Replay;
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, Signal, Times,
-    receivers,
+    Batching, Duty, ExportCounters, Exports, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, RemoteWrite, Sampling,
+    Signal, Times, receivers,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
@@ -28,11 +29,19 @@ pub(super) fn exporters(
     let times = Times::new(&args.time, tapes);
     let receivers = receivers(&args.otlp, config)?;
     // Whoever waits for a back end or for the clock wants to be able to stop it.
-    let interruptible = !receivers.is_empty() || args.time.is_paced();
+    let interruptible = !receivers.is_empty() || args.remote_write.remote_write.is_some() || args.time.is_paced();
     let interrupt = if interruptible { Interrupt::on_signals().map_err(no_signals)? } else { Interrupt::default() };
     let mut exports = Exports::new(interrupt.clone());
+    let step = args.export.metrics_step.0;
+    if step.is_zero() {
+        return Err(Failure::message(Kind::Usage, "--metrics-step: without a distance, samples have no end"));
+    }
     if let Some(path) = &args.export.openmetrics {
-        exports.add(OpenMetricsFile::new(path, times.of_file()?));
+        if args.export.is_on_stdout() && (args.spans.is_some() || args.metrics.is_some() || args.otlp.is_on_stdout()) {
+            let message = "--openmetrics -: standard output has another result already; give a file";
+            return Err(Failure::message(Kind::Usage, message));
+        }
+        exports.add(OpenMetricsFile::new(path, args.export.force, step, times.of_file()?)?);
     }
     let origin = origin(tapes);
     let interval = config.otel_metrics_export.interval.0;
@@ -40,13 +49,17 @@ pub(super) fn exporters(
         let out = create(args, path)?;
         exports.add(OtlpFile::new((path, out), origin, interval, times.of_file()?));
     }
+    let duty = Duty { counters: Arc::clone(counters), interrupt, live: false, quiet: args.quiet };
+    if let Some(url) = &args.remote_write.remote_write {
+        let sampling = Sampling { step, ttl_nanos: ttl(config), replayed: times.of_back_end()? };
+        exports.add(RemoteWrite::new(url, &args.remote_write, sampling, duty.clone())?);
+    }
     if receivers.is_empty() {
         return Ok(exports);
     }
     if let Some(warning) = times.warning().filter(|_| !args.quiet) {
         eprintln!("redtape: warning: {warning}");
     }
-    let duty = Duty { counters: Arc::clone(counters), interrupt, live: false, quiet: args.quiet };
     for receiver in &receivers {
         let (replayed, duty) = (times.of_back_end()?, duty.clone());
         match receiver.signal {
@@ -73,7 +86,7 @@ fn create(args: &Replay, path: &Path) -> Result<Box<dyn Write>> {
         }
         return Ok(Box::new(Output::stdout()));
     }
-    let file = if args.otlp.force { File::create(path) } else { File::create_new(path) };
+    let file = if args.export.force { File::create(path) } else { File::create_new(path) };
     file.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write>).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::message(Kind::Usage, format!("{} exists already; --force overwrites it", path.display()))

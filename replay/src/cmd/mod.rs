@@ -7,6 +7,7 @@ mod info;
 mod repair;
 mod replay;
 mod routes;
+mod serving;
 mod summary;
 
 use crate::cli::{Cli, Command};

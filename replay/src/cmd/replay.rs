@@ -3,20 +3,20 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use redtape_core::config::{Config, PrometheusExport};
-use redtape_core::metric::write_openmetrics;
+use redtape_core::config::Config;
+use redtape_core::metric::{TextFormat, write_text};
 use redtape_core::{Decorator, MonoNanos, Span};
 
 use super::exporters::exporters;
+use super::serving::serve;
 use super::summary::{Facts, write_summary};
 use super::unwritable;
-use crate::cli::{Evidence, Export, MetricFormat, Replay, Settings, SpanFormat};
-use crate::export::{ExportCounters, Tee};
+use crate::cli::{Evidence, MetricFormat, Replay, Settings, SpanFormat};
+use crate::export::Tee;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
 use crate::run::{Ran, run as run_engine};
-use crate::serve::{Endpoint, Serve, Server};
 use crate::settings::{config, options, take_environment};
 use crate::sink::{NoSpans, Now, OutputSink};
 use crate::stdout::Output;
@@ -52,62 +52,21 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
         }
     };
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
-    exports.finish(now, &Arc::new(ran.metrics.snapshot()))?;
+    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()));
     ran.check(args.input.strict, args.quiet)?;
     match (args.spans, args.metrics) {
         (Some(_), _) => Ok(()),
-        (None, _) if args.otlp.is_on_stdout() => Ok(()),
+        (None, _) if args.otlp.is_on_stdout() || args.export.is_on_stdout() => Ok(()),
         (None, Some(format)) => write_metrics(out, &ran, format),
         (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
     }?;
+    // What did not arrive is no reason to withhold the result.
+    exported?;
     if let (Some(server), Some(linger)) = (server, args.export.linger) {
         out.flush().map_err(unwritable)?;
         server.linger(linger)?;
     }
     Ok(())
-}
-
-/// The server that the command line asks for.
-fn serve(export: &Export, config: &Config, counters: &Arc<ExportCounters>, quiet: bool) -> Result<Option<Server>> {
-    let PrometheusExport { port, path, ttl, .. } = &config.prometheus_export;
-    let internal = &config.internal_metrics.prometheus;
-    let serve = Serve {
-        metrics: endpoint(&export.prometheus, "--prometheus", "prometheus_export", (*port, path))?,
-        internal: endpoint(
-            &export.internal_metrics,
-            "--internal-metrics",
-            "internal_metrics.prometheus",
-            (internal.port, &internal.path),
-        )?,
-        ttl_nanos: Some(ttl.nanos()).filter(|&ttl| ttl > 0),
-        live: false,
-    };
-    let server = Server::start(&serve, counters)?;
-    for url in server.iter().flat_map(Server::urls).filter(|_| !quiet) {
-        eprintln!("redtape: serving {url}");
-    }
-    if server.is_none() && export.linger.is_some() {
-        return Err(Failure::message(Kind::Usage, "--linger: nothing is served; add --prometheus"));
-    }
-    Ok(server)
-}
-
-/// Where a flag wants something served, or the configuration, where the flag leaves it open.
-fn endpoint(
-    given: &Option<Option<Endpoint>>,
-    flag: &str,
-    section: &str,
-    (port, path): (u16, &str),
-) -> Result<Option<Endpoint>> {
-    match given {
-        None => Ok(None),
-        Some(Some(endpoint)) => Ok(Some(endpoint.clone())),
-        Some(None) if port != 0 => Ok(Some(Endpoint::new(port, path))),
-        Some(None) => {
-            let message = format!("{flag}: {section}.port is not set; give an address, as in `{flag} :9090`");
-            Err(Failure::message(Kind::Usage, message))
-        }
-    }
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
@@ -161,7 +120,8 @@ pub(crate) fn write_metrics(out: &mut Output, ran: &Ran, format: MetricFormat) -
         }
         MetricFormat::Openmetrics => {
             let mut text = String::new();
-            write_openmetrics(&mut text, &[(None, &snapshot)]).expect("invariant: writing to a string does not fail");
+            write_text(&mut text, &snapshot, TextFormat::OpenMetrics, MonoNanos::ZERO)
+                .expect("invariant: writing to a string does not fail");
             out.write_all(text.as_bytes()).map_err(unwritable)
         }
     }

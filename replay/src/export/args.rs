@@ -53,9 +53,6 @@ pub struct OtlpArgs {
     /// Accept any certificate of the receiver
     #[arg(long)]
     pub otlp_insecure_skip_verify: bool,
-    /// Overwrite an existing file
-    #[arg(long, requires = "otlp_file")]
-    pub force: bool,
 }
 
 impl OtlpArgs {

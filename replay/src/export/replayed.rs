@@ -6,6 +6,8 @@ use super::shift::Shift;
 
 /// The resource attribute, and with underscores the label, of a replay's run.
 const RUN: &str = "redtape.replay.run";
+/// The label of metrics that tells replays apart.
+pub(crate) const RUN_LABEL: &str = "replay_run";
 /// The resource attribute of when the tape started by its own clock.
 const ORIGINAL_START: &str = "redtape.replay.original_start";
 /// The resource attribute of how far times were moved.

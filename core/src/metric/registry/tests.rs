@@ -10,7 +10,7 @@ use super::*;
 use crate::exchange::{Outcome, RequestHead, Version};
 use crate::metric::settings::MetricFeature;
 use crate::metric::spans::{MILLI, server as span};
-use crate::metric::{Cardinality, MetricNames, Select, SelectSection, write_openmetrics};
+use crate::metric::{Cardinality, History, MetricNames, Select, SelectSection, TextFormat, write_text};
 use crate::span::{HttpFields, Service, SpanKind, Status};
 use crate::time::WallNanos;
 
@@ -35,7 +35,7 @@ fn observe(config: &MetricsConfig, spans: &[Span]) -> Registry {
 
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    write_openmetrics(&mut text, &[(None, &registry.snapshot())]).unwrap();
+    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::ZERO).unwrap();
     text
 }
 
@@ -65,22 +65,36 @@ fn the_text_is_as_it_ever_was() {
 }
 
 #[test]
-fn several_snapshots_give_a_sample_each() {
-    let mut registry = Registry::new(&few_buckets(), &Limits::default());
-    registry.observe(&span("/a"));
-    let before = registry.snapshot();
-    registry.observe(&span("/a"));
-    registry.observe(&span("/b"));
-    let after = registry.snapshot();
+fn the_older_format_has_the_same_samples_under_other_heads() {
+    let registry = observe(&few_buckets(), &[span("/a"), client("/b")]);
+    let write = |format| {
+        let mut text = String::new();
+        write_text(&mut text, &registry.snapshot(), format, MonoNanos::ZERO).unwrap();
+        text
+    };
+    let (new, old) = (write(TextFormat::OpenMetrics), write(TextFormat::Prometheus));
+    let samples =
+        |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(samples(&new), samples(&old));
+    assert!(
+        old.contains("# HELP target_info The services there are.\n# TYPE target_info gauge\ntarget_info{"),
+        "{old}"
+    );
+    assert!(!old.contains("# UNIT") && !old.contains("# EOF"));
+}
+
+#[test]
+fn a_scrape_leaves_out_what_is_older_than_it_wants() {
+    let late = |route: &str| Span { start: MonoNanos::new(70 * MILLI), end: MonoNanos::new(90 * MILLI), ..span(route) };
+    let mut registry = observe(&few_buckets(), &[span("/a"), late("/b")]);
+    registry.diagnostic(DiagnosticKind::StreamGap, 1);
     let mut text = String::new();
-    let at = |millis| Some(WallNanos::new(1_700_000_000_000_000_000 + millis * MILLI));
-    write_openmetrics(&mut text, &[(at(0), &before), (at(15_500), &after)]).unwrap();
-    let counts: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("http_server_request_duration_seconds_count"))
-        .map(|line| line.rsplit_once('}').unwrap().1)
-        .collect();
-    assert_eq!(counts, [" 1 1700000000", " 2 1700000015.5", " 1 1700000015.5"]);
+    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::new(80 * MILLI)).unwrap();
+    assert!(!text.contains("\"/a\"") && text.contains("\"/b\""), "{text}");
+    assert!(text.contains("redtape_diagnostics_total{") && text.contains("target_info{"), "{text}");
+    text.clear();
+    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::MAX).unwrap();
+    assert!(!text.contains("http_server"), "a family without series has no head: {text}");
 }
 
 #[test]
@@ -95,10 +109,11 @@ fn promtool_accepts_the_text() {
         ..MetricsConfig::default()
     };
     let registry = observe(&config, &[span("/a"), span("/b \"quoted\" \\ é"), client("")]);
-    let snapshot = registry.snapshot();
+    let mut history = History::new(15_000 * MILLI, Some(("run", "x\"y")));
+    history.add(WallNanos::new(1_700_000_000_000_000_000), &registry.snapshot());
     let folder = std::env::temp_dir().join(format!("redtape-openmetrics-{}", std::process::id()));
     let mut text = String::new();
-    write_openmetrics(&mut text, &[(Some(WallNanos::new(1_700_000_000_000_000_000)), &snapshot)]).unwrap();
+    history.write(&mut text).unwrap();
     std::fs::create_dir_all(&folder).unwrap();
     #[expect(clippy::disallowed_methods, reason = "promtool reads files")]
     std::fs::write(folder.join("metrics.om"), text).unwrap();

@@ -16,9 +16,9 @@ use serde::Serialize;
 
 use super::metrics::MetricMaker;
 use super::spans::{SpanMaker, by_service};
-use super::steps::Steps;
 use crate::export::Replayed;
 use crate::export::exports::{Exporter, Sent};
+use crate::export::steps::Steps;
 use crate::failure::{Failure, Kind, Result};
 use crate::sink::Now;
 

@@ -13,12 +13,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use redtape_core::WallNanos;
 use redtape_core::metric::{Family, FamilyKind, Scale, Series, Snapshot, Value};
 
-use crate::export::Replayed;
+use crate::export::replayed::{RUN_LABEL, Replayed};
 
 /// Points of one request at most: with sixteen buckets and a dozen labels about 1 MiB, of the 4 MiB that receivers take.
 const POINTS_MAX: u64 = 1_500;
-/// The point attribute that tells replays apart.
-const RUN_LABEL: &str = "replay_run";
 
 /// Turns snapshots into requests.
 #[derive(Clone, Debug)]

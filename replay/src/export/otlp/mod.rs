@@ -7,7 +7,6 @@ mod message;
 mod metrics;
 mod settings;
 mod spans;
-mod steps;
 mod transport;
 mod verify;
 

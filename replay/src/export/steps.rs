@@ -6,23 +6,23 @@ use redtape_core::WallNanos;
 
 /// Takes the first, and then the first after each interval.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     interval: u64,
     next: Option<u64>,
 }
 
 impl Steps {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(crate) fn new(interval: Duration) -> Self {
         Self { interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX), next: None }
     }
 
     /// The interval.
-    pub(super) const fn interval(&self) -> Duration {
+    pub(crate) const fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)
     }
 
     /// Whether the snapshot of `at` is one to take.
-    pub(super) fn is_due(&mut self, at: WallNanos) -> bool {
+    pub(crate) fn is_due(&mut self, at: WallNanos) -> bool {
         let at = at.unix_nanos();
         let due = self.next.is_none_or(|next| at >= next);
         if due {

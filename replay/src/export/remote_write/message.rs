@@ -1,0 +1,41 @@
+//! The messages of remote write 1.0, as far as they are written here (`prompb/remote.proto` and `types.proto` of
+//! Prometheus).
+
+use prost::Message;
+
+/// A request.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) timeseries: Vec<TimeSeries>,
+}
+
+/// Samples of one series, in order of time.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TimeSeries {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub(super) labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) samples: Vec<Sample>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Label {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct Sample {
+    #[prost(double, tag = "1")]
+    pub(super) value: f64,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "2")]
+    pub(super) timestamp: i64,
+}
+
+/// The value that says that a series has ended: a NaN that no computation makes (`model/value` of Prometheus).
+pub(super) const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);

@@ -1,0 +1,243 @@
+//! Sends requests one after the other, on a thread of its own: order matters to the receiver.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, StatusCode, Url};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{self, Receiver};
+
+use super::message::{TimeSeries, WriteRequest};
+use crate::export::{Duty, ExportCounters, SignalCounters};
+use crate::failure::{Failure, Kind, Result};
+
+/// Requests that may wait. With those of [`REQUEST_SAMPLES`] each that is about 16 MiB.
+const QUEUE: usize = 16;
+
+/// Samples of one request, roughly; what Prometheus itself sends is of this size.
+const REQUEST_SAMPLES: usize = 2_000;
+
+/// The first wait before a request is repeated; each further one is twice as long, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How soon Ctrl-C is noticed.
+const NOTICE: Duration = Duration::from_millis(50);
+
+/// How to send.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// For one answer.
+    pub(super) timeout: Duration,
+    /// For all tries of one request.
+    pub(super) retry: Duration,
+    pub(super) duty: Duty,
+    /// What is sent where, as messages name it.
+    pub(super) name: String,
+}
+
+/// The thread, and the way to it.
+#[derive(Debug)]
+pub(super) struct Sender {
+    queue: mpsc::Sender<(WriteRequest, u64)>,
+    thread: JoinHandle<()>,
+    live: bool,
+    counters: Arc<ExportCounters>,
+    error: Arc<Mutex<String>>,
+    name: String,
+}
+
+impl Sender {
+    /// Begins.
+    ///
+    /// # Errors
+    ///
+    /// No client can be made, or no thread.
+    pub(super) fn start(settings: Settings) -> Result<Self> {
+        let unable = |error: &dyn std::fmt::Display| {
+            Failure::message(Kind::Environment, format!("remote write cannot begin: {error}"))
+        };
+        // Whoever has installed one before has installed the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .default_headers(settings.headers.clone())
+            .timeout(settings.timeout)
+            .build()
+            .map_err(|error| unable(&error))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| unable(&error))?;
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let (live, error, name) = (settings.duty.live, Arc::default(), settings.name.clone());
+        let counters = Arc::clone(&settings.duty.counters);
+        let courier = Courier { client, settings, error: Arc::clone(&error), down: false, said: false };
+        let thread = std::thread::Builder::new()
+            .name("remote-write".into())
+            .spawn(move || courier.run(&runtime, requests))
+            .map_err(|error| unable(&error))?;
+        Ok(Self { queue, thread, live, counters, error, name })
+    }
+
+    /// Sends these, in as many requests as it takes.
+    pub(super) fn send(&self, mut series: Vec<TimeSeries>) {
+        while !series.is_empty() {
+            let rest = series.split_off(series.len().min(REQUEST_SAMPLES));
+            let samples = series.iter().map(|series| series.samples.len() as u64).sum();
+            let request = (WriteRequest { timeseries: series }, samples);
+            // A thread that has panicked takes nothing any more.
+            let sent = match self.live {
+                true => self.queue.try_send(request).is_ok(),
+                false => self.queue.blocking_send(request).is_ok(),
+            };
+            if !sent {
+                self.counters.remote_write.dropped(samples);
+                *lock(&self.error) = "the queue was full".into();
+            }
+            series = rest;
+        }
+    }
+
+    /// Sends what waits. Says what was sent where, and why the last of what did not arrive did not.
+    pub(super) fn finish(self) -> (String, String) {
+        drop(self.queue);
+        let ended = self.thread.join();
+        let error = std::mem::take(&mut *lock(&self.error));
+        (self.name, if ended.is_err() { "the sending thread failed".into() } else { error })
+    }
+}
+
+fn lock(error: &Mutex<String>) -> std::sync::MutexGuard<'_, String> {
+    error.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's side.
+struct Courier {
+    client: Client,
+    settings: Settings,
+    error: Arc<Mutex<String>>,
+    /// The last request was given up: until one arrives, there is no point in waiting for each.
+    down: bool,
+    /// It was said that there are more tries.
+    said: bool,
+}
+
+/// Why a request did not arrive.
+struct Refusal {
+    why: String,
+    /// Whether it may be repeated, and how long the receiver wants to have its peace.
+    again: Option<Option<Duration>>,
+}
+
+impl Courier {
+    fn run(mut self, runtime: &Runtime, mut requests: Receiver<(WriteRequest, u64)>) {
+        runtime.block_on(async {
+            while let Some((request, samples)) = requests.recv().await {
+                match self.deliver(&request).await {
+                    Ok(()) => {
+                        self.down = false;
+                        self.signal().exported(samples);
+                    }
+                    Err(why) => {
+                        self.signal().failed(samples);
+                        *lock(&self.error) = why;
+                    }
+                }
+            }
+        });
+    }
+
+    fn signal(&self) -> &SignalCounters {
+        &self.settings.duty.counters.remote_write
+    }
+
+    /// Tries for as long as it makes sense.
+    async fn deliver(&mut self, request: &WriteRequest) -> std::result::Result<(), String> {
+        let body =
+            snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).map_err(|error| error.to_string())?;
+        let end = Instant::now() + if self.down { Duration::ZERO } else { self.settings.retry };
+        let (mut wait, mut again) = (FIRST_WAIT, false);
+        loop {
+            self.signal().request(again);
+            let refusal = match self.attempt(body.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            let Some(peace) = refusal.again else { return Err(refusal.why) };
+            let pause = peace.unwrap_or(wait);
+            if Instant::now() + pause > end || self.settings.duty.interrupt.asked() {
+                self.down = true;
+                return Err(refusal.why);
+            }
+            self.say(&refusal.why);
+            self.pause(pause).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+            again = true;
+        }
+    }
+
+    /// Waits, unless the run is to end.
+    async fn pause(&self, pause: Duration) {
+        let end = Instant::now() + pause;
+        while Instant::now() < end && !self.settings.duty.interrupt.asked() {
+            tokio::time::sleep(NOTICE.min(end.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+
+    /// Says once that the receiver makes trouble, so that nobody wonders why nothing goes on.
+    fn say(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.said, true) && !self.settings.duty.quiet {
+            let Settings { name, retry, .. } = &self.settings;
+            eprintln!("redtape: warning: {name}: {why}; trying again for {retry:?}");
+        }
+    }
+
+    async fn attempt(&self, body: Vec<u8>) -> std::result::Result<(), Refusal> {
+        let request = self
+            .client
+            .post(self.settings.url.clone())
+            .header("Content-Encoding", "snappy")
+            .header("Content-Type", "application/x-protobuf")
+            .header("User-Agent", concat!("redtape/", env!("CARGO_PKG_VERSION")))
+            .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+            .body(body);
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(Refusal { why: causes(&error.without_url()), again: Some(None) }),
+        };
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let retry = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let peace = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let said = answer.text().await.unwrap_or_default();
+        let said: String = said.lines().next().unwrap_or_default().chars().take(200).collect();
+        let why = format!("{status}{}{said}", if said.is_empty() { "" } else { ": " });
+        Err(Refusal { why, again: retry.then(|| peace.map(Duration::from_secs)) })
+    }
+}
+
+/// An error with all its causes: the last one says what happened.
+fn causes(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Headers as they were given.
+///
+/// # Errors
+///
+/// The one that cannot be a header. Its value is not told: it may be secret.
+pub(super) fn headers(given: &[(String, String)]) -> Result<HeaderMap> {
+    let header = |(name, value): &(String, String)| {
+        let wrong = || Failure::message(Kind::Usage, format!("--remote-write-header: `{name}` cannot be a header"));
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value))
+    };
+    given.iter().map(header).collect()
+}
