@@ -2,6 +2,7 @@
 //! machine lacks the back end (see `redtape_tests::Requirement`).
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod numbers;
 mod scrape;
 
 use libtest_mimic::Arguments;
@@ -10,6 +11,6 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Back ends take memory and the machine may have two cores.
     arguments.test_threads.get_or_insert(2);
-    let trials = [scrape::trials()];
+    let trials = [numbers::trials(), scrape::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

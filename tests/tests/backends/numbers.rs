@@ -1,0 +1,195 @@
+//! What Prometheus computes from a replay's metrics is what the replay itself says: by remote write, and from blocks made
+//! of a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use redtape_tests::{
+    Finished, Process, Prometheus, Requirement, Result, Span, binary, free_port, info, replay, spans, trial,
+};
+use tempfile::TempDir;
+
+const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape");
+const LIMIT: Duration = Duration::from_secs(60);
+const PROMETHEUS: &[Requirement] = &[Requirement::Program("prometheus"), Requirement::Program("promtool")];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("numbers::blocks_of_a_file_answer_like_the_replay", PROMETHEUS, blocks_of_a_file),
+        trial("numbers::remote_write_answers_like_the_replay", PROMETHEUS, remote_write),
+        trial("numbers::a_restart_loses_nothing", PROMETHEUS, a_restart_loses_nothing),
+        trial("numbers::what_does_not_arrive_is_told", &[], what_does_not_arrive_is_told),
+        trial("numbers::standard_output_has_one_result", &[], standard_output_has_one_result),
+    ]
+}
+
+/// A configuration whose buckets are so fine that interpolating within one costs less than a percent.
+fn fine_buckets(folder: &Path) -> Result<String> {
+    let bounds: Vec<_> = (0..700).map(|at| format!("{:.9}", 0.000_05 * 1.012_f64.powi(at))).collect();
+    let file = folder.join("fine.yml");
+    fs::write(&file, format!("prometheus_export:\n  buckets:\n    duration_histogram: [{}]\n", bounds.join(", ")))?;
+    Ok(file.display().to_string())
+}
+
+fn run(arguments: &[&str], code: i32) -> Result<Finished> {
+    let mut command = Command::new(binary("redtape")?);
+    Process::run(command.args(["replay", TAPE]).args(arguments), LIMIT)?.expect_code(code)
+}
+
+/// The tape's first and last moment, in seconds since the epoch, as exported.
+struct Extent {
+    start: f64,
+    end: f64,
+}
+
+impl Extent {
+    /// Of a series that all samples of the replay have: its zero is at the start, its last value at the end and once more
+    /// a step later.
+    fn of(prometheus: &Prometheus, step: f64) -> Result<Self> {
+        let data = prometheus.api(
+            "query?query=http_server_request_duration_seconds_count%7Bhttp_route%3D%22%2Fgreeting%22%2C\
+             http_response_status_code%3D%22200%22%7D%5B200y%5D",
+        )?;
+        let values = data["result"][0]["values"].as_array().ok_or_else(|| format!("no samples: {data}"))?;
+        let at = |at: usize| values.get(at).and_then(|value| value[0].as_f64()).ok_or("no samples");
+        let [first, last] = [at(0)?, at(values.len() - 1)?];
+        assert_eq!(values[0][1], "0", "a series begins with zero");
+        Ok(Self { start: first, end: last - step })
+    }
+}
+
+/// Asks Prometheus for rates, increases and quantiles of each service, and compares with the spans.
+fn compare(prometheus: &Prometheus, extent: &Extent) -> Result<()> {
+    let mut durations: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for span in spans(Path::new(TAPE), &[])?.iter().filter(|span: &&Span| span.is_server()) {
+        durations.entry(span.service.clone()).or_default().push(span.duration_ns as f64 / 1e9);
+    }
+    assert_eq!(durations.len(), 4);
+    let range = format!("{}ms", ((extent.end - extent.start) * 1e3).round());
+    for (service, mut durations) in durations {
+        durations.sort_by(f64::total_cmp);
+        let count = durations.len() as f64;
+        let ask = |expression: &str| {
+            let chosen = format!("{{service_name=\"{service}\"}}[{range}]");
+            prometheus.number(&expression.replace("$", &chosen), extent.end)
+        };
+        let near = |what: &str, found: f64, expected: f64| {
+            let off = (found / expected - 1.0).abs();
+            assert!(off < 0.01, "{what} of {service}: Prometheus says {found}, the replay {expected}");
+        };
+        near("increase", ask("sum(increase(http_server_request_duration_seconds_count$))")?, count);
+        let sum: f64 = durations.iter().sum();
+        near("sum", ask("sum(increase(http_server_request_duration_seconds_sum$))")?, sum);
+        let seconds = info(Path::new(TAPE))?.duration_ns as f64 / 1e9;
+        near("rate", ask("sum(rate(http_server_request_duration_seconds_count$))")?, count / seconds);
+        for quantile in [0.5, 0.95, 0.99] {
+            let found = ask(&format!(
+                "histogram_quantile({quantile}, sum by (le) (rate(http_server_request_duration_seconds_bucket$)))"
+            ))?;
+            // Between two neighbours there are many quantiles; each is one.
+            let rank = quantile * (count - 1.0);
+            let [below, above] = [rank.floor() - 1.0, rank.ceil() + 1.0]
+                .map(|at| durations[(at.max(0.0) as usize).min(durations.len() - 1)]);
+            assert!(
+                found > below * 0.99 && found < above * 1.01,
+                "p{quantile} of {service}: {found} is not in {below} to {above}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn blocks_of_a_file() -> Result<()> {
+    let folder = TempDir::new()?;
+    let file = folder.path().join("metrics.om");
+    let (config, path) = (fine_buckets(folder.path())?, file.display().to_string());
+    let arguments = ["--config", &config, "--openmetrics", &path, "--metrics-step", "100ms", "-q"];
+    let finished = run(&arguments, 0)?;
+    assert!(finished.stdout.contains("slowest server routes"), "the summary is there, too");
+    let refused = run(&arguments, 2)?;
+    assert!(refused.stderr.contains("metrics.om: exists already; --force overwrites it"), "{}", refused.stderr);
+    let before = fs::read(&file)?;
+    run(&[&arguments[..], &["--force"]].concat(), 0)?;
+    assert!(fs::read(&file)? == before, "the same tape gives the same file");
+
+    let mut prometheus = Prometheus::start(&[])?;
+    prometheus.stop()?;
+    prometheus.backfill(&file)?;
+    prometheus.resume()?;
+    compare(&prometheus, &Extent::of(&prometheus, 0.1)?)
+}
+
+fn remote_write() -> Result<()> {
+    let folder = TempDir::new()?;
+    let prometheus = Prometheus::start(&[])?;
+    let config = fine_buckets(folder.path())?;
+    run(&["--config", &config, "--remote-write", &prometheus.write_url(), "--metrics-step", "100ms", "-q"], 0)?;
+    let extent = Extent::of(&prometheus, 0.1)?;
+    compare(&prometheus, &extent)?;
+    // The series are the same as a scrape's: what is written by hand for the one finds the other.
+    let joined = "count(http_server_request_duration_seconds_count + on(instance) group_left(job) 0 * target_info)";
+    assert_eq!(prometheus.number(joined, extent.end)?, 8.0);
+    assert_eq!(prometheus.number("count(http_server_request_duration_seconds_bucket{le=\"+Inf\"})", extent.end)?, 8.0);
+
+    // Without `--remote-write-stale` the series are still there a while later.
+    assert!(!prometheus.query("target_info", extent.end + 60.0)?.is_empty());
+    let other = Prometheus::start(&[])?;
+    run(&["--remote-write", &other.write_url(), "--metrics-step", "100ms", "--remote-write-stale"], 0)?;
+    let end = Extent::of(&other, 0.2).unwrap_or(extent).end;
+    assert!(other.query("target_info", end + 60.0)?.is_empty(), "they have ended");
+    Ok(())
+}
+
+fn a_restart_loses_nothing() -> Result<()> {
+    let mut prometheus = Prometheus::start(&[])?;
+    prometheus.stop()?;
+    let mut command = Command::new(binary("redtape")?);
+    command.args(["replay", TAPE, "--remote-write", &prometheus.write_url(), "--metrics-step", "1ms"]);
+    let mut process = Process::start(&mut command)?;
+    // It cannot end before somebody takes what it has.
+    assert!(process.wait_for("an end", Duration::from_secs(1), |_, _| None::<()>).is_err());
+    prometheus.resume()?;
+    let finished = process.finish(LIMIT)?.expect_code(0)?;
+    assert!(finished.stdout.contains("2520 spans"), "{}", finished.stdout);
+    let spans = "sum({__name__=~\"http_(client|server)_request_duration_seconds_count\"})";
+    let end = Extent::of(&prometheus, 0.001)?.end;
+    assert_eq!(prometheus.number(spans, end)?, 2520.0);
+    Ok(())
+}
+
+fn what_does_not_arrive_is_told() -> Result<()> {
+    let nobody = format!("http://user:secret@127.0.0.1:{}/api/v1/write", free_port()?);
+    let finished = run(&["--remote-write", &nobody, "--remote-write-retry", "300ms"], 5)?;
+    assert!(finished.stdout.contains("2520 spans"), "what was found is told all the same");
+    let said = &finished.stderr;
+    assert!(said.contains(" samples to http://127.0.0.1:") && said.contains(" did not arrive: "), "{said}");
+    assert!(said.contains("Connection refused") && !said.contains("secret"), "{said}");
+
+    // A server that is none of Prometheus' refuses at once, which is not tried again.
+    let server = redtape_tests::Server::python()?;
+    let refused = run(&["--remote-write", &format!("{}/api/v1/write", server.url())], 5)?;
+    assert!(refused.stderr.contains("did not arrive: 501 Not Implemented"), "{}", refused.stderr);
+    for (arguments, part) in [
+        (["--remote-write", "localhost:9090"], "neither http nor https"),
+        (["--metrics-step", "0s"], "--metrics-step"),
+        (["--linger", "forever"], "add --prometheus"),
+        (["--linger", "long"], "or `forever`"),
+        (["--prometheus", "9090"], ":9090"),
+    ] {
+        let finished = run(&arguments, 2)?;
+        assert!(finished.stderr.contains(part), "{arguments:?}: {}", finished.stderr);
+    }
+    Ok(())
+}
+
+fn standard_output_has_one_result() -> Result<()> {
+    let finished = run(&["--openmetrics", "-", "--spans", "json"], 2)?;
+    assert!(finished.stdout.is_empty() && finished.stderr.contains("name a file"), "{}", finished.stderr);
+    let text = replay(Path::new(TAPE), &["--openmetrics", "-", "-q"])?;
+    assert!(text.starts_with("# TYPE") && text.ends_with("\n# EOF\n"));
+    Ok(())
+}
