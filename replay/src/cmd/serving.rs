@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redtape_core::config::{Config, Period, PrometheusExport};
+use redtape_core::config::{Config, PrometheusExport};
 
 use crate::cli::Export;
 use crate::export::ExportCounters;
@@ -41,7 +41,7 @@ pub(super) fn serve(
 
 /// How long a series is shown that does not change, in nanoseconds; `None` for as long as there is one.
 pub(super) fn ttl(config: &Config) -> Option<u64> {
-    Some(config.prometheus_export.ttl).map(Period::nanos).filter(|&ttl| ttl > 0)
+    Some(config.prometheus_export.ttl.nanos()).filter(|&ttl| ttl > 0)
 }
 
 /// Where a flag wants something served, or the configuration, where the flag leaves it open.

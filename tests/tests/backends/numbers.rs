@@ -188,7 +188,7 @@ fn what_does_not_arrive_is_told() -> Result<()> {
 
 fn standard_output_has_one_result() -> Result<()> {
     let finished = run(&["--openmetrics", "-", "--spans", "json"], 2)?;
-    assert!(finished.stdout.is_empty() && finished.stderr.contains("name a file"), "{}", finished.stderr);
+    assert!(finished.stdout.is_empty() && finished.stderr.contains("give a file"), "{}", finished.stderr);
     let text = replay(Path::new(TAPE), &["--openmetrics", "-", "-q"])?;
     assert!(text.starts_with("# TYPE") && text.ends_with("\n# EOF\n"));
     Ok(())
