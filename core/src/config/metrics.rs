@@ -9,8 +9,8 @@ use super::own::{Names, RpcNames};
 use super::root::Config;
 use super::section::{section, words};
 use crate::metric::{
-    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, DEFAULT_SPAN_NAMES_LIMIT, MetricFeature, MetricNames,
-    MetricsConfig, Select, SelectSection,
+    DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, DEFAULT_SPAN_NAMES_LIMIT, ExemplarFilter, MetricFeature,
+    MetricNames, MetricsConfig, Select, SelectSection,
 };
 
 words! {
@@ -203,6 +203,11 @@ impl Config {
             select: self.select()?,
             span_names_limit: self.attributes.metric_span_names_limit,
             ttl_nanos: self.prometheus_export.ttl.max(self.otel_metrics_export.ttl).nanos(),
+            exemplars: match self.prometheus_export.exemplar_filter {
+                super::ExemplarFilter::AlwaysOff => ExemplarFilter::AlwaysOff,
+                super::ExemplarFilter::AlwaysOn => ExemplarFilter::AlwaysOn,
+                super::ExemplarFilter::TraceBased => ExemplarFilter::TraceBased,
+            },
             series_limit: self.redtape.metrics.series_limit,
         })
     }

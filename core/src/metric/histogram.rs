@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::exemplar::Exemplar;
+
 /// Counts of values by explicit upper bounds, and their exact sum.
 ///
 /// A value belongs to the first bucket whose bound is not below it (Prometheus' `le`); what is above all bounds belongs to
@@ -11,6 +13,8 @@ pub struct Histogram {
     bounds: Arc<[u64]>,
     counts: Box<[u64]>,
     sum: u128,
+    /// Of each bucket the latest; `None` as long as there is none at all.
+    exemplars: Option<Box<[Option<Exemplar>]>>,
 }
 
 impl Histogram {
@@ -18,12 +22,23 @@ impl Histogram {
     pub fn new(bounds: Arc<[u64]>) -> Self {
         debug_assert!(bounds.is_sorted(), "bucket bounds ascend");
         let counts = vec![0; bounds.len() + 1].into();
-        Self { bounds, counts, sum: 0 }
+        Self { bounds, counts, sum: 0, exemplars: None }
     }
 
     /// Counts a value.
     pub fn record(&mut self, value: u64) {
+        self.record_with(value, None);
+    }
+
+    /// Counts a value, and remembers who it is of.
+    pub(super) fn record_with(&mut self, value: u64, exemplar: Option<Exemplar>) {
         let bucket = self.bounds.partition_point(|&bound| bound < value);
+        if let Some(exemplar) = exemplar {
+            let all = self.exemplars.get_or_insert_with(|| vec![None; self.counts.len()].into());
+            if let Some(latest) = all.get_mut(bucket) {
+                *latest = Some(Exemplar { value, ..exemplar });
+            }
+        }
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
@@ -55,6 +70,11 @@ impl Histogram {
     /// How many values each bucket holds (not cumulative); one more than there are bounds.
     pub fn counts(&self) -> &[u64] {
         &self.counts
+    }
+
+    /// The latest exemplar of a bucket.
+    pub fn exemplar(&self, bucket: usize) -> Option<&Exemplar> {
+        self.exemplars.as_ref()?.get(bucket)?.as_ref()
     }
 
     /// How many values there are.

@@ -108,10 +108,9 @@ impl History {
 
     fn write_log(&self, out: &mut impl Write, head: &Family, labels: &str, log: &Log) -> fmt::Result {
         let (mut value, mut bytes, mut next) = (log.value.zero(), log.bytes.as_slice(), log.first);
-        let at = |time: WallNanos, nanos: u64| Some(WallNanos::new(time.unix_nanos().saturating_add(nanos)));
         if let Some(first) = self.times.get(log.first).filter(|_| head.kind != FamilyKind::Info) {
             let before = WallNanos::new(first.unix_nanos().saturating_sub(self.step_nanos));
-            write_series(out, head, labels, &value, Some(before))?;
+            write_series(out, head, labels, &value, before.into())?;
         }
         let mut gap = take(&mut bytes);
         for (step, time) in self.times.iter().enumerate().skip(log.first) {
@@ -120,10 +119,13 @@ impl History {
                 value.grow(&mut bytes);
                 gap = take(&mut bytes);
             }
-            write_series(out, head, labels, &value, Some(*time))?;
+            write_series(out, head, labels, &value, (*time).into())?;
         }
         match self.times.last() {
-            Some(last) => write_series(out, head, labels, &value, at(*last, self.step_nanos)),
+            Some(last) => {
+                let after = WallNanos::new(last.unix_nanos().saturating_add(self.step_nanos));
+                write_series(out, head, labels, &value, after.into())
+            }
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write};
 
+use super::exemplar::Exemplar;
 use super::snapshot::{Family, FamilyKind, OVERFLOW_LABEL, Scale, Series, Snapshot, Value};
 use crate::time::{MonoNanos, WallNanos};
 
@@ -15,8 +16,32 @@ pub enum TextFormat {
     Prometheus,
 }
 
-/// Writes `snapshot` as it is, without times: what a scrape wants. Series that were last updated before `since` are left
-/// out; those that say nothing of when they were, and facts (`target_info`), never are.
+/// How a snapshot is written.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    /// In which format.
+    pub format: TextFormat,
+    /// Series that were last updated before this are left out; those that say nothing of when they were, and facts
+    /// (`target_info`), never are.
+    pub since: MonoNanos,
+    /// How exemplars are told; `None` for not at all. Prometheus' older format has none.
+    pub exemplars: Option<&'a dyn Fn(&Exemplar) -> Exemplar>,
+}
+
+impl Text<'_> {
+    /// All series, without exemplars.
+    pub const fn plain(format: TextFormat) -> Self {
+        Self { format, since: MonoNanos::ZERO, exemplars: None }
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text").field("format", &self.format).field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+/// Writes `snapshot` as it is, without times: what a scrape wants.
 ///
 /// Bounds of buckets are written in the same way in both formats (`le="5.0"`), so that it does not depend on the format
 /// which series a scrape is stored in.
@@ -24,7 +49,9 @@ pub enum TextFormat {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, format: TextFormat, since: MonoNanos) -> fmt::Result {
+pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, text: &Text<'_>) -> fmt::Result {
+    let Text { format, since, .. } = *text;
+    let exemplars = text.exemplars.filter(|_| format == TextFormat::OpenMetrics);
     let mut labels = String::new();
     for family in &snapshot.families {
         let lasting = |series: &&Series| family.kind == FamilyKind::Info || series.is_lasting(since);
@@ -36,7 +63,7 @@ pub fn write_text(out: &mut impl Write, snapshot: &Snapshot, format: TextFormat,
         for series in shown {
             labels.clear();
             write_labels(&mut labels, &family.labels, (!series.overflow).then_some(&series.values))?;
-            write_series(out, family, &labels, &series.value, None)?;
+            write_series(out, family, &labels, &series.value, When { time: None, exemplars })?;
         }
     }
     match format {
@@ -96,14 +123,28 @@ pub(super) fn write_label(out: &mut String, name: &str, value: &str) -> fmt::Res
     Ok(())
 }
 
+/// What samples have beside their values.
+#[derive(Clone, Copy)]
+pub(super) struct When<'a> {
+    pub(super) time: Option<WallNanos>,
+    pub(super) exemplars: Option<&'a dyn Fn(&Exemplar) -> Exemplar>,
+}
+
+impl From<WallNanos> for When<'_> {
+    fn from(time: WallNanos) -> Self {
+        Self { time: Some(time), exemplars: None }
+    }
+}
+
 /// All samples of a series at one moment.
 pub(super) fn write_series(
     out: &mut impl Write,
     family: &Family,
     labels: &str,
     value: &Value,
-    time: Option<WallNanos>,
+    when: When<'_>,
 ) -> fmt::Result {
+    let When { time, exemplars } = when;
     let name = family.name;
     let braces = |suffix| Braces { name, suffix, labels, bound: None };
     match value {
@@ -112,10 +153,15 @@ pub(super) fn write_series(
         Value::Histogram(histogram) => {
             let mut below = 0;
             let bounds = histogram.bounds().iter().map(|&bound| Some(bound)).chain([None]);
-            for (bound, count) in bounds.zip(histogram.counts()) {
+            for (at, (bound, count)) in bounds.zip(histogram.counts()).enumerate() {
                 below += count;
                 let bound = Some(Bound { bound, scale: family.scale });
-                write_sample(out, &Braces { name, suffix: "_bucket", labels, bound }, &below, time)?;
+                write!(out, "{} {below}", Braces { name, suffix: "_bucket", labels, bound })?;
+                write_time(out, time)?;
+                if let Some(exemplar) = exemplars.and_then(|tell| histogram.exemplar(at).map(tell)) {
+                    write_exemplar(out, &exemplar, family.scale)?;
+                }
+                out.write_char('\n')?;
             }
             write_sample(out, &braces("_count"), &below, time)?;
             write_sample(out, &braces("_sum"), &Decimal(histogram.sum(), family.scale), time)
@@ -130,10 +176,23 @@ fn write_sample(
     time: Option<WallNanos>,
 ) -> fmt::Result {
     write!(out, "{series} {value}")?;
-    if let Some(time) = time {
-        write!(out, " {}", Decimal(u128::from(time.unix_nanos()), Scale::Seconds))?;
-    }
+    write_time(out, time)?;
     out.write_char('\n')
+}
+
+fn write_time(out: &mut impl Write, time: Option<WallNanos>) -> fmt::Result {
+    match time {
+        Some(time) => write!(out, " {}", Decimal(u128::from(time.unix_nanos()), Scale::Seconds)),
+        None => Ok(()),
+    }
+}
+
+/// With the labels that Beyla has, too, and that Grafana follows unless it is told otherwise. Together they are within the
+/// 128 characters that OpenMetrics allows.
+fn write_exemplar(out: &mut impl Write, exemplar: &Exemplar, scale: Scale) -> fmt::Result {
+    let Exemplar { trace_id, span_id, value, at } = exemplar;
+    write!(out, " # {{traceID=\"{trace_id}\",spanID=\"{span_id}\"}} {}", Decimal(u128::from(*value), scale))?;
+    write_time(out, Some(*at))
 }
 
 /// A sample's name and labels.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::catalog::{Definition, Measure, When, definitions, labels};
+use super::exemplar::{Exemplar, ExemplarFilter};
 use super::graph::Graph;
 use super::histogram::Histogram;
 use super::label::Label;
@@ -37,6 +38,7 @@ pub struct Registry {
     places: Table<Places>,
     key: Values,
     scratch: Values,
+    exemplars: ExemplarFilter,
     observed: u64,
     diagnostics: BTreeMap<&'static str, u64>,
     losses: BTreeMap<&'static str, u64>,
@@ -74,6 +76,8 @@ struct Observed<'a> {
     span_name: Option<&'a str>,
     /// How many there were, with it.
     ordinal: u64,
+    /// The exemplar that it makes.
+    exemplar: Option<Exemplar>,
 }
 
 impl Registry {
@@ -131,6 +135,7 @@ impl Registry {
             places: Table::new(limits.series_per_metric),
             key: Values::default(),
             scratch: Values::default(),
+            exemplars: config.exemplars,
             observed: 0,
             diagnostics: BTreeMap::new(),
             losses: BTreeMap::new(),
@@ -157,9 +162,10 @@ impl Registry {
         let (scratch, ordinal) = (&mut self.scratch, self.observed);
         self.red.observe(span, &mut row.data.red, scratch, ordinal);
         let features = span.service.signals.features.as_ref().unwrap_or(&self.features);
+        let exemplar = self.exemplars.exemplar(span);
         for (group, slot) in self.groups.iter_mut().zip(&mut row.data.groups) {
             let counts = group.feature.is_none_or(|feature| features.contains(&feature)) && group.when.includes(span);
-            let observed = Observed { span, span_name, ordinal };
+            let observed = Observed { span, span_name, ordinal, exemplar };
             if counts && group.observe(&observed, slot, scratch) == Slot::Overflow {
                 *self.diagnostics.entry(DiagnosticKind::SeriesOverflow.name()).or_default() += 1;
             }
@@ -215,7 +221,7 @@ impl Registry {
 impl Group {
     /// Counts a span at `place`, which is found out if it is not known, and tells it.
     fn observe(&mut self, observed: &Observed<'_>, place: &mut Option<Slot>, scratch: &mut Values) -> Slot {
-        let &Observed { span, span_name, ordinal } = observed;
+        let &Observed { span, span_name, ordinal, exemplar } = observed;
         let slot = *place.get_or_insert_with(|| {
             scratch.fill_named(&self.labels, span, span_name);
             let new = || self.metrics.iter().map(|metric| metric.empty.clone()).collect();
@@ -227,7 +233,7 @@ impl Group {
             let measured = metric.definition.measure.of(span);
             match value {
                 Value::Counter(count) => *count += u128::from(measured),
-                Value::Histogram(histogram) => histogram.record(measured),
+                Value::Histogram(histogram) => histogram.record_with(measured, exemplar),
                 Value::Info => {}
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::catalog::MetricNames;
+use super::exemplar::ExemplarFilter;
 use super::select::Select;
 use crate::signals::Protocols;
 
@@ -81,6 +82,8 @@ pub struct MetricsConfig {
     pub span_names_limit: usize,
     /// How long a service has to be silent until its span names are forgotten, in nanoseconds.
     pub ttl_nanos: u64,
+    /// Which spans are remembered as exemplars.
+    pub exemplars: ExemplarFilter,
     /// Series of one metric, where it is lower than the limit of [`Limits`](crate::Limits).
     pub series_limit: Option<usize>,
 }
@@ -102,6 +105,7 @@ impl Default for MetricsConfig {
             select: Select::default(),
             span_names_limit: DEFAULT_SPAN_NAMES_LIMIT,
             ttl_nanos: DEFAULT_TTL_NANOS,
+            exemplars: ExemplarFilter::default(),
             series_limit: None,
         }
     }

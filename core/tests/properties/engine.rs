@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use redtape_core::metric::{RedTable, TextFormat, write_text};
+use redtape_core::metric::{RedTable, Text, TextFormat, write_text};
 use redtape_core::synth::{CapturePolicy, ExchangeId, Scenario, Truth, transform};
 use redtape_core::{
     BodyBuf, ConnKey, Engine, EngineOptions, EventBuf, IdHasher, Limits, LinkMode, LinkOptions, Merge, MonoNanos,
@@ -40,7 +40,7 @@ fn options(limits: Limits) -> EngineOptions {
 
 fn text(registry: &redtape_core::metric::Registry) -> String {
     let mut text = String::new();
-    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::ZERO)
+    write_text(&mut text, &registry.snapshot(), &Text::plain(TextFormat::OpenMetrics))
         .expect("a String can be written to");
     text
 }

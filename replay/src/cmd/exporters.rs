@@ -24,9 +24,9 @@ pub(super) fn exporters(
     args: &Replay,
     config: &Config,
     tapes: &[Tape],
+    times: &Times<'_>,
     counters: &Arc<ExportCounters>,
 ) -> Result<Exports> {
-    let times = Times::new(&args.time, tapes);
     let receivers = receivers(&args.otlp, config)?;
     // Whoever waits for a back end or for the clock wants to be able to stop it.
     let interruptible = !receivers.is_empty() || args.remote_write.remote_write.is_some() || args.time.is_paced();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use redtape_core::config::Config;
-use redtape_core::metric::{TextFormat, write_text};
+use redtape_core::metric::{Text, TextFormat, write_text};
 use redtape_core::{Decorator, MonoNanos, Span};
 
 use super::exporters::exporters;
@@ -12,7 +12,7 @@ use super::serving::serve;
 use super::summary::{Facts, write_summary};
 use super::unwritable;
 use crate::cli::{Evidence, MetricFormat, Replay, Settings, SpanFormat};
-use crate::export::Tee;
+use crate::export::{Tee, Times};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
@@ -29,12 +29,14 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let mut exporting = config.clone();
     take_environment(&mut exporting, args.quiet || !args.otlp.is_used())?;
     let counters = Arc::default();
-    let mut exports = exporters(args, &exporting, &tapes, &counters)?;
+    let times = Times::new(&args.time, &tapes);
+    // First, so that a port in use is known before anything is begun.
+    let server = serve(&args.export, &exporting, &times, &counters, args.quiet)?;
+    let mut exports = exporters(args, &exporting, &tapes, &times, &counters)?;
     if args.otlp.is_used() {
         config.otel_traces_export.sampler = exporting.otel_traces_export.sampler;
     }
     let pace = Pace::new(args.time.speed, args.time.max_idle);
-    let server = serve(&args.export, &config, &counters, args.quiet)?;
     if let Some(server) = &server {
         exports.add(server.exporter());
     }
@@ -120,7 +122,7 @@ pub(crate) fn write_metrics(out: &mut Output, ran: &Ran, format: MetricFormat) -
         }
         MetricFormat::Openmetrics => {
             let mut text = String::new();
-            write_text(&mut text, &snapshot, TextFormat::OpenMetrics, MonoNanos::ZERO)
+            write_text(&mut text, &snapshot, &Text::plain(TextFormat::OpenMetrics))
                 .expect("invariant: writing to a string does not fail");
             out.write_all(text.as_bytes()).map_err(unwritable)
         }

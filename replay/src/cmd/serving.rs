@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use redtape_core::config::{Config, PrometheusExport};
+use redtape_core::config::{Config, ExemplarFilter, PrometheusExport};
 
 use crate::cli::Export;
-use crate::export::ExportCounters;
+use crate::export::{ExportCounters, Replayed, Times};
 use crate::failure::{Failure, Kind, Result};
 use crate::serve::{Endpoint, Serve, Server};
 
@@ -13,6 +13,7 @@ use crate::serve::{Endpoint, Serve, Server};
 pub(super) fn serve(
     export: &Export,
     config: &Config,
+    times: &Times<'_>,
     counters: &Arc<ExportCounters>,
     quiet: bool,
 ) -> Result<Option<Server>> {
@@ -27,6 +28,11 @@ pub(super) fn serve(
             (internal.port, &internal.path),
         )?,
         ttl_nanos: ttl(config),
+        replayed: match config.prometheus_export.exemplar_filter {
+            // Nothing has a time or an id then, and tapes need not be looked at.
+            ExemplarFilter::AlwaysOff => Replayed::default(),
+            ExemplarFilter::AlwaysOn | ExemplarFilter::TraceBased => times.of_back_end()?,
+        },
         live: false,
     };
     let server = Server::start(&serve, counters)?;

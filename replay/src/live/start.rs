@@ -156,6 +156,7 @@ fn serve(config: &Config) -> Serve {
         metrics: endpoint(metrics.port, &metrics.path),
         internal: endpoint(internal.port, &internal.path),
         ttl_nanos: Some(metrics.ttl.nanos()).filter(|&ttl| ttl > 0),
+        replayed: Replayed::default(),
         live: true,
     }
 }

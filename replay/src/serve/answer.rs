@@ -11,12 +11,13 @@ use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use redtape_core::MonoNanos;
-use redtape_core::metric::{TextFormat, write_text};
+use redtape_core::metric::{Exemplar, Text, TextFormat, write_text};
 use tokio::sync::Semaphore;
 
 use super::internal::Internal;
 use super::negotiate;
 use super::window::{Shown, Window};
+use crate::export::Replayed;
 
 /// Texts that are made at the same time; the others wait.
 const AT_ONCE: usize = 2;
@@ -45,12 +46,14 @@ pub(super) struct Site {
     pub(super) internal: Internal,
     /// Series that were not updated for so long, in nanoseconds of tape time, are left out.
     pub(super) ttl: Option<u64>,
+    /// What times and ids exemplars get.
+    pub(super) replayed: Replayed,
     pub(super) permits: Semaphore,
 }
 
 impl Site {
-    pub(super) fn new(window: Arc<Window>, internal: Internal, ttl: Option<u64>) -> Self {
-        Self { window, internal, ttl, permits: Semaphore::new(AT_ONCE) }
+    pub(super) fn new(window: Arc<Window>, internal: Internal, ttl: Option<u64>, replayed: Replayed) -> Self {
+        Self { window, internal, ttl, replayed, permits: Semaphore::new(AT_ONCE) }
     }
 
     /// Answers what came to a listener with these pages.
@@ -113,10 +116,18 @@ impl Site {
     }
 
     fn write_metrics(&self, out: &mut String, shown: Option<&Shown>, format: TextFormat) -> std::fmt::Result {
-        let since = |shown: &Shown| self.ttl.map_or(MonoNanos::ZERO, |ttl| shown.at.minus(ttl));
+        let exemplar = |exemplar: &Exemplar| Exemplar {
+            trace_id: self.replayed.trace_id(exemplar.trace_id),
+            span_id: self.replayed.span_id(exemplar.span_id),
+            at: self.replayed.time(exemplar.at),
+            ..*exemplar
+        };
         match shown {
-            Some(shown) => write_text(out, &shown.snapshot, format, since(shown)),
-            None => write_text(out, &Default::default(), format, MonoNanos::ZERO),
+            Some(Shown { at, snapshot, .. }) => {
+                let since = self.ttl.map_or(MonoNanos::ZERO, |ttl| at.minus(ttl));
+                write_text(out, snapshot, &Text { format, since, exemplars: Some(&exemplar) })
+            }
+            None => write_text(out, &Default::default(), &Text::plain(format)),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::internal::Internal;
 use super::window::{Health, Showing, Window};
 use crate::cli::Linger;
-use crate::export::{ExportCounters, Exporter};
+use crate::export::{ExportCounters, Exporter, Replayed};
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::Interrupt;
 
@@ -31,6 +31,8 @@ pub(crate) struct Serve {
     pub(crate) internal: Option<Endpoint>,
     /// Series that were not updated for so long, in nanoseconds of tape time, are left out of a scrape.
     pub(crate) ttl_nanos: Option<u64>,
+    /// What times and ids exemplars get.
+    pub(crate) replayed: Replayed,
     /// Whether the tape moves on by itself, so that standing still is unhealthy, and lagging behind is told.
     pub(crate) live: bool,
 }
@@ -55,6 +57,7 @@ struct Bound {
 pub(crate) struct Listening {
     bound: Vec<Bound>,
     ttl_nanos: Option<u64>,
+    replayed: Replayed,
     live: bool,
 }
 
@@ -66,8 +69,9 @@ impl Listening {
     /// As [`Server::start`].
     pub(crate) fn at(serve: &Serve) -> Result<Option<Self>> {
         let &Serve { ttl_nanos, live, .. } = serve;
+        let replayed = serve.replayed.clone();
         let bound = bind(serve)?;
-        Ok((!bound.is_empty()).then_some(Self { bound, ttl_nanos, live }))
+        Ok((!bound.is_empty()).then_some(Self { bound, ttl_nanos, replayed, live }))
     }
 
     /// Serves from now on.
@@ -80,7 +84,7 @@ impl Listening {
         let window = Arc::new(Window::new(self.live));
         let pages = self.bound.iter().map(|bound| (bound.address.port(), Arc::clone(&bound.pages))).collect();
         let internal = Internal::new(Arc::clone(counters), pages, self.live);
-        let site = Arc::new(Site::new(Arc::clone(&window), internal, self.ttl_nanos));
+        let site = Arc::new(Site::new(Arc::clone(&window), internal, self.ttl_nanos, self.replayed));
         let urls = self.bound.iter().flat_map(Bound::urls).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
         let (stop, stopped) = oneshot::channel();

@@ -11,7 +11,7 @@ use crate::exchange::{
 };
 use crate::facts::{ConnInfo, ProcessInfo, Role};
 use crate::ids::{ConnKey, Origin, ProcKey, Tgid, Tid};
-use crate::metric::{TextFormat, write_text};
+use crate::metric::{Text, TextFormat, write_text};
 use crate::route::Evidence;
 use crate::time::MonoNanos;
 
@@ -96,7 +96,7 @@ impl World {
     /// Which of `names` there are series of, as `NAME SERVICE`.
     fn counted(&self, names: &[&str]) -> Vec<String> {
         let mut text = String::new();
-        write_text(&mut text, &self.stage.metrics().snapshot(), TextFormat::OpenMetrics, MonoNanos::ZERO).unwrap();
+        write_text(&mut text, &self.stage.metrics().snapshot(), &Text::plain(TextFormat::OpenMetrics)).unwrap();
         let line = |line: &str| {
             let name = names.iter().find(|name| line.starts_with(&format!("{name}_count{{")))?;
             let (_, service) = line.split_once("service_name=\"")?;

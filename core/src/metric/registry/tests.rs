@@ -10,7 +10,7 @@ use super::*;
 use crate::exchange::{Outcome, RequestHead, Version};
 use crate::metric::settings::MetricFeature;
 use crate::metric::spans::{MILLI, server as span};
-use crate::metric::{Cardinality, History, MetricNames, Select, SelectSection, TextFormat, write_text};
+use crate::metric::{Cardinality, History, MetricNames, Select, SelectSection, Text, TextFormat, write_text};
 use crate::span::{HttpFields, Service, SpanKind, Status};
 use crate::time::WallNanos;
 
@@ -35,7 +35,7 @@ fn observe(config: &MetricsConfig, spans: &[Span]) -> Registry {
 
 fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::ZERO).unwrap();
+    write_text(&mut text, &registry.snapshot(), &Text::plain(TextFormat::OpenMetrics)).unwrap();
     text
 }
 
@@ -69,7 +69,7 @@ fn the_older_format_has_the_same_samples_under_other_heads() {
     let registry = observe(&few_buckets(), &[span("/a"), client("/b")]);
     let write = |format| {
         let mut text = String::new();
-        write_text(&mut text, &registry.snapshot(), format, MonoNanos::ZERO).unwrap();
+        write_text(&mut text, &registry.snapshot(), &Text::plain(format)).unwrap();
         text
     };
     let (new, old) = (write(TextFormat::OpenMetrics), write(TextFormat::Prometheus));
@@ -89,12 +89,44 @@ fn a_scrape_leaves_out_what_is_older_than_it_wants() {
     let mut registry = observe(&few_buckets(), &[span("/a"), late("/b")]);
     registry.diagnostic(DiagnosticKind::StreamGap, 1);
     let mut text = String::new();
-    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::new(80 * MILLI)).unwrap();
+    write_text(
+        &mut text,
+        &registry.snapshot(),
+        &Text { since: MonoNanos::new(80 * MILLI), ..Text::plain(TextFormat::OpenMetrics) },
+    )
+    .unwrap();
     assert!(!text.contains("\"/a\"") && text.contains("\"/b\""), "{text}");
     assert!(text.contains("redtape_diagnostics_total{") && text.contains("target_info{"), "{text}");
     text.clear();
-    write_text(&mut text, &registry.snapshot(), TextFormat::OpenMetrics, MonoNanos::MAX).unwrap();
+    write_text(
+        &mut text,
+        &registry.snapshot(),
+        &Text { since: MonoNanos::MAX, ..Text::plain(TextFormat::OpenMetrics) },
+    )
+    .unwrap();
     assert!(!text.contains("http_server"), "a family without series has no head: {text}");
+}
+
+#[test]
+fn a_bucket_has_its_latest_exemplar() {
+    let made = |filter, spans: &[Span]| {
+        let registry = observe(&MetricsConfig { exemplars: filter, ..few_buckets() }, spans);
+        let mut text = String::new();
+        let moved = |exemplar: &Exemplar| Exemplar { at: WallNanos::new(1_500_000_000), ..*exemplar };
+        let how = Text { exemplars: Some(&moved), ..Text::plain(TextFormat::OpenMetrics) };
+        write_text(&mut text, &registry.snapshot(), &how).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("http_server_request_duration_seconds"));
+        lines.filter_map(|line| Some(line.split_once(" # ")?.1.to_owned())).collect::<Vec<_>>()
+    };
+    let (first, second) = (span("/a"), Span { span_id: crate::ids::SpanId([2; 8]), ..span("/a") });
+    let unsampled = Span { sampled: false, ..first.clone() };
+    let hidden = Span { ignored: crate::span::Ignored { traces: true, metrics: false }, ..first.clone() };
+    let trace = "01".repeat(16);
+    let of = |id: &str| vec![format!("{{traceID=\"{trace}\",spanID=\"{}\"}} 0.003 1.5", id.repeat(8))];
+    assert_eq!(made(ExemplarFilter::AlwaysOn, &[first.clone(), second.clone(), hidden]), of("02"));
+    assert_eq!(made(ExemplarFilter::TraceBased, &[first.clone(), unsampled.clone()]), of("01"));
+    assert_eq!(made(ExemplarFilter::AlwaysOn, &[second, unsampled]), of("01"));
+    assert!(made(ExemplarFilter::AlwaysOff, &[first]).is_empty());
 }
 
 #[test]
