@@ -13,7 +13,6 @@ use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Totals, Wr
 use redtape_core::{ConnInfo, Event, MonoNanos, Origin};
 
 use crate::clock::read_clocks;
-use crate::exit::Failure;
 use crate::host::{HostFacts, random_origin};
 use crate::names::{files_of_set, numbered, part_of};
 use crate::recording::{EndReason, EventSink};
@@ -46,12 +45,11 @@ impl TapeSink {
         origin: Origin,
         arrival_hook: &str,
         socket: Option<&UnixStream>,
-    ) -> Result<Self, Failure> {
+    ) -> io::Result<Self> {
         let meta = meta(settings, origin, arrival_hook)
-            .map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
+            .map_err(|error| io::Error::other(format!("cannot read /proc: {error}")))?;
         let written = Rc::new(Cell::new(0));
-        let files = Files::open(settings, meta, &written, socket)
-            .map_err(|error| Failure::environment(format!("cannot write {}: {error}", settings.output)))?;
+        let files = Files::open(settings, meta, &written, socket)?;
         Ok(Self { files: Some(files), written })
     }
 

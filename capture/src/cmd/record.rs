@@ -100,7 +100,12 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     // The command is held before anything is opened, so that one that cannot be started leaves no tape behind.
     end.command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut source = open_probes(&settings, origin)?;
-    let mut sink = TapeSink::create(&settings, origin, source.arrival_hook(), socket)?;
+    let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket) {
+        Ok(sink) => sink,
+        // It went while the programs were loaded.
+        Err(error) if socket.is_some() && is_gone(&error) => return Ok(EndReason::PipeClosed),
+        Err(error) => return Err(Failure::environment(format!("cannot write {}: {error}", settings.output))),
+    };
 
     let recorded = record_until(&settings, origin, &mut *source, &mut sink, end);
     if let Some(command) = &end.command {

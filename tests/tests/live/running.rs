@@ -102,7 +102,10 @@ fn kept_spans() -> Result<()> {
         tapes.len() >= 3 && tapes.iter().all(|tape| tape.extension().is_some_and(|end| end == "tape")),
         "{tapes:?}"
     );
-    assert!(replayed(&tapes, &["--spans", "json"])? == finished.stdout, "{folder:?}: live and replay differ");
+    assert!(replayed(&tapes, &["--spans", "json"])? == finished.stdout, "live and replay differ");
+    let last = &tapes[tapes.len() - 1..];
+    let by_threads = |jobs| replayed(last, &["--spans", "json", "--jobs", jobs]);
+    assert!(by_threads("1")? == by_threads("3")?, "a configuration within the tape is for all threads alike");
     Ok(())
 }
 
