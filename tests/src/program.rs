@@ -134,7 +134,10 @@ pub(crate) fn tools() -> Result<PathBuf> {
 
 /// Makes `cert.pem` and `key.pem` for 127.0.0.1, and `store.p12` with both of them for Java. rustls takes no certificate
 /// of a server that may sign others.
-fn certificate(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// openssl fails.
+pub fn certificate(folder: &Path) -> Result<()> {
     for arguments in [
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
          -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem",
@@ -156,7 +159,7 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     Ok(if path.exists() { path } else { name.into() })
 }
 
-fn script(path: &str) -> OsString {
+pub(crate) fn script(path: &str) -> OsString {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs")).join(path).into()
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod numbers;
+mod otlp;
+mod otlp_trouble;
 mod scrape;
 
 use libtest_mimic::Arguments;
@@ -11,6 +13,6 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Back ends take memory and the machine may have two cores.
     arguments.test_threads.get_or_insert(2);
-    let trials = [numbers::trials(), scrape::trials()];
+    let trials = [numbers::trials(), otlp::trials(), otlp_trouble::trials(), scrape::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

@@ -86,9 +86,11 @@ impl Courier {
         }
     }
 
-    /// Everything has to be over in as long as one more request may take, with all its tries.
+    /// Everything has to be over in as long as one more request may take; of a replay, which nobody waits to shut down, with all
+    /// its tries.
     pub(super) fn hurry(&self, timeout: Duration) {
-        self.state().deadline = Instant::now().checked_add(self.backoff.elapsed.saturating_add(timeout));
+        let tries = if self.duty.live { Duration::ZERO } else { self.backoff.elapsed };
+        self.state().deadline = Instant::now().checked_add(tries.saturating_add(timeout));
     }
 
     /// Why the latest that did not arrive did not.

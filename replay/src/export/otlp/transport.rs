@@ -257,12 +257,12 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     })
 }
 
-/// Whether TLS is at fault, which no other try mends.
+/// Whether TLS is at fault, which no other try mends. Its error may be wrapped in errors of I/O, whose `source` passes over it.
 fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&error| error.source()).any(|error| {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        error.is::<rustls::Error>() || inner.is_some_and(|error| error.is::<rustls::Error>())
-    })
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|error| is_about_tls(error))
+        || error.source().is_some_and(is_about_tls)
 }
 
 /// Messages that are in protobuf already.

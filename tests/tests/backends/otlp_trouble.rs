@@ -1,0 +1,154 @@
+//! Receivers that are down, slow, busy or not to be trusted: everything is told with counts, nothing is lost in silence.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use redtape_tests::{Process, Requirement, Result, Scripted, Signal, certificate, free_port, trial};
+use tempfile::TempDir;
+
+use super::otlp::{redtape, run};
+
+const PYTHON: &[Requirement] = &[Requirement::Tool("python")];
+const TLS: &[Requirement] = &[Requirement::Tool("python"), Requirement::Program("openssl")];
+/// Spans of the tape, their phases included.
+const SPANS: u64 = 2560;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("otlp_trouble::nobody_is_there", &[], nobody_is_there),
+        trial("otlp_trouble::what_is_no_url", &[], what_is_no_url),
+        trial("otlp_trouble::busy_for_a_while", PYTHON, busy_for_a_while),
+        trial("otlp_trouble::refused_for_good", PYTHON, refused_for_good),
+        trial("otlp_trouble::some_are_rejected", PYTHON, some_are_rejected),
+        trial("otlp_trouble::too_slow", PYTHON, too_slow),
+        trial("otlp_trouble::tls", TLS, tls),
+        trial("otlp_trouble::interrupted", &[], interrupted),
+    ]
+}
+
+fn nobody_is_there() -> Result<()> {
+    for protocol in ["grpc", "http/protobuf"] {
+        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let finished = run(&["--otlp", &url, "--otlp-protocol", protocol, "--otlp-retry", "700ms"], 5)?;
+        let error = finished.stderr;
+        assert!(error.contains(&format!("{SPANS} of {SPANS} spans to {url}")), "{protocol}: {error}");
+        assert!(error.contains("points of metrics") && error.contains("Connection refused"), "{protocol}: {error}");
+        assert!(error.contains("trying again for 700ms"), "{protocol}: {error}");
+    }
+    Ok(())
+}
+
+fn what_is_no_url() -> Result<()> {
+    for (arguments, says) in [
+        (&["--otlp", "localhost:4317"][..], "http://localhost:4317"),
+        (&["--otlp-traces", "ftp://localhost"], "--otlp-traces"),
+        (&["--otlp", "http://localhost:1", "--otlp-header", "x"], "KEY=VALUE"),
+        (&["--otlp", "http://localhost:1", "--otlp-certificate", "/none.pem"], "/none.pem"),
+        (&["--otlp", "http://localhost:1", "--otlp-protocol", "thrift"], "http/protobuf"),
+    ] {
+        let error = run(arguments, 2)?.stderr;
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
+    Ok(())
+}
+
+fn busy_for_a_while() -> Result<()> {
+    let http = Scripted::start(&["http", "503,429/1,reset,502,ok"], None)?;
+    run(&["--otlp-traces", &format!("http://127.0.0.1:{}", http.port())], 0)?;
+    let answers = http.answers();
+    assert!(["503", "429/1", "reset", "502"].iter().all(|answer| answers.get(*answer) == Some(&1)), "{answers:?}");
+    let grpc = Scripted::start(&["grpc", "UNAVAILABLE,ABORTED,ok"], None)?;
+    let url = format!("http://127.0.0.1:{}", grpc.port());
+    run(&["--otlp", &url, "--otlp-protocol", "grpc"], 0)?;
+    let answers = grpc.answers();
+    assert!(answers["UNAVAILABLE"] == 1 && answers["ABORTED"] == 1 && answers["ok"] >= 5, "{answers:?}");
+    Ok(())
+}
+
+fn refused_for_good() -> Result<()> {
+    for (kind, answer, says) in [
+        ("http", "404", "404 Not Found"),
+        ("http", "401", "401"),
+        ("grpc", "INVALID_ARGUMENT", "InvalidArgument: as told"),
+    ] {
+        let receiver = Scripted::start(&[kind, answer], None)?;
+        let protocol = if kind == "grpc" { "grpc" } else { "http/protobuf" };
+        let url = format!("http://127.0.0.1:{}", receiver.port());
+        let error = run(&["--otlp-traces", &url, "--otlp-protocol", protocol], 5)?.stderr;
+        assert!(error.contains(&format!("{SPANS} of {SPANS} spans")) && error.contains(says), "{answer}: {error}");
+        assert!(!error.contains("trying again"), "{answer}: {error}");
+    }
+    Ok(())
+}
+
+fn some_are_rejected() -> Result<()> {
+    for kind in ["http", "grpc"] {
+        let receiver = Scripted::start(&[kind, "reject,ok"], None)?;
+        let protocol = if kind == "grpc" { "grpc" } else { "http/protobuf" };
+        let url = format!("http://127.0.0.1:{}", receiver.port());
+        let error = run(&["--otlp-traces", &url, "--otlp-protocol", protocol], 5)?.stderr;
+        assert!(error.contains(&format!("3 of {SPANS} spans")) && error.contains("too old"), "{kind}: {error}");
+    }
+    Ok(())
+}
+
+fn too_slow() -> Result<()> {
+    let receiver = Scripted::start(&["http", "slow"], None)?;
+    let url = format!("http://127.0.0.1:{}", receiver.port());
+    let error = run(&["--otlp-traces", &url, "--otlp-timeout", "300ms", "--otlp-retry", "1s"], 5)?.stderr;
+    assert!(error.contains(&format!("{SPANS} of {SPANS} spans")), "{error}");
+    assert!(error.contains("no answer within 300ms"), "{error}");
+    Ok(())
+}
+
+fn tls() -> Result<()> {
+    let folder = TempDir::new()?;
+    certificate(folder.path())?;
+    let file = |name: &str| folder.path().join(name).to_str().map(str::to_owned).unwrap();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    for kind in ["http", "grpc"] {
+        let receiver = Scripted::start(&[kind, "ok"], Some(folder.path()))?;
+        let protocol = if kind == "grpc" { "grpc" } else { "http/protobuf" };
+        let url = format!("https://127.0.0.1:{}", receiver.port());
+        let to = ["--otlp", &url, "--otlp-protocol", protocol];
+        run(&[&to[..], &["--otlp-certificate", &cert]].concat(), 0)?;
+        run(&[&to[..], &["--otlp-insecure-skip-verify"]].concat(), 0)?;
+        // Trying again does not mend a certificate.
+        let error = run(&to, 5)?.stderr;
+        assert!(
+            error.contains(&format!("{SPANS} of {SPANS} spans")) && error.contains("certificate"),
+            "{kind}: {error}"
+        );
+        assert!(!error.contains("trying again"), "{kind}: {error}");
+        // Nor does plain text to a receiver that wants TLS.
+        let plain = url.replace("https", "http");
+        let error = run(&["--otlp", &plain, "--otlp-protocol", protocol, "--otlp-retry", "100ms"], 5)?.stderr;
+        assert!(error.contains("did not arrive"), "{kind}: {error}");
+    }
+    fs::copy(folder.path().join("cert.pem"), folder.path().join("client-ca.pem"))?;
+    let receiver = Scripted::start(&["http", "ok"], Some(folder.path()))?;
+    let url = format!("https://127.0.0.1:{}", receiver.port());
+    let to = ["--otlp-traces", &url, "--otlp-certificate", &cert];
+    run(&[&to[..], &["--otlp-client-certificate", &cert, "--otlp-client-key", &key]].concat(), 0)?;
+    run(&[&to[..], &["--otlp-retry", "100ms"]].concat(), 5)?;
+    Ok(())
+}
+
+fn interrupted() -> Result<()> {
+    let url = format!("http://127.0.0.1:{}", free_port()?);
+    let mut process = Process::start(&mut redtape(&["--otlp", &url, "--otlp-retry", "1h"])?)?;
+    process.wait_for("the first failure", Duration::from_secs(30), |_, error| {
+        error.contains("trying again").then_some(())
+    })?;
+    let asked = Instant::now();
+    process.signal(Signal::INT)?;
+    let finished = process.finish(Duration::from_secs(20))?.expect_code(130)?;
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let error = finished.stderr;
+    assert!(
+        error.contains("interrupted") && error.contains(&format!("of {SPANS} spans")) || error.contains("spans to"),
+        "{error}"
+    );
+    Ok(())
+}
