@@ -23,27 +23,8 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// Asks the command to end.
-    pub(crate) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
     /// Whether the command is to end.
     pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clones_tell_the_same() {
-        let interrupt = Interrupt::default();
-        let clone = interrupt.clone();
-        assert!(!clone.asked());
-        interrupt.ask();
-        assert!(clone.asked());
     }
 }
