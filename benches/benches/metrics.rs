@@ -11,7 +11,7 @@ use redtape_core::{
 };
 
 fn spans() -> Vec<Span> {
-    let service = Arc::new(Service::new(Arc::new(ProcessInfo::default()), None, "host"));
+    let service = Arc::new(Service::new(Arc::new(ProcessInfo::default()), None, "host", None));
     let span = |number: u64| {
         let route = format!("/api/v1/resource-{}/{{id}}", number % 20);
         let start = number * 1_000_000;

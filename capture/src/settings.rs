@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use redtape_abi::limits::HEAD_BYTES_MAX;
 use redtape_core::Tgid;
-use redtape_core::config::{Config, ConfigText, Discovery, DiscoveryConfig, Pattern, Period, Place, Targets, Warning};
+use redtape_core::config::{Config, ConfigText, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
 use redtape_core::tape::Rotation;
 
 use crate::cli::{RecordArgs, TlsMode};
@@ -178,15 +178,9 @@ fn read_config(path: Option<&Path>) -> Result<(Config, ConfigText, Vec<Warning>)
     let shown = path.map_or_else(String::new, |path| path.display().to_string());
     let text = path.map(fs::read_to_string).transpose();
     let text = text.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?.unwrap_or_default();
-    let (mut config, mut warnings) = Config::from_yaml(&text, &shown).map_err(Failure::usage)?;
     let environment = environment();
-    warnings.extend(config.apply_env(&environment).map_err(Failure::usage)?);
-    let on_tape = ConfigText::new(&text, &environment);
-    if on_tape.yaml.is_empty() && !text.trim().is_empty() {
-        let message =
-            "is not put on the tape: its headers do not stand in lines of their own, and are secrets".to_owned();
-        warnings.push(Warning { place: Place { source: shown, ..Place::default() }, message });
-    }
+    let (config, warnings) = Config::load(&text, &shown, &environment).map_err(Failure::usage)?;
+    let on_tape = ConfigText::for_tape(&text, &shown, &environment).map_err(Failure::usage)?;
     Ok((config, on_tape, warnings))
 }
 

@@ -267,11 +267,13 @@ impl Service {
             ("service.instance.id", Some(text(&*self.instance))),
             ("service.name", Some(text(&*self.name))),
             ("service.namespace", Some(&*self.namespace).filter(|name| some(name)).map(text)),
+            ("telemetry.sdk.language", process.language().map(text)),
             ("telemetry.sdk.name", Some(text("redtape"))),
             ("telemetry.sdk.version", Some(text(env!("CARGO_PKG_VERSION")))),
         ];
         let host = Some(&*self.host).filter(|host| some(host));
-        [("container.id", id.map(text)), ("host.name", host.map(text))]
+        let host_id = self.host_id.as_deref();
+        [("container.id", id.map(text)), ("host.id", host_id.map(text)), ("host.name", host.map(text))]
             .into_iter()
             .chain(pod)
             .chain(own)

@@ -18,6 +18,7 @@ mod http1;
 mod http2;
 mod ids;
 mod kubernetes;
+mod language;
 mod limits;
 mod link;
 pub mod metric;

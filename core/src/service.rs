@@ -53,7 +53,7 @@ impl Service {
             });
         let signals = rule.map(|rule| rule.signals.clone()).unwrap_or_default();
         let (name, namespace, instance) = (name.into(), namespace.into(), instance.into());
-        Self { name, namespace, instance, signals, host: host.into(), process, container }
+        Self { name, namespace, instance, host_id: None, signals, host: host.into(), process, container }
     }
 }
 

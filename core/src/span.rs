@@ -60,6 +60,8 @@ pub struct Service {
     pub namespace: Box<str>,
     /// `service.instance.id`, and the `instance` label in Prometheus.
     pub instance: Box<str>,
+    /// `host.id`, where the configuration gives one.
+    pub host_id: Option<Box<str>>,
     /// What is exported of it.
     pub signals: Signals,
     /// `host.name`, empty if the tape does not tell it.

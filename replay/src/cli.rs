@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use redtape_core::config::Period;
+use redtape_core::config::{Period, TracePrinter};
 
 pub use crate::export::{OtlpArgs, RemoteWriteArgs, TimeArgs};
 use crate::moment::Moment;
@@ -38,6 +38,9 @@ pub struct Cli {
 pub enum Command {
     /// Say what metrics would cost: series per metric, values per label, the worst offenders, growth over the tape
     Cardinality(Cardinality),
+    /// Explain a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List what is on a tape, event by event
     Events(Events),
     /// Say what a tape is: when and where recorded, how much, what is missing
@@ -52,6 +55,36 @@ pub enum Command {
     /// Apply or explain the routes decorator
     #[command(subcommand)]
     Routes(Routes),
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what a configuration does: what is recorded, routes, exports, metrics, and all that has no effect
+    Check(ConfigCheck),
+    /// Print a configuration as it takes effect: placeholders filled in, secrets hidden, with the environment's part
+    Show(ConfigFile),
+    /// List all keys and environment variables, as Markdown
+    Keys,
+}
+
+/// The configuration that a command is about.
+#[derive(Args, Debug)]
+pub struct ConfigFile {
+    /// The file, in Beyla's YAML; without one, what the environment alone says
+    #[arg(value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
+    pub file: Option<PathBuf>,
+}
+
+/// `config check`
+#[derive(Args, Debug)]
+pub struct ConfigCheck {
+    /// The configuration
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What every command that reads tapes takes.
@@ -103,6 +136,9 @@ pub struct Replay {
     /// Print the spans instead of the summary
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "metrics")]
     pub spans: Option<SpanFormat>,
+    /// Print the spans as Beyla's `trace_printer` does: `text`, `json`, `json_indent` or `counter`
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["spans", "metrics"])]
+    pub trace_printer: Option<TracePrinter>,
     /// Print the metrics instead of the summary
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub metrics: Option<MetricFormat>,
@@ -124,6 +160,13 @@ pub struct Replay {
     /// No progress, no warnings
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+impl Replay {
+    /// Whether standard output has the spans.
+    pub(crate) const fn prints_spans(&self) -> bool {
+        self.spans.is_some() || self.trace_printer.is_some()
+    }
 }
 
 /// Where spans and metrics go beside standard output.

@@ -16,6 +16,7 @@ mod live;
 mod moment;
 mod pace;
 mod parallel;
+mod printer;
 mod progress;
 mod rebase;
 mod run;

@@ -1,10 +1,11 @@
 //! From a configuration to what the engine goes by.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::Path;
 
-use redtape_core::config::{Config, ConfigText, Fault, LinkHorizon};
+use redtape_core::config::{Config, ConfigText, Fault, LinkHorizon, expand};
 use redtape_core::tape::Meta;
 use redtape_core::{EngineOptions, Evidence};
 
@@ -16,6 +17,7 @@ pub(crate) fn read_config(path: &Path, quiet: bool) -> Result<Config> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::message(Kind::Usage, format!("{name}: cannot be read: {error}")))?;
+    let text = expand(&text, &name, &environment()).map_err(|error| Failure::new(Kind::Usage, error))?;
     let (config, warnings) = Config::from_yaml(&text, &name).map_err(|error| Failure::new(Kind::Usage, error))?;
     warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
     Ok(config)
@@ -43,11 +45,14 @@ pub(crate) fn config(settings: &Settings, on_tape: Option<&Meta>, quiet: bool) -
     Ok(config)
 }
 
+/// The variables that may stand for keys. What is not text cannot be a value of theirs.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
 /// Takes the environment over a configuration, and unless `quiet` says on stderr what of it has no effect.
 pub(crate) fn take_environment(config: &mut Config, quiet: bool) -> Result {
-    let variables =
-        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let warnings = config.apply_env(&variables.collect()).map_err(|error| Failure::new(Kind::Usage, error))?;
+    let warnings = config.apply_env(&environment()).map_err(|error| Failure::new(Kind::Usage, error))?;
     warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::export::{SamplerConfig, Signal};
 use super::metrics::Features;
@@ -11,6 +10,7 @@ use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::ServiceRoutes;
 use super::scalar::Period;
+use super::section::{Key, section};
 use crate::signals::Signals;
 
 /// The keys beside `discovery` that choose processes, and their like on the command line.
@@ -26,38 +26,46 @@ pub struct Targets {
     pub service_name: Option<String>,
     /// `service_namespace`, in the same way.
     pub service_namespace: Option<String>,
+    /// `system_wide`: all processes.
+    pub system_wide: bool,
 }
 
-/// The `discovery` section.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DiscoveryConfig {
-    /// Processes to record, by regular expressions. Ignored if `instrument` has entries.
-    pub services: Vec<EntryConfig<RegexPattern>>,
-    /// Processes to record, by globs.
-    pub instrument: Vec<EntryConfig<GlobPattern>>,
-    /// Processes never to record, by regular expressions.
-    pub exclude_services: Vec<EntryConfig<RegexPattern>>,
-    /// Processes never to record, by globs.
-    pub exclude_instrument: Vec<EntryConfig<GlobPattern>>,
-    /// Replaces the built-in list of observers that are not recorded unless chosen by id.
-    pub default_exclude_services: Option<Vec<EntryConfig<RegexPattern>>>,
-    /// Replaces the same list, by globs.
-    pub default_exclude_instrument: Option<Vec<EntryConfig<GlobPattern>>>,
-    /// How often to look for new processes and ports, as in `5s`.
-    pub poll_interval: Option<Period>,
-    /// Known, without effect.
-    pub min_process_age: Option<IgnoredAny>,
-    /// Leaves out of a signal what processes export of it by themselves.
-    pub exclude_otel_instrumented_services: bool,
-    /// Known, without effect.
-    pub excluded_linux_system_paths: Option<IgnoredAny>,
-    /// Known, without effect.
-    pub skip_go_specific_tracers: Option<IgnoredAny>,
-    /// Known, without effect.
-    pub route_harvester_timeout: Option<IgnoredAny>,
-    /// Known, without effect.
-    pub disabled_route_harvesters: Option<IgnoredAny>,
+section! {
+    /// The `discovery` section.
+    DiscoveryConfig {
+        /// Processes to record, by regular expressions. Ignored if `instrument` has entries.
+        services: Vec<EntryConfig<RegexPattern>> = Vec::new(),
+        /// Processes to record, by globs.
+        instrument: Vec<EntryConfig<GlobPattern>> = Vec::new(),
+        /// Processes never to record, by regular expressions.
+        exclude_services: Vec<EntryConfig<RegexPattern>> = Vec::new(),
+        /// Processes never to record, by globs.
+        exclude_instrument: Vec<EntryConfig<GlobPattern>> = Vec::new(),
+        /// Replaces the built-in list of observers that are not recorded unless chosen by id.
+        default_exclude_services: Option<Vec<EntryConfig<RegexPattern>>> = None,
+        /// Replaces the same list, by globs.
+        default_exclude_instrument: Option<Vec<EntryConfig<GlobPattern>>> = None,
+        /// How often to look for new processes and ports, as in `5s`.
+        poll_interval: Option<Period> = None,
+        /// Leaves out of a signal what processes export of it by OTLP themselves, from their first export on.
+        exclude_otel_instrumented_services: bool = true,
+        /// Processes whose executables are in one of these folders are not recorded unless chosen by id.
+        excluded_linux_system_paths: Vec<String> = Vec::new(),
+        /// All processes, on its own.
+        system_wide: bool = false,
+    }
+    without effect {
+        "a process is followed from its first request on, however young it is" => [min_process_age],
+        "span metrics are metrics: `exclude_otel_instrumented_services` is about them, too"
+            => [exclude_otel_instrumented_services_span_metrics],
+        "exports by OTLP are told by their paths, on any port" => [default_otlp_grpc_port],
+        "Go programs are recorded at their sockets, as all others; `record --tls off` does without probes on functions"
+            => [skip_go_specific_tracers],
+        "the children of a process are told by the kernel" => [bpf_pid_filter_off],
+        "redtape looks for no routes in programs: `redtape routes` and `unmatched: low-cardinality` find them in traffic"
+            => [disabled_route_harvesters, route_harvester_advanced, route_harvester_timeout],
+        "`redtape-capture doctor` and `record` tell what there is" => [survey],
+    }
 }
 
 /// One entry of `services`, `instrument` or an exclude list. A process has to fit every selector that is given.
@@ -81,8 +89,8 @@ pub struct EntryConfig<P> {
     pub cmd_args: Option<P>,
     /// The process has another pid namespace than the recorder.
     pub containers_only: Option<bool>,
-    /// Selector that the recorder cannot decide.
-    pub languages: Option<IgnoredAny>,
+    /// The language that it is written in, where the name of its executable tells: that of an interpreter.
+    pub languages: Option<P>,
     /// The container's name, as `k8s_container_name`.
     pub container_name: Option<P>,
     /// The pod's namespace.
@@ -121,47 +129,45 @@ pub struct EntryConfig<P> {
     pub metrics: Option<Features>,
 }
 
-impl Default for DiscoveryConfig {
-    fn default() -> Self {
-        Self {
-            services: Vec::new(),
-            instrument: Vec::new(),
-            exclude_services: Vec::new(),
-            exclude_instrument: Vec::new(),
-            default_exclude_services: None,
-            default_exclude_instrument: None,
-            poll_interval: None,
-            min_process_age: None,
-            exclude_otel_instrumented_services: true,
-            excluded_linux_system_paths: None,
-            skip_go_specific_tracers: None,
-            route_harvester_timeout: None,
-            disabled_route_harvesters: None,
-        }
-    }
-}
+/// The keys of an entry.
+pub(super) const ENTRY_KEYS: &[Key] = &[
+    entry("name", &["The `service.name` of what it chooses."]),
+    entry("namespace", &["The `service.namespace` of what it chooses."]),
+    entry("open_ports", &["The process listens on one of these, as in `80,443,8000-8999`; also `open_port`."]),
+    entry("exe_path", &["The executable's path; also `exe_path_regexp`."]),
+    entry("target_pids", &["The process, or an ancestor of it, has one of these ids; also `target_pid`."]),
+    entry("cmd_args", &["The arguments, joined by spaces, without the program's name."]),
+    entry(
+        "languages",
+        &[
+            "The language, as the name of an interpreter tells it: `python`, `nodejs`, `java`, `ruby`, `php`, `dotnet`. Of programs of machine code it is not known, so that none of those fits.",
+        ],
+    ),
+    entry("containers_only", &["The process is in another pid namespace than the recorder."]),
+    entry("container_name", &["The container's name."]),
+    entry("k8s_namespace", &["The pod's namespace."]),
+    entry("k8s_pod_name", &["The pod's name."]),
+    entry("k8s_deployment_name", &["The deployment's name."]),
+    entry("k8s_replicaset_name", &["The replica set's name."]),
+    entry("k8s_daemonset_name", &["The daemon set's name."]),
+    entry("k8s_statefulset_name", &["The stateful set's name."]),
+    entry("k8s_job_name", &["The job's name."]),
+    entry("k8s_cronjob_name", &["The cron job's name."]),
+    entry("k8s_owner_name", &["The name of any of the pod's owners."]),
+    entry("k8s_container_name", &["The container's name in its pod."]),
+    entry("k8s_pod_labels", &["Labels of the pod, each with a pattern of its value."]),
+    entry("k8s_pod_annotations", &["Annotations of the pod, each with a pattern of its value."]),
+    entry("exports", &["What to export of it: `metrics`, `traces`, or nothing, `[]`."]),
+    entry("sampler", &["Which of its traces to export, in place of `otel_traces_export.sampler`."]),
+    entry("routes", &["Routes of the service alone; it needs a `name`."]),
+    entry("metrics", &["The metrics that it counts in: `features`, in place of those of all."]),
+];
 
-impl DiscoveryConfig {
-    /// Keys that are set and known, but without effect here.
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let keys = [
-            ("min_process_age", self.min_process_age.is_some()),
-            ("excluded_linux_system_paths", self.excluded_linux_system_paths.is_some()),
-            ("skip_go_specific_tracers", self.skip_go_specific_tracers.is_some()),
-            ("route_harvester_timeout", self.route_harvester_timeout.is_some()),
-            ("disabled_route_harvesters", self.disabled_route_harvesters.is_some()),
-            ("services", !self.services.is_empty() && !self.instrument.is_empty()),
-        ];
-        set_keys(&keys)
-    }
+const fn entry(name: &'static str, about: &'static [&'static str]) -> Key {
+    Key { name, about, works: true }
 }
 
 impl<P> EntryConfig<P> {
-    /// Selectors that are set but cannot be decided from what the recorder knows of a process.
-    pub fn undecidable(&self) -> Vec<&'static str> {
-        set_keys(&[("languages", self.languages.is_some())])
-    }
-
     /// What to export of what it chooses.
     ///
     /// # Errors
@@ -178,8 +184,4 @@ impl<P> EntryConfig<P> {
             features: features.map(|listed| listed.iter().flat_map(|feature| feature.metrics()).copied().collect()),
         })
     }
-}
-
-fn set_keys(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
-    keys.iter().filter(|(_, set)| *set).map(|(key, _)| *key).collect()
 }

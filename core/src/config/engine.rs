@@ -1,6 +1,7 @@
 //! What the engine needs of a configuration.
 
 use super::export::{Instrumentation, OtelTracesExport};
+use super::metrics::Attributes;
 use super::own::{LinkHorizon, LinksMode, Phases};
 use super::root::Config;
 use super::select::{Discovery, DiscoveryError};
@@ -131,10 +132,12 @@ impl Config {
     ///
     /// As [`Config::engine`].
     pub fn discovery(&self) -> Result<Discovery, Fault> {
-        Discovery::new(&self.discovery, &self.targets()).map_err(|error| {
+        let Attributes { instance_id, host_id, .. } = &self.attributes;
+        let discovery = Discovery::new(&self.discovery, &self.targets()).map_err(|error| {
             let DiscoveryError { path, message } = error;
             (path, message)
-        })
+        })?;
+        Ok(discovery.host(instance_id.override_hostname.clone(), host_id.r#override.clone()))
     }
 
     /// What gives routes: the section `routes`, and the routes of discovery entries that name their service.

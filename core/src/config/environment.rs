@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::keys::inert_reason;
 use super::load::{ConfigError, Place, Warning};
 use super::own::{OtlpConfig, OtlpSignal};
 use super::root::Config;
@@ -13,69 +14,165 @@ use crate::service::percent_decoded;
 /// How a variable is taken.
 type Take<T = Config> = fn(&mut T, &str) -> Result<(), String>;
 
-/// What follows `BEYLA_` or `OTEL_EBPF_`, and what it sets.
-const VARIABLES: &[(&str, Take)] = &[
-    ("AUTO_TARGET_EXE", |config, text| set(&mut config.auto_target_exe, text)),
-    ("EXECUTABLE_NAME", |config, text| set(&mut config.executable_name, text)),
-    ("INTERNAL_METRICS_PROMETHEUS_PATH", |config, text| parse(&mut config.internal_metrics.prometheus.path, text)),
-    ("INTERNAL_METRICS_PROMETHEUS_PORT", |config, text| parse(&mut config.internal_metrics.prometheus.port, text)),
-    ("KUBE_CLUSTER_NAME", |config, text| set(&mut config.attributes.kubernetes.cluster_name, text)),
-    ("KUBE_METADATA_ENABLE", |config, text| parse(&mut config.attributes.kubernetes.enable, text)),
-    ("LOG_LEVEL", |config, text| parse(&mut config.log_level, text)),
-    ("METRICS_FEATURES", |config, text| list(&mut config.otel_metrics_export.features, text)),
-    ("METRICS_INTERVAL", |config, text| parse(&mut config.otel_metrics_export.interval, text)),
-    ("METRICS_REPORT_PEER", |config, text| {
-        parse(&mut config.otel_metrics_export.report_peer, text)?;
-        parse(&mut config.prometheus_export.report_peer, text)
+/// What follows `BEYLA_` or `OTEL_EBPF_`, the keys that it stands for, and how it is taken.
+const VARIABLES: &[(&str, &str, Take)] = &[
+    (
+        "ALLOW_SERVICE_GRAPH_SELF_REFERENCES",
+        "otel_metrics_export.allow_service_graph_self_references",
+        |config, text| switch(&mut config.otel_metrics_export.allow_service_graph_self_references, text),
+    ),
+    ("AUTO_TARGET_EXE", "auto_target_exe", |config, text| set(&mut config.auto_target_exe, text)),
+    ("DISCOVERY_POLL_INTERVAL", "discovery.poll_interval", |config, text| {
+        set(&mut config.discovery.poll_interval, text)
     }),
-    ("METRICS_REPORT_TARGET", |config, text| {
-        parse(&mut config.otel_metrics_export.report_target, text)?;
-        parse(&mut config.prometheus_export.report_target, text)
+    ("EXCLUDE_OTEL_INSTRUMENTED_SERVICES", "discovery.exclude_otel_instrumented_services", |config, text| {
+        switch(&mut config.discovery.exclude_otel_instrumented_services, text)
     }),
-    ("METRICS_TTL", |config, text| parse(&mut config.otel_metrics_export.ttl, text)),
-    ("OPEN_PORT", |config, text| set(&mut config.open_port, text)),
-    ("OTEL_INSECURE_SKIP_VERIFY", |config, text| {
-        parse(&mut config.otel_metrics_export.insecure_skip_verify, text)?;
-        parse(&mut config.otel_traces_export.insecure_skip_verify, text)
+    ("EXECUTABLE_NAME", "executable_name", |config, text| set(&mut config.executable_name, text)),
+    ("EXECUTABLE_PATH", "executable_name", |config, text| set(&mut config.executable_name, text)),
+    ("HOSTNAME", "attributes.instance_id.override_hostname", |config, text| {
+        set(&mut config.attributes.instance_id.override_hostname, text)
     }),
-    ("PRINT_TRACES", |config, text| parse(&mut config.print_traces, text)),
-    ("PROMETHEUS_EXEMPLAR_FILTER", |config, text| parse(&mut config.prometheus_export.exemplar_filter, text)),
-    ("PROMETHEUS_FEATURES", |config, text| list(&mut config.prometheus_export.features, text)),
-    ("PROMETHEUS_PATH", |config, text| parse(&mut config.prometheus_export.path, text)),
-    ("PROMETHEUS_PORT", |config, text| parse(&mut config.prometheus_export.port, text)),
-    ("PROMETHEUS_TTL", |config, text| parse(&mut config.prometheus_export.ttl, text)),
-    ("SERVICE_NAME", |config, text| set(&mut config.service_name, text)),
-    ("SERVICE_NAMESPACE", |config, text| set(&mut config.service_namespace, text)),
-    ("TRACE_PRINTER", |config, text| parse(&mut config.trace_printer, text)),
+    ("INTERNAL_METRICS_PROMETHEUS_PATH", "internal_metrics.prometheus.path", |config, text| {
+        parse(&mut config.internal_metrics.prometheus.path, text)
+    }),
+    ("INTERNAL_METRICS_PROMETHEUS_PORT", "internal_metrics.prometheus.port", |config, text| {
+        parse(&mut config.internal_metrics.prometheus.port, text)
+    }),
+    ("KUBE_CLUSTER_NAME", "attributes.kubernetes.cluster_name", |config, text| {
+        set(&mut config.attributes.kubernetes.cluster_name, text)
+    }),
+    ("KUBE_METADATA_ENABLE", "attributes.kubernetes.enable", |config, text| {
+        parse(&mut config.attributes.kubernetes.enable, text)
+    }),
+    ("LOG_LEVEL", "log_level", |config, text| parse(&mut config.log_level, text)),
+    ("METRICS_FEATURES", "metrics.features", |config, text| list(&mut config.metrics.features, text)),
+    ("METRICS_INSTRUMENTATIONS", "otel_metrics_export.instrumentations", |config, text| {
+        list(&mut config.otel_metrics_export.instrumentations, text)
+    }),
+    ("METRICS_INTERVAL", "otel_metrics_export.interval", |config, text| {
+        parse(&mut config.otel_metrics_export.interval, text)
+    }),
+    ("METRICS_REPORT_PEER", "otel_metrics_export.report_peer, prometheus_export.report_peer", |config, text| {
+        switch(&mut config.otel_metrics_export.report_peer, text)?;
+        switch(&mut config.prometheus_export.report_peer, text)
+    }),
+    ("METRICS_REPORT_TARGET", "otel_metrics_export.report_target, prometheus_export.report_target", |config, text| {
+        switch(&mut config.otel_metrics_export.report_target, text)?;
+        switch(&mut config.prometheus_export.report_target, text)
+    }),
+    ("METRICS_TTL", "otel_metrics_export.ttl", |config, text| parse(&mut config.otel_metrics_export.ttl, text)),
+    ("METRIC_SPAN_NAMES_LIMIT", "attributes.metric_span_names_limit", |config, text| {
+        parse(&mut config.attributes.metric_span_names_limit, text)
+    }),
+    ("OPEN_PORT", "open_port", |config, text| set(&mut config.open_port, text)),
+    (
+        "OTEL_INSECURE_SKIP_VERIFY",
+        "otel_metrics_export.insecure_skip_verify, otel_traces_export.insecure_skip_verify",
+        |config, text| {
+            switch(&mut config.otel_metrics_export.insecure_skip_verify, text)?;
+            switch(&mut config.otel_traces_export.insecure_skip_verify, text)
+        },
+    ),
+    ("OTEL_METRICS_INSTRUMENTATIONS", "otel_metrics_export.instrumentations", |config, text| {
+        list(&mut config.otel_metrics_export.instrumentations, text)
+    }),
+    ("OTEL_METRICS_TTL", "otel_metrics_export.ttl", |config, text| parse(&mut config.otel_metrics_export.ttl, text)),
+    ("OTEL_METRIC_FEATURES", "otel_metrics_export.features", |config, text| {
+        list(&mut config.otel_metrics_export.features, text)
+    }),
+    ("OTEL_TRACES_INSTRUMENTATIONS", "otel_traces_export.instrumentations", |config, text| {
+        list(&mut config.otel_traces_export.instrumentations, text)
+    }),
+    ("OTLP_TRACES_BATCH_TIMEOUT", "otel_traces_export.batch_timeout", |config, text| {
+        parse(&mut config.otel_traces_export.batch_timeout, text)
+    }),
+    ("OTLP_TRACES_MAX_EXPORT_BATCH_SIZE", "otel_traces_export.batch_max_size", |config, text| {
+        parse(&mut config.otel_traces_export.batch_max_size, text)
+    }),
+    ("OTLP_TRACES_MAX_QUEUE_SIZE", "otel_traces_export.max_queue_size", |config, text| {
+        parse(&mut config.otel_traces_export.max_queue_size, text)
+    }),
+    ("PRINT_TRACES", "print_traces", |config, text| switch(&mut config.print_traces, text)),
+    (
+        "PROMETHEUS_ALLOW_SERVICE_GRAPH_SELF_REFERENCES",
+        "prometheus_export.allow_service_graph_self_references",
+        |config, text| switch(&mut config.prometheus_export.allow_service_graph_self_references, text),
+    ),
+    ("PROMETHEUS_EXEMPLAR_FILTER", "prometheus_export.exemplar_filter", |config, text| {
+        parse(&mut config.prometheus_export.exemplar_filter, text)
+    }),
+    ("PROMETHEUS_FEATURES", "prometheus_export.features", |config, text| {
+        list(&mut config.prometheus_export.features, text)
+    }),
+    ("PROMETHEUS_INSTRUMENTATIONS", "prometheus_export.instrumentations", |config, text| {
+        list(&mut config.prometheus_export.instrumentations, text)
+    }),
+    ("PROMETHEUS_PATH", "prometheus_export.path", |config, text| parse(&mut config.prometheus_export.path, text)),
+    ("PROMETHEUS_PORT", "prometheus_export.port", |config, text| parse(&mut config.prometheus_export.port, text)),
+    ("PROMETHEUS_TTL", "prometheus_export.ttl", |config, text| parse(&mut config.prometheus_export.ttl, text)),
+    ("SERVICE_NAME", "service_name", |config, text| set(&mut config.service_name, text)),
+    ("SERVICE_NAMESPACE", "service_namespace", |config, text| set(&mut config.service_namespace, text)),
+    ("SYSTEM_WIDE", "system_wide", |config, text| switch(&mut config.system_wide, text)),
+    ("TRACE_PRINTER", "trace_printer", |config, text| parse(&mut config.trace_printer, text)),
 ];
 
 /// OpenTelemetry's own variables, the general before the special.
-const OTEL: &[(&str, Take)] = &[
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", |config, text| {
+const OTEL: &[(&str, &str, Take)] = &[
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel_metrics_export.endpoint, otel_traces_export.endpoint", |config, text| {
         config.otel_metrics_export.endpoint = of_signal(text, "/v1/metrics");
         config.otel_traces_export.endpoint = of_signal(text, "/v1/traces");
         Ok(())
     }),
-    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", |config, text| parse(&mut config.otel_metrics_export.endpoint, text)),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", |config, text| parse(&mut config.otel_traces_export.endpoint, text)),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", |config, text| {
+    ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "otel_metrics_export.endpoint", |config, text| {
+        parse(&mut config.otel_metrics_export.endpoint, text)
+    }),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "otel_traces_export.endpoint", |config, text| {
+        parse(&mut config.otel_traces_export.endpoint, text)
+    }),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "otel_metrics_export.protocol, otel_traces_export.protocol", |config, text| {
         parse(&mut config.otel_metrics_export.protocol, text)?;
         parse(&mut config.otel_traces_export.protocol, text)
     }),
-    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", |config, text| parse(&mut config.otel_metrics_export.protocol, text)),
-    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", |config, text| parse(&mut config.otel_traces_export.protocol, text)),
-    ("OTEL_EXPORTER_OTLP_HEADERS", |config, text| {
+    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "otel_metrics_export.protocol", |config, text| {
+        parse(&mut config.otel_metrics_export.protocol, text)
+    }),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "otel_traces_export.protocol", |config, text| {
+        parse(&mut config.otel_traces_export.protocol, text)
+    }),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "otel_metrics_export.headers, otel_traces_export.headers", |config, text| {
         pairs(&mut config.otel_metrics_export.headers, text)?;
         pairs(&mut config.otel_traces_export.headers, text)
     }),
-    ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", |config, text| pairs(&mut config.otel_metrics_export.headers, text)),
-    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", |config, text| pairs(&mut config.otel_traces_export.headers, text)),
-    ("OTEL_METRIC_EXPORT_INTERVAL", |config, text| {
+    ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "otel_metrics_export.headers", |config, text| {
+        pairs(&mut config.otel_metrics_export.headers, text)
+    }),
+    ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_traces_export.headers", |config, text| {
+        pairs(&mut config.otel_traces_export.headers, text)
+    }),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "otel_metrics_export.interval", |config, text| {
         config.otel_metrics_export.interval = millis(text)?;
         Ok(())
     }),
-    ("OTEL_TRACES_SAMPLER", |config, text| set(&mut config.otel_traces_export.sampler.name, text)),
-    ("OTEL_TRACES_SAMPLER_ARG", |config, text| set(&mut config.otel_traces_export.sampler.arg, text)),
+    ("OTEL_TRACES_SAMPLER", "otel_traces_export.sampler.name", |config, text| {
+        set(&mut config.otel_traces_export.sampler.name, text)
+    }),
+    ("OTEL_TRACES_SAMPLER_ARG", "otel_traces_export.sampler.arg", |config, text| {
+        set(&mut config.otel_traces_export.sampler.arg, text)
+    }),
+    ("GRAFANA_CLOUD_ZONE", "grafana.otlp.cloud_zone", |config, text| set(&mut config.grafana.otlp.cloud_zone, text)),
+    ("GRAFANA_CLOUD_INSTANCE_ID", "grafana.otlp.cloud_instance_id", |config, text| {
+        set(&mut config.grafana.otlp.cloud_instance_id, text)
+    }),
+    ("GRAFANA_CLOUD_API_KEY", "grafana.otlp.cloud_api_key", |config, text| {
+        set(&mut config.grafana.otlp.cloud_api_key, text)
+    }),
+    ("GRAFANA_CLOUD_SUBMIT", "grafana.otlp.cloud_submit", |config, text| {
+        let mut listed = None;
+        list(&mut listed, text)?;
+        config.grafana.otlp.cloud_submit = listed.unwrap_or_default();
+        Ok(())
+    }),
     // Not OTEL_SERVICE_NAME: it names redtape itself here, and each recorded process has its own.
 ];
 
@@ -96,26 +193,58 @@ const OTLP: &[(&str, Take<OtlpSignal>)] = &[
 /// Which values a metric's points have: of all since the start, or since the last export.
 const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
 
-/// Variables that Beyla knows and that have no effect here.
-const WITHOUT_EFFECT: &[&str] = &[
-    "BPF_BATCH_LENGTH",
-    "BPF_BATCH_TIMEOUT",
-    "BPF_BUFFER_SIZE_HTTP",
-    "BPF_CONTEXT_PROPAGATION",
-    "BPF_DEBUG",
-    "BPF_HIGH_REQUEST_VOLUME",
-    "BPF_HTTP_REQUEST_TIMEOUT",
-    "BPF_TC_BACKEND",
-    "BPF_TRACK_REQUEST_HEADERS",
-    "BPF_WAKEUP_LEN",
-    "CHANNEL_BUFFER_LEN",
-    "ENFORCE_SYS_CAPS",
-    "INTERNAL_METRICS_EXPORTER",
-    "LOG_FORMAT",
-    "PROFILE_PORT",
-    "SHUTDOWN_TIMEOUT",
-    "SYSTEM_WIDE",
+/// Variables that Beyla knows and that have no effect here, with the key that says why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("BPF_BATCH_LENGTH", "ebpf.batch_length"),
+    ("BPF_BATCH_TIMEOUT", "ebpf.batch_timeout"),
+    ("BPF_BUFFER_SIZE_HTTP", "ebpf.buffer_sizes"),
+    ("BPF_CONTEXT_PROPAGATION", "ebpf.context_propagation"),
+    ("BPF_DEBUG", "ebpf.bpf_debug"),
+    ("BPF_HIGH_REQUEST_VOLUME", "ebpf.high_request_volume"),
+    ("BPF_HTTP_REQUEST_TIMEOUT", "ebpf.http_request_timeout"),
+    ("BPF_MAX_TRANSACTION_TIME", "ebpf.max_transaction_time"),
+    ("BPF_TC_BACKEND", "ebpf.traffic_control_backend"),
+    ("BPF_TRACK_REQUEST_HEADERS", "ebpf.track_request_headers"),
+    ("BPF_WAKEUP_LEN", "ebpf.wakeup_len"),
+    ("CHANNEL_BUFFER_LEN", "channel_buffer_len"),
+    ("ENFORCE_SYS_CAPS", "enforce_sys_caps"),
+    ("HOSTNAME_DNS_RESOLUTION", "attributes.instance_id.dns"),
+    ("INTERNAL_METRICS_EXPORTER", "internal_metrics.exporter"),
+    ("LOG_CONFIG", "log_config"),
+    ("LOG_FORMAT", "log_format"),
+    ("MIN_PROCESS_AGE", "discovery.min_process_age"),
+    ("NOOP_TRACES", "noop"),
+    ("PROFILE_PORT", "profile_port"),
+    ("SHUTDOWN_TIMEOUT", "shutdown_timeout"),
+    ("SKIP_GO_SPECIFIC_TRACERS", "discovery.skip_go_specific_tracers"),
 ];
+
+/// All variables, those of Beyla without their prefix, each with the keys that it stands for.
+pub(super) fn variables() -> Vec<(String, String)> {
+    let own = |(name, path): (&str, &str)| (name.to_owned(), path.to_owned());
+    let of_otlp = |(key, _): &(&str, _)| {
+        let key: &str = key;
+        let (name, path) = (format!("OTEL_EXPORTER_OTLP_{key}"), key.to_lowercase());
+        let of = |signal: &str| format!("redtape.otlp.{signal}.{path}");
+        [
+            (name.replace("OTLP_", "OTLP_METRICS_"), of("metrics")),
+            (name.replace("OTLP_", "OTLP_TRACES_"), of("traces")),
+            (name, format!("{}, {}", of("metrics"), of("traces"))),
+        ]
+    };
+    let beyla = VARIABLES.iter().map(|(name, path, _)| (*name, *path)).chain(WITHOUT_EFFECT.iter().copied());
+    let mut variables: Vec<_> = beyla.map(|(name, path)| own((&format!("BEYLA_{name}"), path))).collect();
+    variables.extend(OTEL.iter().map(|(name, path, _)| own((name, path))));
+    variables.extend(OTLP.iter().flat_map(of_otlp));
+    variables.sort();
+    variables
+}
+
+/// The keys that a variable stands for, by its whole name.
+pub fn variable_keys(name: &str) -> Option<String> {
+    let name = name.strip_prefix("OTEL_EBPF_").map_or_else(|| name.to_owned(), |key| format!("BEYLA_{key}"));
+    variables().into_iter().find(|(known, _)| *known == name).map(|(_, path)| path)
+}
 
 impl Config {
     /// Takes the variables that stand for keys, over what is set already. `BEYLA_*` goes before `OTEL_EBPF_*`.
@@ -130,7 +259,7 @@ impl Config {
         let place = |name: &str| Place { source: name.into(), ..Place::default() };
         // To OpenTelemetry an empty variable is the same as none.
         let given = |name: &str| variables.get(name).filter(|text| !text.trim().is_empty());
-        for (name, take) in OTEL {
+        for (name, _, take) in OTEL {
             if let Some(text) = given(name) {
                 take(self, text).map_err(|message| ConfigError { place: place(name), message })?;
             }
@@ -155,18 +284,20 @@ impl Config {
         for prefix in ["OTEL_EBPF_", "BEYLA_"] {
             for (name, text) in variables {
                 let Some(key) = name.strip_prefix(prefix) else { continue };
-                if let Some((_, take)) = VARIABLES.iter().find(|(known, _)| *known == key) {
+                if let Some((.., take)) = VARIABLES.iter().find(|(known, ..)| *known == key) {
                     take(self, text).map_err(|message| ConfigError { place: place(name), message })?;
-                } else if WITHOUT_EFFECT.contains(&key) {
-                    warnings.push(Warning { place: place(name), message: "has no effect in redtape".into() });
+                } else if let Some((_, path)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == key) {
+                    let reason = inert_reason(path).unwrap_or_default();
+                    warnings.push(Warning { place: place(name), message: format!("has no effect: {reason}") });
                 } else if key != "CONFIG_PATH" {
-                    let known: Vec<_> = VARIABLES.iter().map(|(known, _)| format!("{prefix}{known}")).collect();
+                    let known: Vec<_> = VARIABLES.iter().map(|(known, ..)| format!("{prefix}{known}")).collect();
                     let known: Vec<_> = known.iter().map(String::as_str).collect();
                     let message = format!("unknown variable; {}", hint(name, &known));
                     warnings.push(Warning { place: place(name), message });
                 }
             }
         }
+        self.resolve_grafana();
         match self.fault() {
             Some((path, message)) => {
                 Err(ConfigError { place: Place { source: "environment".into(), position: None, path }, message })
@@ -178,6 +309,16 @@ impl Config {
 
 fn parse<T: FromStr<Err: ToString>>(value: &mut T, text: &str) -> Result<(), String> {
     *value = text.trim().parse().map_err(|error: T::Err| format!("`{text}`: {}", error.to_string()))?;
+    Ok(())
+}
+
+/// Yes or no, in the words of Go, which Beyla is written in.
+fn switch(value: &mut bool, text: &str) -> Result<(), String> {
+    *value = match text.trim() {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
+        _ => return Err(format!("`{text}` is neither `true` nor `false`")),
+    };
     Ok(())
 }
 

@@ -33,12 +33,10 @@ section! {
         allow_service_graph_self_references: bool = false,
     }
     without effect {
-        disable_build_info,
-        extra_resource_attributes,
-        extra_span_resource_attributes,
-        native_histogram,
-        service_cache_size,
-        span_metrics_service_cache_size,
+        "`redtape_build_info` is shown with the internal metrics alone" => [disable_build_info],
+        "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
+        "histograms have the buckets that `buckets` names" => [native_histogram],
+        "memory is bounded by `redtape.limits`" => [service_cache_size, span_metrics_service_cache_size],
     }
 }
 
@@ -65,19 +63,19 @@ section! {
         features: Option<Vec<Feature>> = None,
         /// Of which protocols, all if not given.
         instrumentations: Option<Vec<Instrumentation>> = None,
+        /// The form of histograms: only that of explicit buckets has an effect.
+        histogram_aggregation: HistogramAggregation = HistogramAggregation::Explicit,
         /// How long a series is exported after its last change.
         ttl: Period = Period::seconds(300),
         /// Whether the service graph has edges from a service to itself.
         allow_service_graph_self_references: bool = false,
     }
     without effect {
-        drop_unresolved_ips,
-        exponential_histogram,
-        extra_resource_attributes,
-        extra_span_resource_attributes,
-        histogram_aggregation,
-        otel_sdk_log_level,
-        reporters_cache_len,
+        "addresses of the service graph are never left out" => [drop_unresolved_ips],
+        "histograms have the buckets that `buckets` names" => [exponential_histogram],
+        "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
+        "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
+        "memory is bounded by `redtape.limits`" => [reporters_cache_len],
     }
 }
 
@@ -97,10 +95,12 @@ section! {
         /// Of which protocols, all if not given.
         instrumentations: Option<Vec<Instrumentation>> = None,
         /// Spans of one request at most.
+        #[serde(alias = "max_export_batch_size")]
         batch_max_size: usize = 4096,
         /// How long a span may wait for others to be sent with. Beyla's default is 15 s.
         batch_timeout: Period = Period::seconds(1),
         /// Spans that may wait to be sent.
+        #[serde(alias = "queue_size")]
         max_queue_size: usize = 16_384,
         /// How long to wait before a request is tried again; twice as long before the next try, and so on.
         backoff_initial_interval: Option<Period> = None,
@@ -110,10 +110,8 @@ section! {
         backoff_max_elapsed_time: Option<Period> = None,
     }
     without effect {
-        max_export_batch_size,
-        otel_sdk_log_level,
-        queue_size,
-        reporters_cache_len,
+        "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
+        "memory is bounded by `redtape.limits`" => [reporters_cache_len],
     }
 }
 
@@ -202,6 +200,16 @@ words! {
 }
 
 words! {
+    /// The form of histograms.
+    HistogramAggregation {
+        /// The buckets that `buckets` names.
+        Explicit = "explicit_bucket_histogram",
+        /// Buckets that grow by a factor, which redtape does not have.
+        Exponential = "base2_exponential_bucket_histogram",
+    }
+}
+
+words! {
     /// Which samples carry a trace's id.
     ExemplarFilter {
         /// None.
@@ -258,7 +266,10 @@ section! {
         /// An endpoint to be scraped.
         prometheus: InternalPrometheus = InternalPrometheus::default(),
     }
-    without effect { bpf_metric_scrape_interval, exporter }
+    without effect {
+        "the internal metrics are always up to date" => [bpf_metric_scrape_interval],
+        "the internal metrics are shown where `prometheus.port` says" => [exporter],
+    }
 }
 
 section! {

@@ -13,16 +13,14 @@ section! {
         kubeconfig_path: Option<String> = None,
     }
     without effect {
-        disable_informers,
-        drop_external,
-        informers_resync_period,
-        informers_sync_timeout,
-        meta_cache_address,
-        meta_restrict_local_node,
-        meta_source_labels,
-        reconnect_initial_interval,
-        resource_labels,
-        service_name_template,
+        "each pod is asked for by itself, when a process of it is recorded" => [
+            disable_informers, informers_resync_period, informers_sync_timeout, meta_cache_address,
+            meta_restrict_local_node, reconnect_initial_interval,
+        ],
+        "redtape has no metrics of packets, TCP, processes or hosts" => [drop_external],
+        "the service is named as `docs/kubernetes.md` says" => [
+            meta_source_labels, resource_labels, service_name_template,
+        ],
     }
 }
 

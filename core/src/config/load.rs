@@ -1,9 +1,11 @@
 //! Reads a configuration file: errors and warnings say where, what, and what to write instead.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
+use super::expand::expand;
 use super::root::Config;
 use super::scalar::hint;
 use super::tree::Tree;
@@ -58,6 +60,18 @@ impl fmt::Display for Warning {
 }
 
 impl Config {
+    /// The configuration that takes effect: the file `text` with its placeholders filled in, and the environment over it.
+    /// `source` is the file's name, for messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_yaml`] and [`Config::apply_env`], and for placeholders of variables that are not set.
+    pub fn load(text: &str, source: &str, env: &BTreeMap<String, String>) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let (mut config, mut warnings) = Self::from_yaml(&expand(text, source, env)?, source)?;
+        warnings.extend(config.apply_env(env)?);
+        Ok((config, warnings))
+    }
+
     /// Reads a configuration from the text of a YAML file; `source` is the file's name, for messages.
     ///
     /// An empty file is the default configuration.
@@ -69,11 +83,12 @@ impl Config {
         let tree = Tree::new(text);
         let config: Option<Self> =
             serde_saphyr::from_str(text).map_err(|error| explain(&error, text, source, &tree))?;
-        let config = config.unwrap_or_default();
+        let mut config = config.unwrap_or_default();
         let place = |path: &str| Place { source: source.into(), position: tree.place(path), path: path.into() };
         if let Some((path, message)) = config.fault() {
             return Err(ConfigError { place: place(&path), message });
         }
+        config.resolve_grafana();
         let warnings = config.warnings().into_iter();
         Ok((config, warnings.map(|(path, message)| Warning { place: place(&path), message }).collect()))
     }

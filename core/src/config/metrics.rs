@@ -10,7 +10,7 @@ use super::root::Config;
 use super::section::{section, words};
 use crate::metric::{
     DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, DEFAULT_SPAN_NAMES_LIMIT, ExemplarFilter, MetricFeature,
-    MetricNames, MetricsConfig, Select, SelectSection,
+    MetricNames, MetricsConfig, Select, SelectSection, Unresolved,
 };
 
 words! {
@@ -48,8 +48,16 @@ section! {
     Attributes {
         /// Labels by metric.
         select: BTreeMap<String, SelectConfig> = BTreeMap::new(),
-        /// What an instance is called.
+        /// What the host is called in `service.instance.id`.
         instance_id: InstanceId = InstanceId::default(),
+        /// What the host's id is.
+        host_id: HostId = HostId::default(),
+        /// What an end of the service graph is called of which only an address is known; the address if not given.
+        rename_unresolved_hosts: String = String::new(),
+        /// The same, of clients; as `rename_unresolved_hosts` if not given.
+        rename_unresolved_hosts_incoming: String = String::new(),
+        /// The same, of servers; as `rename_unresolved_hosts` if not given.
+        rename_unresolved_hosts_outgoing: String = String::new(),
         /// Names of one service's spans in span metrics, beyond which all are `AGGREGATED`; 0 is no limit.
         metric_span_names_limit: usize = DEFAULT_SPAN_NAMES_LIMIT,
         /// What of spans is secret.
@@ -58,13 +66,9 @@ section! {
         kubernetes: Kubernetes = Kubernetes::default(),
     }
     without effect {
-        drop_metric_unresolved_ips,
-        extra_group_attributes,
-        host_id,
-        metadata_retry,
-        rename_unresolved_hosts,
-        rename_unresolved_hosts_incoming,
-        rename_unresolved_hosts_outgoing,
+        "addresses of the service graph are never left out" => [drop_metric_unresolved_ips],
+        "there are no groups of attributes: `attributes.select` names each" => [extra_group_attributes],
+        "no cloud is asked for metadata" => [metadata_retry],
     }
 }
 
@@ -104,7 +108,20 @@ section! {
         /// The host's name, instead of the one that the tape has.
         override_hostname: Option<String> = None,
     }
-    without effect { dns }
+    without effect {
+        "the host's name is the one on the tape" => [dns],
+    }
+}
+
+section! {
+    /// `attributes.host_id`: the host's id.
+    HostId {
+        /// `host.id` of all resources; none if not given.
+        r#override: Option<String> = None,
+    }
+    without effect {
+        "no cloud is asked for metadata" => [fetch_timeout],
+    }
 }
 
 section! {
@@ -139,6 +156,19 @@ impl Feature {
             | Self::Ebpf
             | Self::Network
             | Self::Stats => &[],
+        }
+    }
+}
+
+impl Attributes {
+    fn unresolved(&self) -> Unresolved {
+        let or_general = |name: &String| {
+            let name = if name.is_empty() { &self.rename_unresolved_hosts } else { name };
+            name.clone()
+        };
+        Unresolved {
+            incoming: or_general(&self.rename_unresolved_hosts_incoming),
+            outgoing: or_general(&self.rename_unresolved_hosts_outgoing),
         }
     }
 }
@@ -200,6 +230,7 @@ impl Config {
             report_peer: self.prometheus_export.report_peer || self.otel_metrics_export.report_peer,
             self_references: self.prometheus_export.allow_service_graph_self_references
                 || self.otel_metrics_export.allow_service_graph_self_references,
+            unresolved: self.attributes.unresolved(),
             select: self.select()?,
             span_names_limit: self.attributes.metric_span_names_limit,
             ttl_nanos: self.prometheus_export.ttl.max(self.otel_metrics_export.ttl).nanos(),

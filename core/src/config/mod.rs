@@ -1,9 +1,13 @@
 //! The configuration: Beyla's YAML, as types.
 
+mod describe;
 mod discovery;
 mod engine;
 mod environment;
+mod expand;
 mod export;
+mod grafana;
+mod keys;
 mod kubernetes;
 mod load;
 mod metrics;
@@ -11,6 +15,7 @@ mod own;
 mod pattern;
 mod pod_selector;
 mod ports;
+mod redact;
 mod root;
 mod routes;
 mod scalar;
@@ -22,22 +27,28 @@ mod tree;
 
 pub use discovery::{DiscoveryConfig, EntryConfig, Targets};
 pub use engine::{Fault, Reloadable};
+pub use environment::variable_keys;
+pub use expand::expand;
 pub use export::{
-    Buckets, ExemplarFilter, Instrumentation, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport,
-    PrometheusExport, Protocol, SamplerConfig, Signal,
+    Buckets, ExemplarFilter, HistogramAggregation, Instrumentation, InternalMetrics, InternalPrometheus,
+    OtelMetricsExport, OtelTracesExport, PrometheusExport, Protocol, SamplerConfig, Signal,
 };
+pub use grafana::{Grafana, GrafanaOtlp};
+pub use keys::keys_markdown;
 pub use kubernetes::{KubeMetadata, Kubernetes};
 pub use load::{ConfigError, Place, Warning};
-pub use metrics::{Attributes, Feature, Features, InstanceId, MatchConfig, RedactConfig, SelectConfig};
+pub use metrics::{Attributes, Feature, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use own::{
     Compression, LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OtlpConfig, OtlpSignal, OwnConfig,
     OwnMetrics, Phases, RpcNames,
 };
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};
+pub use redact::redact_secrets;
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
 pub use scalar::{InvalidPeriod, Period, UnknownWord};
+pub use section::{Inert, Key};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use settled::Settled;
 pub use text::ConfigText;

@@ -153,11 +153,11 @@ words! {
 }
 
 macro_rules! limits {
-    ($($(#[$doc:meta])* $field:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $field:ident,)*) => {
         section! {
             /// `redtape.limits`: bounds of memory, each as in [`Limits`].
             LimitsConfig {
-                $($(#[$doc])* $field: Option<usize> = None,)*
+                $($(#[doc = $doc])* $field: Option<usize> = None,)*
             }
             without effect {}
         }

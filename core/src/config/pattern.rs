@@ -30,6 +30,11 @@ impl Pattern {
 pub struct RegexPattern(Regex);
 
 impl RegexPattern {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// Whether the expression is found in `text`.
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)
@@ -77,6 +82,11 @@ impl From<RegexPattern> for Pattern {
 pub struct GlobPattern(GlobMatcher);
 
 impl GlobPattern {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        self.glob().glob()
+    }
+
     /// Whether `text` as a whole fits.
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_match(text)

@@ -7,9 +7,9 @@ use crate::kubernetes::{Container, PodFact};
 /// Patterns that a pod has to fit, all of them. Without any, every process fits, also one in no pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PodSelector {
-    facts: Vec<(PodFact, Pattern)>,
-    labels: Vec<(String, Pattern)>,
-    annotations: Vec<(String, Pattern)>,
+    pub(super) facts: Vec<(PodFact, Pattern)>,
+    pub(super) labels: Vec<(String, Pattern)>,
+    pub(super) annotations: Vec<(String, Pattern)>,
 }
 
 impl PodSelector {

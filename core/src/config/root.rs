@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::discovery::{DiscoveryConfig, Targets};
 use super::engine::Fault;
-use super::export::{InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
+use super::export::{HistogramAggregation, InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
+use super::grafana::Grafana;
 use super::metrics::{Attributes, Features, MatchConfig};
 use super::own::OwnConfig;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::RoutesConfig;
-use super::section::{section, words};
+use super::section::{Inert, section, words};
 use crate::route::Evidence;
 
 section! {
@@ -19,9 +20,12 @@ section! {
         /// Processes that listen on one of these ports.
         open_port: Option<PortList> = None,
         /// Processes whose executable's path contains this regular expression.
+        #[serde(alias = "executable_path")]
         executable_name: Option<RegexPattern> = None,
         /// Processes whose executable's path fits this glob.
         auto_target_exe: Option<GlobPattern> = None,
+        /// All processes, on its own; also as `discovery.system_wide`.
+        system_wide: bool = false,
         /// The name of what `open_port` and `executable_name` choose.
         service_name: Option<String> = None,
         /// The namespace of what `open_port` and `executable_name` choose.
@@ -54,30 +58,23 @@ section! {
         redtape: OwnConfig = OwnConfig::default(),
         /// Beyla's own recorder, which redtape's takes the place of.
         ebpf: EbpfConfig = EbpfConfig::default(),
+        /// Grafana Cloud, as a receiver of OTLP.
+        grafana: Grafana = Grafana::default(),
         /// Where names of addresses come from.
         name_resolver: NameResolver = NameResolver::default(),
     }
     without effect {
-        channel_buffer_len,
-        channel_send_timeout,
-        channel_send_timeout_panic,
-        enforce_sys_caps,
-        grafana,
-        injector,
-        javaagent,
-        log_config,
-        log_format,
-        meter_provider,
-        network,
-        nodejs,
-        noop,
-        processes,
-        profile_port,
-        shutdown_timeout,
-        skip_go_specific_tracers,
-        stats,
-        system_wide,
-        topology,
+        "redtape has no such channels: its bounds are `redtape.limits`" => [channel_buffer_len, channel_send_timeout, channel_send_timeout_panic],
+        "the recorder never runs without the capabilities it needs; `redtape-capture doctor` names them" => [enforce_sys_caps],
+        "redtape changes nothing in the programs that it records" => [injector, javaagent, nodejs],
+        "`redtape config show` prints the effective configuration" => [log_config],
+        "what redtape says of itself is text" => [log_format],
+        "redtape's telemetry does not come from an SDK" => [meter_provider],
+        "redtape has no metrics of packets, TCP, processes or hosts" => [network, processes, stats, topology],
+        "nothing is exported that is not asked for" => [noop],
+        "redtape has no profiling endpoint" => [profile_port],
+        "what is under way is sent at the end, in the time that exporters have for a request" => [shutdown_timeout],
+        "Go programs are recorded at their sockets, as all others; `record --tls off` does without probes on functions" => [skip_go_specific_tracers],
     }
 }
 
@@ -87,54 +84,34 @@ section! {
         /// By attribute.
         application: BTreeMap<String, MatchConfig> = BTreeMap::new(),
     }
-    without effect { network, stats }
+    without effect {
+        "redtape has no metrics of packets, TCP, processes or hosts" => [network, stats],
+    }
 }
 
 section! {
     /// `ebpf`: Beyla's own recorder. redtape's has other settings, so no key of it has an effect.
     EbpfConfig {}
     without effect {
-        batch_length,
-        batch_timeout,
-        bpf_base_dir,
-        bpf_debug,
-        bpf_fs_path,
-        buffer_sizes,
-        context_propagation,
-        couchbase_db_cache_size,
-        disable_black_box_cp,
-        dns_request_timeout,
-        enable_context_propagation,
-        force_bpf_map_reader,
-        heuristic_sql_detect,
-        high_request_volume,
-        http_request_timeout,
-        instrument_cuda,
-        instrument_gpu,
-        kafka_topic_uuid_cache_size,
-        log_enricher,
-        maps_config,
-        max_transaction_time,
-        mongo_requests_cache_size,
-        mssql_prepared_statements_cache_size,
-        mysql_prepared_statements_cache_size,
-        override_bpfloop_enabled,
-        payload_extraction,
-        postgres_prepared_statements_cache_size,
-        protocol_debug_print,
-        redis_db_cache,
-        stats_wakeup_data_bytes,
-        track_request_headers,
-        traffic_control_backend,
-        use_tc_for_l7_cp,
-        wakeup_len,
+        "redtape's recorder has a ring buffer of its own: `record --ring-size`" => [batch_length, batch_timeout, wakeup_len, stats_wakeup_data_bytes],
+        "redtape's recorder keeps no files of BPF" => [bpf_base_dir, bpf_fs_path],
+        "`redtape-capture doctor` tells what the probes say" => [bpf_debug, protocol_debug_print],
+        "how much of each message is kept is said by `record --payload`" => [buffer_sizes],
+        "redtape changes no traffic; the trace contexts that requests carry are always read" => [context_propagation, disable_black_box_cp, enable_context_propagation, track_request_headers, traffic_control_backend, use_tc_for_l7_cp],
+        "redtape reads HTTP and gRPC alone" => [couchbase_db_cache_size, dns_request_timeout, heuristic_sql_detect, instrument_cuda, instrument_gpu, kafka_topic_uuid_cache_size, log_enricher, mongo_requests_cache_size, mssql_prepared_statements_cache_size, mysql_prepared_statements_cache_size, payload_extraction, postgres_prepared_statements_cache_size, redis_db_cache],
+        "what each message took is known from the tape, also at a high volume" => [high_request_volume],
+        "a request without a response becomes a span when its connection ends, with `error.type` `no_response`" => [http_request_timeout],
+        "redtape's recorder has maps of its own, sized by the kernel's limits" => [force_bpf_map_reader, maps_config, override_bpfloop_enabled],
+        "how long a request may take is not bounded: memory is, by `redtape.limits`" => [max_transaction_time],
     }
 }
 
 section! {
     /// `name_resolver`: names for addresses.
     NameResolver {}
-    without effect { cache_expiry, cache_len, sources }
+    without effect {
+        "peers are named by what is on the tape" => [cache_expiry, cache_len, sources],
+    }
 }
 
 words! {
@@ -177,6 +154,15 @@ impl Config {
             executable: self.auto_target_exe.clone().map(Pattern::Glob).or(regex),
             service_name: self.service_name.clone(),
             service_namespace: self.service_namespace.clone(),
+            system_wide: self.system_wide || self.discovery.system_wide,
+        }
+    }
+
+    /// How spans are printed: by `trace_printer`, else as text if `print_traces` is set.
+    pub const fn printer(&self) -> TracePrinter {
+        match self.trace_printer {
+            TracePrinter::Disabled if self.print_traces => TracePrinter::Text,
+            printer => printer,
         }
     }
 
@@ -187,12 +173,13 @@ impl Config {
 
     /// What is set without an effect: the key, and why.
     pub(super) fn warnings(&self) -> Vec<(String, String)> {
-        const INERT: &str = "has no effect in redtape";
         let sections = [
             ("", self.without_effect()),
             ("attributes.", self.attributes.without_effect()),
+            ("attributes.host_id.", self.attributes.host_id.without_effect()),
             ("attributes.instance_id.", self.attributes.instance_id.without_effect()),
             ("attributes.kubernetes.", self.attributes.kubernetes.without_effect()),
+            ("discovery.", self.discovery.without_effect()),
             ("ebpf.", self.ebpf.without_effect()),
             ("filter.", self.filter.without_effect()),
             ("internal_metrics.", self.internal_metrics.without_effect()),
@@ -201,10 +188,15 @@ impl Config {
             ("otel_traces_export.", self.otel_traces_export.without_effect()),
             ("prometheus_export.", self.prometheus_export.without_effect()),
         ];
-        let inert = |(section, keys): (&str, Vec<&'static str>)| {
-            keys.into_iter().map(|key| (format!("{section}{key}"), INERT.to_owned())).collect::<Vec<_>>()
+        let inert = |(section, keys): (&str, Vec<Inert>)| {
+            let warning = |(key, reason)| (format!("{section}{key}"), format!("has no effect: {reason}"));
+            keys.into_iter().map(warning).collect::<Vec<_>>()
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
+        if self.otel_metrics_export.histogram_aggregation == HistogramAggregation::Exponential {
+            let path = "otel_metrics_export.histogram_aggregation";
+            warnings.push((path.into(), "has no effect: histograms have the buckets that `buckets` names".into()));
+        }
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {

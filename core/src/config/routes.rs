@@ -2,46 +2,37 @@
 
 use serde::Deserialize;
 
-/// The `routes` section. Keys, values and meaning are Beyla's, apart from what `docs/routes.md` lists.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RoutesConfig {
-    /// Route patterns of all services, such as `/users/{id}`. The text of the one that matches becomes `http.route`.
-    pub patterns: Vec<String>,
-    /// Patterns of requests that nobody wants to see, such as `/healthz`. They win over `patterns`.
-    pub ignored_patterns: Vec<String>,
-    /// What an ignored request is taken out of.
-    pub ignore_mode: IgnoreMode,
-    /// What to do with a path that no pattern matches.
-    #[serde(alias = "unmatch")]
-    pub unmatched: Unmatched,
-    /// What stands for a variable segment in the routes that redtape finds itself.
-    pub wildcard_char: WildcardChar,
-    /// Fixed names of unknown meaning that `low-cardinality` accepts in one place of a path; 0 is no limit.
-    pub max_path_segment_cardinality: usize,
-}
+use super::section::section;
 
-impl Default for RoutesConfig {
-    fn default() -> Self {
-        Self {
-            patterns: Vec::new(),
-            ignored_patterns: Vec::new(),
-            ignore_mode: IgnoreMode::default(),
-            unmatched: Unmatched::default(),
-            wildcard_char: WildcardChar::default(),
-            max_path_segment_cardinality: 10,
-        }
+section! {
+    /// The `routes` section. Keys, values and meaning are Beyla's, apart from what `docs/routes.md` lists.
+    RoutesConfig {
+        /// Route patterns of all services, such as `/users/{id}`. The text of the one that matches becomes `http.route`.
+        patterns: Vec<String> = Vec::new(),
+        /// Patterns of requests that nobody wants to see, such as `/healthz`. They win over `patterns`.
+        ignored_patterns: Vec<String> = Vec::new(),
+        /// What an ignored request is taken out of.
+        ignore_mode: IgnoreMode = IgnoreMode::default(),
+        /// What to do with a path that no pattern matches.
+        #[serde(alias = "unmatch")]
+        unmatched: Unmatched = Unmatched::default(),
+        /// What stands for a variable segment in the routes that redtape finds itself.
+        wildcard_char: WildcardChar = WildcardChar::default(),
+        /// Fixed names of unknown meaning that `low-cardinality` accepts in one place of a path; 0 is no limit.
+        max_path_segment_cardinality: usize = 10,
     }
+    without effect {}
 }
 
-/// The routes of one service: `discovery.services[].routes`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServiceRoutes {
-    /// Patterns of the requests that the service answers.
-    pub incoming: Vec<String>,
-    /// Patterns of the requests that the service makes.
-    pub outgoing: Vec<String>,
+section! {
+    /// The routes of one service: `discovery.services[].routes`.
+    ServiceRoutes {
+        /// Patterns of the requests that the service answers.
+        incoming: Vec<String> = Vec::new(),
+        /// Patterns of the requests that the service makes.
+        outgoing: Vec<String> = Vec::new(),
+    }
+    without effect {}
 }
 
 /// A key's value that is none of its values.

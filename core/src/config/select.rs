@@ -19,11 +19,13 @@ use super::routes::ServiceRoutes;
 /// entries of `discovery.instrument` (or else of `discovery.services`), and at last `open_port` with `executable_name`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Discovery {
-    rules: Vec<Rule>,
-    excluded: Vec<Rule>,
-    observers: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) excluded: Vec<Rule>,
+    pub(super) observers: Vec<Rule>,
     warnings: Vec<String>,
     recorder_pidns: u32,
+    host_name: Option<String>,
+    host_id: Option<String>,
 }
 
 /// One rule: the selectors that a process has to fit, all of them, and what to call it then.
@@ -37,13 +39,15 @@ pub struct Rule {
     pub routes: Option<ServiceRoutes>,
     /// What to export of it.
     pub signals: Signals,
-    ports: Option<PortList>,
-    exe: Option<Pattern>,
-    pids: Option<Vec<u32>>,
-    args: Option<Pattern>,
-    containers_only: bool,
-    pod: PodSelector,
-    undecidable: bool,
+    pub(super) ports: Option<PortList>,
+    pub(super) exe: Option<Pattern>,
+    /// The beginning of the executable's path.
+    pub(super) folder: Option<String>,
+    pub(super) language: Option<Pattern>,
+    pub(super) pids: Option<Vec<u32>>,
+    pub(super) args: Option<Pattern>,
+    pub(super) containers_only: bool,
+    pub(super) pod: PodSelector,
 }
 
 /// What is known of where a process runs.
@@ -103,7 +107,9 @@ impl Discovery {
     pub fn new(config: &DiscoveryConfig, targets: &Targets) -> Result<Self, DiscoveryError> {
         let mut discovery = Self::default();
         let warnings = &mut discovery.warnings;
-        warnings.extend(config.without_effect().into_iter().map(|key| format!("discovery.{key} has no effect")));
+        if !config.services.is_empty() && !config.instrument.is_empty() {
+            warnings.push("discovery.services has no effect: `discovery.instrument` takes its place".into());
+        }
 
         discovery.rules.extend(targets.pid_rule());
         discovery.rules.extend(if config.instrument.is_empty() {
@@ -112,6 +118,14 @@ impl Discovery {
             rules("instrument", &config.instrument, warnings)?
         });
         discovery.rules.extend(targets.port_and_exe_rule());
+        if targets.system_wide {
+            if discovery.rules.iter().any(|rule| rule.pids.is_none()) {
+                let message = "is on its own: take it out, or everything else that chooses processes".into();
+                return Err(DiscoveryError { path: "system_wide".into(), message });
+            }
+            // A rule without selectors.
+            discovery.rules.push(Rule::default());
+        }
 
         discovery.excluded = rules("exclude_services", &config.exclude_services, warnings)?;
         discovery.excluded.extend(rules("exclude_instrument", &config.exclude_instrument, warnings)?);
@@ -130,6 +144,8 @@ impl Discovery {
                 ]
             }
         };
+        let in_folder = |folder: &String| Rule { folder: Some(folder.clone()), ..Rule::default() };
+        discovery.observers.extend(config.excluded_linux_system_paths.iter().map(in_folder));
         Ok(discovery)
     }
 
@@ -138,6 +154,24 @@ impl Discovery {
     pub fn recorder_pidns(mut self, inode: u32) -> Self {
         self.recorder_pidns = inode;
         self
+    }
+
+    /// Tells what the host is called, in place of what the tape says, and its id.
+    #[must_use]
+    pub(super) fn host(mut self, name: Option<String>, id: Option<String>) -> Self {
+        let given = |text: &String| !text.is_empty();
+        (self.host_name, self.host_id) = (name.filter(given), id.filter(given));
+        self
+    }
+
+    /// What the host is called, in place of what the tape says.
+    pub fn host_name(&self) -> Option<&str> {
+        self.host_name.as_deref()
+    }
+
+    /// The host's id, `host.id`.
+    pub fn host_id(&self) -> Option<&str> {
+        self.host_id.as_deref()
     }
 
     /// Whether there is no rule, so that no process can be chosen.
@@ -238,8 +272,12 @@ impl Rule {
         });
         let exe = self.exe.as_ref().is_none_or(|exe| !process.exe.is_empty() && exe.matches(&process.exe));
         let pid = self.pids.as_ref().is_none_or(|pids| inherits || pids.contains(&process.tgid.0));
+        let folder = self.folder.as_ref().is_none_or(|folder| process.exe.starts_with(folder));
+        let language =
+            self.language.as_ref().is_none_or(|language| process.language().is_some_and(|of| language.matches(of)));
         let container = !self.containers_only || process.pidns != recorder_pidns;
-        if self.undecidable || !port || !exe || !pid || !container || !self.fits_args(process) {
+        let itself = port && exe && folder && language && pid && container;
+        if !itself || !self.fits_args(process) {
             return Fit::No;
         }
         match place {
@@ -281,7 +319,6 @@ where
 {
     let rule = |(at, entry): (usize, &EntryConfig<P>)| {
         let path = format!("discovery.{list}[{at}]");
-        let undecidable = entry.undecidable();
         let rule = Rule {
             name: entry.name.clone(),
             namespace: entry.namespace.clone(),
@@ -291,19 +328,21 @@ where
                 .map_err(|(key, message)| DiscoveryError { path: format!("{path}.{key}"), message })?,
             ports: entry.open_ports.clone(),
             exe: entry.exe_path.clone().map(Into::into),
+            folder: None,
+            language: entry.languages.clone().map(Into::into),
             pids: entry.target_pids.clone(),
             args: entry.cmd_args.clone().map(Into::into),
             containers_only: entry.containers_only.unwrap_or(false),
             pod: PodSelector::new(entry),
-            undecidable: !undecidable.is_empty(),
         };
-        if !undecidable.is_empty() {
-            let keys = undecidable.join(", ");
-            warnings.push(format!("{path} fits no process: the recorder cannot decide {keys}"));
-        } else if rule.selects_nothing() {
+        if rule.language.is_some() {
+            warnings.push(format!(
+                "{path}.languages fits interpreters alone: the language of machine code is not on a tape"
+            ));
+        }
+        if rule.selects_nothing() {
             let message =
-                "selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, containers_only, k8s_*"
-                    .into();
+                "selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, languages, containers_only, k8s_*".into();
             return Err(DiscoveryError { path, message });
         }
         Ok(rule)
@@ -315,6 +354,7 @@ impl Rule {
     fn selects_nothing(&self) -> bool {
         self.ports.is_none()
             && self.exe.is_none()
+            && self.language.is_none()
             && self.pids.is_none()
             && self.args.is_none()
             && !self.containers_only
@@ -386,7 +426,10 @@ exclude_services:
             assert_eq!(rules.select(process), *expected, "{what}");
         }
         assert_eq!(rules.rule(0).unwrap().name.as_deref(), Some("shop"));
-        assert_eq!(rules.warnings(), ["discovery.services[5] fits no process: the recorder cannot decide languages"]);
+        assert_eq!(
+            rules.warnings(),
+            ["discovery.services[5].languages fits interpreters alone: the language of machine code is not on a tape"]
+        );
     }
 
     #[test]
@@ -446,7 +489,7 @@ exclude_services:
         assert_eq!(rules.select(&process("/opt/shop", &[])), Some(0));
         assert_eq!(rules.select(&process("/opt/shop", &[22])), None);
         assert_eq!(rules.select(&process("/usr/sbin/nginx", &[])), None);
-        assert_eq!(rules.warnings(), ["discovery.services has no effect"]);
+        assert_eq!(rules.warnings(), ["discovery.services has no effect: `discovery.instrument` takes its place"]);
     }
 
     #[test]
@@ -458,6 +501,7 @@ exclude_services:
             executable: Some(super::Pattern::Regex("nginx".parse().unwrap())),
             service_name: Some("edge".to_owned()),
             service_namespace: None,
+            system_wide: false,
         };
         let rules = Discovery::new(&config, &targets).unwrap();
         let redtape = ProcessInfo { tgid: Tgid(7), ..process("/usr/bin/redtape", &[]) };

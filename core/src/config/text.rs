@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::expand::expand;
 use super::load::{ConfigError, Warning};
+use super::redact::redact_secrets;
 use super::root::Config;
 use crate::tape::Meta;
 
@@ -25,16 +27,22 @@ pub struct ConfigText {
 }
 
 impl ConfigText {
-    /// The configuration in `yaml` without the headers of exporters, and those of the variables in `env` that the engine may go
-    /// by: Beyla's and the sampler's, but for those that may hold secrets. A tape is for others to see.
-    pub fn new(yaml: &str, env: &BTreeMap<String, String>) -> Self {
+    /// What a tape carries of the file `text`, whose name is `source`, and of the variables in `env`: the file with its
+    /// placeholders filled in and without secrets, and those of the variables that the engine may go by: Beyla's and the
+    /// sampler's, but for those that may hold secrets. A tape is for others to see.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a placeholder stands for a variable that is not set.
+    pub fn for_tape(text: &str, source: &str, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let goes_by = |name: &str| {
             ["BEYLA_", "OTEL_EBPF_", "OTEL_TRACES_SAMPLER"].iter().any(|prefix| name.starts_with(prefix))
                 && !name.ends_with("_CONFIG_PATH")
                 && !SECRET.iter().any(|word| name.contains(word))
         };
+        let yaml = redact_secrets(&expand(text, source, env)?);
         let env = env.iter().filter(|(name, _)| goes_by(name)).map(|(name, value)| (name.clone(), value.clone()));
-        Self { yaml: without_headers(yaml), env: env.collect() }
+        Ok(Self { yaml, env: env.collect() })
     }
 
     /// The configuration among the facts of a tape; `None` if there is none.
@@ -75,41 +83,6 @@ impl ConfigText {
     }
 }
 
-/// A configuration with every value of a key `headers` made empty. What is no configuration, or has them where they are not
-/// found, is left out altogether: rather no configuration than a secret.
-fn without_headers(yaml: &str) -> String {
-    let mut text = String::with_capacity(yaml.len());
-    let mut lines = yaml.lines().peekable();
-    while let Some(line) = lines.next() {
-        let indent = line.len() - line.trim_start().len();
-        let key = line.trim_start().trim_start_matches("- ");
-        let Some(value) = ["headers:", "\"headers\":", "'headers':"].iter().find_map(|name| key.strip_prefix(name))
-        else {
-            text.push_str(line);
-            text.push('\n');
-            continue;
-        };
-        let head = line.len() - value.len();
-        text.push_str(line.get(..head).unwrap_or_default());
-        text.push_str(" {}\n");
-        // What belongs to it stands further in. Of what stands in braces, the last one may not.
-        let inside = |line: &&str| {
-            let trimmed = line.trim_start();
-            trimmed.is_empty() || trimmed.starts_with('}') || line.len() - trimmed.len() > indent
-        };
-        while lines.next_if(inside).is_some() {}
-    }
-    let secrets = |config: &Config| {
-        let exporters = [&config.otel_traces_export.headers, &config.otel_metrics_export.headers];
-        exporters.iter().any(|headers| !headers.is_empty())
-    };
-    match (Config::from_yaml(yaml, ""), Config::from_yaml(&text, "")) {
-        (Ok((before, _)), _) if !secrets(&before) => yaml.to_owned(),
-        (Ok(_), Ok((after, _))) if !secrets(&after) => text,
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,25 +98,15 @@ mod tests {
             ("PATH", "/bin"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let text = ConfigText::new("routes: {unmatched: path}", &env.into());
+        let text = ConfigText::for_tape("routes: {unmatched: path}", "file", &env.into()).unwrap();
         assert_eq!(text.env.keys().collect::<Vec<_>>(), ["BEYLA_OPEN_PORT", "OTEL_EBPF_SERVICE_NAME"]);
         let facts = text.to_facts();
         assert_eq!(ConfigText::from_facts(&facts).as_ref(), Some(&text));
         assert_eq!(text.load("file").unwrap().0.service_name.as_deref(), Some("shop"));
         assert_eq!(ConfigText::from_facts(&facts[1..]), None);
-        for (written, kept) in [
-            (
-                "otel_traces_export:\n  headers:\n    a: secret\n\n    b: secret\n  endpoint: http://t\nopen_port: 1\n",
-                "http://t",
-            ),
-            ("otel_traces_export:\n  headers: {a: secret,\n    b: secret\n  }\nopen_port: 1\n", "open_port: 1"),
-            ("otel_traces_export: {headers: {a: secret}}\nopen_port: 1", ""),
-            ("# headers: of nothing\nopen_port: 1", "# headers: of nothing\nopen_port: 1"),
-        ] {
-            let text = ConfigText::new(written, &BTreeMap::new());
-            assert!(!text.yaml.contains("secret") && text.yaml.contains(kept), "{}", text.yaml);
-            assert_eq!(text.yaml.is_empty(), kept.is_empty());
-        }
+        let written = "otel_traces_export: {headers: {a: secret}}\nopen_port: 1 # one\n";
+        let kept = "otel_traces_export: {headers: {a: REDACTED}}\nopen_port: 1 # one\n";
+        assert_eq!(ConfigText::for_tape(written, "file", &BTreeMap::new()).unwrap().yaml, kept);
         let mut meta = Meta { extra: vec![("env.OLD".into(), "x".into())], ..Meta::default() };
         text.put_into(&mut meta);
         assert_eq!(ConfigText::of_meta(&meta), text);

@@ -1,6 +1,7 @@
 //! Where everything stands in a configuration file: each key and list entry with its path, line and column.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
@@ -19,16 +20,26 @@ struct Node {
     key: (u64, u64),
     /// Where its value begins.
     value: (u64, u64),
+    /// Which bytes of the text its value is, if it is a single one.
+    bytes: Option<Range<usize>>,
 }
 
 impl Tree {
     /// Reads a document, whatever it says.
     pub(super) fn new(text: &str) -> Self {
+        Self::parse(text).unwrap_or_default()
+    }
+
+    /// Reads a document; `None` if it is no YAML.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut tree = Self::default();
-        if let Ok(root) = serde_saphyr::from_str::<Raw>(text) {
-            tree.add(&root, "");
-        }
-        tree
+        tree.add(&serde_saphyr::from_str::<Option<Raw>>(text).ok()?.unwrap_or(Raw::Leaf), "");
+        Some(tree)
+    }
+
+    /// The single values in the order of the file: their keys, and which bytes of the text they are.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.nodes.iter().filter_map(|node| Some((node.path.as_str(), node.bytes.clone()?)))
     }
 
     /// Line and column of the key `path`.
@@ -51,7 +62,8 @@ impl Tree {
                 for (at, entry) in entries.iter().enumerate() {
                     let path = format!("{path}[{at}]");
                     let place = place(&entry.referenced);
-                    self.nodes.push(Node { path: path.clone(), key: place, value: place });
+                    let bytes = bytes(entry);
+                    self.nodes.push(Node { path: path.clone(), key: place, value: place, bytes });
                     self.add(&entry.value, &path);
                 }
             }
@@ -59,12 +71,20 @@ impl Tree {
                 for (key, value) in entries {
                     let path = if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
                     let (key, at) = (place(&key.referenced), place(&value.referenced));
-                    self.nodes.push(Node { path: path.clone(), key, value: at });
+                    let bytes = bytes(value);
+                    self.nodes.push(Node { path: path.clone(), key, value: at, bytes });
                     self.add(&value.value, &path);
                 }
             }
         }
     }
+}
+
+fn bytes(value: &Spanned<Raw>) -> Option<Range<usize>> {
+    let Raw::Leaf = value.value else { return None };
+    let span = value.referenced.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    Some(start..start.checked_add(usize::try_from(span.byte_len()?).ok()?)?)
 }
 
 fn place(location: &Location) -> (u64, u64) {

@@ -146,8 +146,11 @@ impl Services {
             .then(|| Container { id: found.id.unwrap_or_default().into(), pod: self.pods.of(&found).map(Arc::clone) });
         let standing = self.standing(&info, container.as_ref());
         let rule = standing.rule.and_then(|rule| self.discovery.rule(rule));
-        let host = self.hosts.get(&info.origin).map_or("", |host| host);
-        let service = Arc::new(Service::new(Arc::clone(&info), rule, host, container));
+        let on_tape = || self.hosts.get(&info.origin).map_or("", |host| host);
+        let host = self.discovery.host_name().unwrap_or_else(on_tape);
+        let mut service = Service::new(Arc::clone(&info), rule, host, container);
+        service.host_id = self.discovery.host_id().map(Into::into);
+        let service = Arc::new(service);
         Known { info, standing, service, own: Ignored::default() }
     }
 

@@ -1,10 +1,12 @@
 //! The service graph: who calls whom, from both ends' spans.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::histogram::Histogram;
 use super::label::Label;
+use super::settings::{MetricsConfig, Unresolved};
 use super::snapshot::{Family, FamilyKind, Scale, Series, Value};
 use super::table::{Row, Slot, Table, Values};
 use crate::span::{Span, SpanKind, Status};
@@ -20,6 +22,7 @@ use crate::time::MonoNanos;
 pub(super) struct Graph {
     bounds: Arc<[u64]>,
     self_references: bool,
+    unresolved: Unresolved,
     /// Calls received.
     received: Table<Edge>,
     /// Calls sent.
@@ -58,10 +61,11 @@ struct Seen {
 const SERVER_SOCKET: [Label; 2] = [Label::SocketAddress, Label::SocketPort];
 
 impl Graph {
-    pub(super) fn new(bounds: Arc<[u64]>, self_references: bool, limit: usize) -> Self {
+    pub(super) fn new(bounds: Arc<[u64]>, config: &MetricsConfig, limit: usize) -> Self {
         Self {
             bounds,
-            self_references,
+            self_references: config.self_references,
+            unresolved: config.unresolved.clone(),
             received: Table::new(limit),
             sent: Table::new(limit),
             servers: Table::new(limit),
@@ -95,10 +99,12 @@ impl Graph {
             let ends = match span.kind {
                 SpanKind::Server => {
                     Label::PeerAddress.write(span, &mut other);
+                    rename(&mut other, &self.unresolved.incoming);
                     [other, String::new(), name, namespace]
                 }
                 SpanKind::Client => {
                     Label::ServerAddress.write(span, &mut other);
+                    rename(&mut other, &self.unresolved.outgoing);
                     [name, namespace, other, String::new()]
                 }
             };
@@ -142,6 +148,13 @@ impl Graph {
         let mut socket = Values::default();
         socket.fill_with(sent.iter().skip(3));
         self.servers.find(&socket).map(|row| &row.data)
+    }
+}
+
+/// Gives an end a name of which only an address is known.
+fn rename(end: &mut String, name: &str) {
+    if !name.is_empty() && end.parse::<IpAddr>().is_ok() {
+        *end = name.to_owned();
     }
 }
 

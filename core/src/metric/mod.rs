@@ -37,6 +37,6 @@ pub use registry::Registry;
 pub(crate) use select::name_glob;
 pub use select::{Select, SelectError, SelectSection};
 pub(crate) use settings::DEFAULT_SPAN_NAMES_LIMIT;
-pub use settings::{DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricsConfig};
+pub use settings::{DEFAULT_DURATION_BUCKETS, DEFAULT_SIZE_BUCKETS, MetricFeature, MetricsConfig, Unresolved};
 pub use snapshot::{Family, FamilyKind, OVERFLOW_LABEL, Scale, Series, Snapshot, Value};
 pub use summary::{RedKey, RedRow, RedTable};

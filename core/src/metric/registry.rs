@@ -117,7 +117,7 @@ impl Registry {
         }
         let mut features = config.features.union(&config.some_features);
         let graph = features.any(|feature| *feature == MetricFeature::ApplicationServiceGraph);
-        let graph = graph.then(|| Graph::new(duration_bounds, config.self_references, limit));
+        let graph = graph.then(|| Graph::new(duration_bounds, config, limit));
         let mut labels: Vec<Label> =
             groups.iter().flat_map(|group| &group.labels).copied().chain(Red::LABELS).collect();
         labels.sort_unstable();

@@ -50,6 +50,15 @@ pub enum MetricFeature {
     ApplicationServiceGraph,
 }
 
+/// Names for ends of the service graph of which only an address is known (`rename_unresolved_hosts_*`); empty ones are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unresolved {
+    /// Of clients.
+    pub incoming: String,
+    /// Of servers.
+    pub outgoing: String,
+}
+
 /// What of the configuration concerns metrics.
 #[derive(Clone, Debug)]
 pub struct MetricsConfig {
@@ -76,6 +85,8 @@ pub struct MetricsConfig {
     pub report_peer: bool,
     /// Whether the service graph has edges from a service to itself.
     pub self_references: bool,
+    /// What ends of the service graph are called of which only an address is known; the address where it is empty.
+    pub unresolved: Unresolved,
     /// `attributes.select`
     pub select: Select,
     /// Names of one service's spans in span metrics, beyond which all are one; 0 is no limit.
@@ -102,6 +113,7 @@ impl Default for MetricsConfig {
             report_target: false,
             report_peer: false,
             self_references: false,
+            unresolved: Unresolved::default(),
             select: Select::default(),
             span_names_limit: DEFAULT_SPAN_NAMES_LIMIT,
             ttl_nanos: DEFAULT_TTL_NANOS,

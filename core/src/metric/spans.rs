@@ -17,6 +17,7 @@ pub(crate) fn server(route: &str) -> Span {
         name: "frontend".into(),
         namespace: "shop".into(),
         instance: "host:42".into(),
+        host_id: None,
         signals: Signals::default(),
         host: "".into(),
         process: Arc::new(ProcessInfo::default()),

@@ -37,7 +37,7 @@ pub(super) fn exporters(
         return Err(Failure::message(Kind::Usage, "--metrics-step: without a distance, samples have no end"));
     }
     if let Some(path) = &args.export.openmetrics {
-        if args.export.is_on_stdout() && (args.spans.is_some() || args.metrics.is_some() || args.otlp.is_on_stdout()) {
+        if args.export.is_on_stdout() && (args.prints_spans() || args.metrics.is_some() || args.otlp.is_on_stdout()) {
             let message = "--openmetrics -: standard output has another result already; give a file";
             return Err(Failure::message(Kind::Usage, message));
         }
@@ -80,7 +80,7 @@ fn origin(tapes: &[Tape]) -> (WallNanos, &str) {
 /// The file to write to; `-` is standard output, where nothing else may go.
 fn create(args: &Replay, path: &Path) -> Result<Box<dyn Write>> {
     if path == Path::new("-") {
-        if args.spans.is_some() || args.metrics.is_some() {
+        if args.prints_spans() || args.metrics.is_some() {
             let message = "--otlp-file -: standard output has --spans or --metrics already; give a file";
             return Err(Failure::message(Kind::Usage, message));
         }

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod cardinality;
+mod config;
 mod events;
 mod exporters;
 mod info;
@@ -23,6 +24,7 @@ pub fn run(cli: Cli) -> Result {
     let mut out = Output::stdout();
     match cli.command {
         Command::Cardinality(args) => cardinality::run(&args, &mut out),
+        Command::Config(args) => config::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]

@@ -16,6 +16,7 @@ use crate::export::{Tee, Times};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
+use crate::printer::Printer;
 use crate::run::{Ran, run as run_engine};
 use crate::settings::{config, options, take_environment};
 use crate::sink::{NoSpans, Now, OutputSink};
@@ -40,12 +41,19 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     if let Some(server) = &server {
         exports.add(server.exporter());
     }
-    let ran = match args.spans {
-        None => {
+    let ran = match (args.spans, args.trace_printer) {
+        (None, Some(printer)) => {
+            let mut printer = Printer::as_beyla(out, printer);
+            let mut tee = Tee { out: &mut printer, exports: &mut exports };
+            let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
+            printer.finish()?;
+            ran
+        }
+        (None, None) => {
             let mut tee = Tee { out: &mut NoSpans, exports: &mut exports };
             with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?
         }
-        Some(format) => {
+        (Some(format), _) => {
             let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
             let mut tee = Tee { out: &mut spans, exports: &mut exports };
             let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
@@ -56,11 +64,11 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
     let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()));
     ran.check(args.input.strict, args.quiet)?;
-    match (args.spans, args.metrics) {
-        (Some(_), _) => Ok(()),
-        (None, _) if args.otlp.is_on_stdout() || args.export.is_on_stdout() => Ok(()),
-        (None, Some(format)) => write_metrics(out, &ran, format),
-        (None, None) => write_summary(out, &facts, &ran).map_err(unwritable),
+    match args.metrics {
+        _ if args.prints_spans() => Ok(()),
+        _ if args.otlp.is_on_stdout() || args.export.is_on_stdout() => Ok(()),
+        Some(format) => write_metrics(out, &ran, format),
+        None => write_summary(out, &facts, &ran).map_err(unwritable),
     }?;
     // What did not arrive is no reason to withhold the result.
     exported?;

@@ -4,7 +4,6 @@ mod args;
 mod child;
 mod follow;
 mod keep;
-mod print;
 #[cfg(target_os = "linux")]
 mod privileges;
 mod session;

@@ -223,11 +223,7 @@ pub(super) fn check(
         return Err(format!("{name}: is of {} bytes; at most {CONFIG_MAX} are possible live", yaml.len()));
     }
     // What stands for the exporters alone is not on the tape, but has to be right as well.
-    let (mut config, mut warnings) = Config::from_yaml(yaml, name).map_err(|error| error.to_string())?;
-    warnings.extend(config.apply_env(env).map_err(|error| error.to_string())?);
-    let text = ConfigText::new(yaml, env);
-    if text.yaml.is_empty() && !yaml.trim().is_empty() {
-        return Err(format!("{name}: headers have to stand in a line of their own, so that they are kept off tapes"));
-    }
+    let (config, warnings) = Config::load(yaml, name, env).map_err(|error| error.to_string())?;
+    let text = ConfigText::for_tape(yaml, name, env).map_err(|error| error.to_string())?;
     Ok((text, config, warnings.iter().map(ToString::to_string).collect()))
 }

@@ -15,7 +15,6 @@ use redtape_core::config::{Config, ConfigText};
 use super::args::{From, Live};
 use super::child::Recorder;
 use super::keep::Keep;
-use super::print::Printer;
 use super::session::{Ending, Over, Session, State, check};
 use super::tapes::{Incoming, Peer, Source};
 use super::watch::Watch;
@@ -26,6 +25,7 @@ use crate::export::{
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::kube::{PodWatch, Wanted};
+use crate::printer::Printer;
 use crate::serve::{Endpoint, Listening, Serve, Server};
 use crate::sink::Now;
 use crate::stdout::Output;

@@ -22,45 +22,9 @@ fn fails(text: &str, expected: &str) {
 }
 
 /// Files as they are found in tutorials.
-const EVERYTHING: &str = "print_traces: true
-log_level: debug
-open_port: 80-8999
-otel_traces_export:
-  endpoint: http://tempo-distributor.tracing:4317
-prometheus_export:
-  port: 8999
-  path: /metrics
-  report_target: false
-  report_peer: false
-internal_metrics:
-  prometheus:
-    port: 8990
-    path: /metrics
-routes:
-  ignored_patterns:
-    - /metrics
-    - /health
-  unmatched: heuristic
-";
-const SERVICES: &str = "discovery:
-  services:
-    - exe_path_regexp: (worker)|(backend)|(frontend)
-      open_port: 80,443          # also spelled open_ports
-      namespace: MyNamespace
-      name: MyApplication
-routes:
-  patterns:
-    - /user/{id}
-    - /user/{id}/basket/{product}
-  ignored_patterns:
-    - /health
-    - /v1/*
-  ignore_mode: all
-  unmatched: wildcard
-";
-const PORTS: &str = "executable_name: server
-open_port: 80,443,8000-8999
-";
+const EVERYTHING: &str = include_str!("../../../../fixtures/beyla-configs/everything.yml");
+const SERVICES: &str = include_str!("../../../../fixtures/beyla-configs/services.yml");
+const PORTS: &str = include_str!("../../../../fixtures/beyla-configs/ports.yml");
 
 #[test]
 fn files_of_tutorials_work_unchanged() {
@@ -159,11 +123,14 @@ discovery:
     assert_eq!(
         warnings,
         [
-            "c.yml:4:1: network: has no effect in redtape",
-            "c.yml:3:3: ebpf.batch_timeout: has no effect in redtape",
-            "c.yml:2:3: ebpf.wakeup_len: has no effect in redtape",
+            "c.yml:4:1: network: has no effect: redtape has no metrics of packets, TCP, processes or hosts",
+            "c.yml:11:3: discovery.min_process_age: has no effect: a process is followed from its first request on, however \
+             young it is",
+            "c.yml:3:3: ebpf.batch_timeout: has no effect: redtape's recorder has a ring buffer of its own: `record \
+             --ring-size`",
+            "c.yml:2:3: ebpf.wakeup_len: has no effect: redtape's recorder has a ring buffer of its own: `record \
+             --ring-size`",
             "c.yml:9:7: prometheus_export.features[1]: redtape has no such metrics",
-            "c.yml:11:3: discovery.min_process_age: has no effect",
         ]
     );
 }
@@ -234,7 +201,7 @@ fn keys_that_contradict_each_other_are_errors() {
     fails(
         "discovery:\n  services:\n    - name: a\n",
         "c.yml:3:7: discovery.services[0]: selects nothing; give it one of open_ports, exe_path, target_pids, cmd_args, \
-         containers_only, k8s_*",
+         languages, containers_only, k8s_*",
     );
     fails(
         "filter:\n  application:\n    http_route: {match: a, not_match: b}\n",
@@ -271,7 +238,7 @@ fn the_environment_goes_over_the_file() {
         .apply_env(&environment(&[
             ("BEYLA_OPEN_PORT", "8443"),
             ("BEYLA_EXECUTABLE_NAME", "server"),
-            ("BEYLA_PRINT_TRACES", "true"),
+            ("BEYLA_PRINT_TRACES", "1"),
             ("BEYLA_PROMETHEUS_PORT", "9090"),
             ("OTEL_EBPF_PROMETHEUS_PORT", "9091"),
             ("OTEL_EBPF_TRACE_PRINTER", "json"),
@@ -290,7 +257,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(
         warnings,
         [
-            "BEYLA_BPF_DEBUG: has no effect in redtape",
+            "BEYLA_BPF_DEBUG: has no effect: `redtape-capture doctor` tells what the probes say",
             "BEYLA_OPEN_PROT: unknown variable; did you mean `BEYLA_OPEN_PORT`?",
         ]
     );
@@ -299,7 +266,7 @@ fn the_environment_goes_over_the_file() {
     assert_eq!(config.prometheus_export.port, 9090);
     assert_eq!(config.prometheus_export.ttl, Period::seconds(60));
     assert_eq!(config.trace_printer, TracePrinter::Json);
-    assert_eq!(config.otel_metrics_export.features, Some(vec![Feature::Application, Feature::ApplicationSpan]));
+    assert_eq!(config.metrics.features, Some(vec![Feature::Application, Feature::ApplicationSpan]));
     assert_eq!(config.otel_metrics_export.endpoint, "http://here:4318/v1/metrics");
     assert_eq!(config.otel_traces_export.endpoint, "http://there:4317");
     assert_eq!(config.otel_traces_export.headers, environment(&[("a", "1"), ("b", "x, y")]));
@@ -366,6 +333,7 @@ fn wrong_variables_are_errors() {
         error("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         "OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no number of milliseconds"
     );
+    assert_eq!(error("BEYLA_PRINT_TRACES", "yes"), "BEYLA_PRINT_TRACES: `yes` is neither `true` nor `false`");
     assert_eq!(
         error("BEYLA_TRACE_PRINTER", "xml"),
         "BEYLA_TRACE_PRINTER: `xml`: `xml` is not possible here; expected one of `disabled`, `text`, `json`, \

@@ -183,6 +183,17 @@ fn a_trace_is_sampled_as_a_whole() {
 }
 
 #[test]
+fn the_host_is_called_what_the_configuration_says() {
+    let mut world = World::new("attributes: {instance_id: {override_hostname: web-9}, host_id: {override: i-123}}\n");
+    world.process("/shop", 7);
+    world.request(Role::Server, 7, "/a");
+    world.stage.finish(MonoNanos::new(world.now));
+    let Some(Output::Span(span)) = world.stage.poll_output() else { panic!("no span") };
+    assert_eq!(&*span.service.instance, "web-9:7");
+    assert!(span.service.resource().contains(&("host.id", crate::AttributeValue::Text("i-123".into()))));
+}
+
+#[test]
 fn protocols_choose_metrics() {
     for (yaml, counted) in [
         ("prometheus_export: {instrumentations: ['*']}", true),

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::exchange::{Outcome, RequestHead, Version};
 use crate::metric::settings::MetricFeature;
+use crate::metric::settings::Unresolved;
 use crate::metric::spans::{MILLI, server as span};
 use crate::metric::{Cardinality, History, MetricNames, Select, SelectSection, Text, TextFormat, write_text};
 use crate::span::{HttpFields, Service, SpanKind, Status};
@@ -304,6 +305,24 @@ traces_service_graph_request_server_seconds_count{client=\"10.0.0.9\",server=\"b
     assert_eq!(counts(&spans), expected);
     let backwards: Vec<_> = spans.iter().rev().cloned().collect();
     assert_eq!(counts(&backwards), expected);
+}
+
+#[test]
+fn ends_of_the_service_graph_without_a_name_can_be_given_one() {
+    let unresolved = Unresolved { incoming: "incoming".into(), outgoing: "outgoing".into() };
+    let config =
+        MetricsConfig { features: [MetricFeature::ApplicationServiceGraph].into(), unresolved, ..few_buckets() };
+    let mut nameless = client("/a");
+    nameless.http.head = RequestHead::new("GET", "/a", None, None, Version::Http11, None);
+    nameless.http.remote = Some("10.0.0.77:80".parse().unwrap());
+    let text = text(&observe(&config, &[span("/a"), nameless, client("/b")]));
+    for line in [
+        "traces_service_graph_request_total{client=\"incoming\",",
+        "traces_service_graph_request_total{client=\"frontend\",client_service_namespace=\"shop\",server=\"outgoing\",",
+        "traces_service_graph_request_total{client=\"frontend\",client_service_namespace=\"shop\",server=\"shop.example\",",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! Secrets in a configuration file: they never get on a tape.
+
+use super::tree::Tree;
+
+/// What stands for a secret.
+const REDACTED: &str = "REDACTED";
+
+/// Words in the names of keys whose values are secrets.
+const SECRET: [&str; 7] = ["api_key", "apikey", "authorization", "credential", "password", "secret", "token"];
+
+/// `text`, a configuration file, with `REDACTED` in place of the values of secret keys (all `headers` among them) and of the
+/// credentials in endpoints. All else, comments too, stays as it is. A text that is no YAML has no configuration, and so no
+/// secret that could be told: of it, nothing is left.
+pub fn redact_secrets(text: &str) -> String {
+    let Some(tree) = Tree::parse(text) else { return String::new() };
+    let (mut redacted, mut copied) = (String::with_capacity(text.len()), 0);
+    for (path, at) in tree.values() {
+        let Some(value) = text.get(at.clone()).filter(|_| at.start >= copied) else { continue };
+        let Some(shown) = shown(path, value) else { continue };
+        redacted.push_str(text.get(copied..at.start).unwrap_or_default());
+        redacted.push_str(&shown);
+        copied = at.end;
+    }
+    redacted.push_str(text.get(copied..).unwrap_or_default());
+    redacted
+}
+
+/// What is shown of the value of the key at `path`, if that is not all of it.
+fn shown(path: &str, value: &str) -> Option<String> {
+    let path = path.to_lowercase();
+    let key = path.rsplit('.').next().unwrap_or_default();
+    if path.contains(".headers.") || SECRET.iter().any(|word| key.contains(word)) {
+        // A block of lines goes on to where the next key stands.
+        let end = value.get(value.trim_end().len()..).unwrap_or_default();
+        return Some(format!("{REDACTED}{end}"));
+    }
+    let (before, after) = value.split_once("://").filter(|_| key == "endpoint")?;
+    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    let (credentials, _) = authority.rsplit_once('@')?;
+    Some(format!("{before}://{REDACTED}{}", after.strip_prefix(credentials)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact_secrets;
+    use crate::config::Config;
+
+    #[test]
+    fn secrets_go_and_all_else_stays() {
+        const TEXT: &str = "# of the shop: naïve\notel_traces_export:
+  endpoint: http://user:pa55@tempo:4317/x   # with a name
+  headers: {Authorization: Basic s3cret, \"x-scope\": 's3cret # too'} # kept
+otel_metrics_export:
+  headers:
+    X-One: s3cret
+    # a comment
+    X-Two: \"s3cret \\\" three\"
+    X-Three: |
+      s3cret
+      s3cret again
+    X-Four: >-
+      s3cret
+  endpoint: \"http://s3cret@tempo\"
+grafana:
+  otlp: {cloud_api_key: s3cret, cloud_zone: eu}
+service_name: shop
+";
+        const EXPECTED: &str = "# of the shop: naïve\notel_traces_export:
+  endpoint: http://REDACTED@tempo:4317/x   # with a name
+  headers: {Authorization: REDACTED, \"x-scope\": REDACTED} # kept
+otel_metrics_export:
+  headers:
+    X-One: REDACTED
+    # a comment
+    X-Two: REDACTED
+    X-Three: |
+      REDACTED
+    X-Four: >-
+      REDACTED
+  endpoint: \"http://REDACTED@tempo\"
+grafana:
+  otlp: {cloud_api_key: REDACTED, cloud_zone: eu}
+service_name: shop
+";
+        assert_eq!(redact_secrets(TEXT), EXPECTED);
+        let (config, _) = Config::from_yaml(&redact_secrets(TEXT), "c.yml").unwrap();
+        assert_eq!(config.otel_metrics_export.headers["X-Four"], "REDACTED");
+    }
+
+    #[test]
+    fn what_has_no_secrets_stays_as_it_is() {
+        for text in ["", "# nothing\n", "routes:\n  patterns: [/a]\n", "open_port: 80 # a\r\nservice_name: b\r\n"] {
+            assert_eq!(redact_secrets(text), text);
+        }
+        assert_eq!(redact_secrets("headers: [\n token: x"), "");
+    }
+}
