@@ -163,6 +163,11 @@ impl OutputSink for Spans<'_> {
         Ok(())
     }
 
+    /// Whoever reads along sees what there is.
+    fn attend(&mut self, _: Now<'_>) -> Result {
+        self.out.flush().map_err(unwritable)
+    }
+
     fn is_closed(&self) -> bool {
         self.out.closed()
     }

@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp::a_file_has_the_same", &[], a_file_has_the_same),
         trial("otlp::a_file_is_not_overwritten", &[], a_file_is_not_overwritten),
         trial("otlp::a_pace_is_kept", &[], a_pace_is_kept),
+        trial("otlp::a_pipe_does_not_tell_its_end", RECEIVER, a_pipe_does_not_tell_its_end),
     ]
 }
 
@@ -268,5 +269,24 @@ fn a_pace_is_kept() -> Result<()> {
     assert!(full == paced, "what is printed does not depend on the pace");
     let error = run(&["--speed", "fast"], 2)?.stderr;
     assert!(error.contains("`0.5x`"), "{error}");
+    Ok(())
+}
+
+fn a_pipe_does_not_tell_its_end() -> Result<()> {
+    let otlp = Otlp::start()?;
+    let piped = |arguments: &[&str], code| -> Result<Finished> {
+        let redtape = binary("redtape")?;
+        let line =
+            format!("cat {TAPE} | {} replay - --otlp-traces {} {}", redtape.display(), otlp.http, arguments.join(" "));
+        Process::run(Command::new("sh").args(["-c", &line]), LIMIT)?.expect_code(code)
+    };
+    let error = piped(&[], 2)?.stderr;
+    assert!(["--rebase start=now", "--rebase none", "--speed 1x"].iter().all(|way| error.contains(way)), "{error}");
+    let warning = piped(&["--rebase", "none"], 0)?.stderr;
+    assert!(warning.contains("ingestion_time_range_slack"), "{warning}");
+    same(&texts(&otlp.spans(SPANS)?), &printed()?);
+    let ahead = piped(&["--speed", "20x"], 0)?.stderr;
+    assert!(ahead.contains("ahead of the clock"), "{ahead}");
+    assert_eq!(otlp.spans(2 * SPANS)?.len(), 2 * SPANS);
     Ok(())
 }

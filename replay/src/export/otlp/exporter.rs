@@ -263,3 +263,54 @@ impl Exporter for OtlpMetrics {
         Some(self.steps.interval())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use redtape_core::config::Config;
+
+    use super::*;
+    use crate::export::{ExportCounters, OtlpArgs, receivers};
+
+    /// A line to a port where nobody is, that gives up at once, with room for one; and what it counts.
+    fn line(live: bool) -> (Line<u64>, Arc<ExportCounters>) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let args = OtlpArgs {
+            otlp_traces: Some(format!("http://127.0.0.1:{port}")),
+            otlp_retry: Some(Duration::ZERO),
+            ..OtlpArgs::default()
+        };
+        let receiver = receivers(&args, &Config::default()).unwrap().remove(0);
+        let duty = Duty { live, quiet: true, ..Duty::default() };
+        let counters = Arc::clone(&duty.counters);
+        let work = |mut queue: Queue<u64>, courier: Arc<Courier>| async move {
+            while let Some(count) = queue.recv().await {
+                courier.bring(Bytes::from_static(b"x"), count).await;
+            }
+        };
+        (Line::new(&receiver, 1, duty, work).unwrap(), counters)
+    }
+
+    #[test]
+    fn a_replay_waits_where_the_queue_is_full() {
+        let (line, counters) = line(false);
+        (1..=20).for_each(|count| line.push(count, count));
+        let sent = line.finish();
+        assert_eq!((sent.arrived, sent.failed), (0, 210));
+        assert!(sent.error.contains("Connection refused"), "{}", sent.error);
+        let Counted { failed, dropped, requests, retried, .. } = counters.traces.counted();
+        assert_eq!((failed, dropped, requests, retried), (210, 0, 20, 0));
+    }
+
+    #[test]
+    fn a_live_run_goes_on_and_counts() {
+        let (line, counters) = line(true);
+        // Far more than are sent meanwhile, and none is lost without being counted.
+        (0..10_000).for_each(|_| line.push(1, 1));
+        let sent = line.finish();
+        assert_eq!((sent.arrived, sent.failed), (0, 10_000));
+        let Counted { failed, dropped, .. } = counters.traces.counted();
+        assert!(dropped > 0 && failed + dropped == 10_000, "{failed} {dropped}");
+    }
+}

@@ -13,4 +13,4 @@ mod verify;
 pub(crate) use courier::Duty;
 pub(crate) use exporter::{Batching, OtlpMetrics, OtlpSpans};
 pub(crate) use file::OtlpFile;
-pub(crate) use settings::{Receiver, Signal, configured, receivers};
+pub(crate) use settings::{Signal, configured, receivers};
