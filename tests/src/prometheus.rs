@@ -45,6 +45,13 @@ impl Prometheus {
         Ok(prometheus)
     }
 
+    /// One that runs already, at this port, once it is ready.
+    pub fn at(port: u16) -> Result<Self> {
+        let prometheus = Self { process: None, port, folder: TempDir::new()? };
+        prometheus.ready()?;
+        Ok(prometheus)
+    }
+
     /// The folder of its data, where blocks may be put before [`Prometheus::resume`].
     pub fn data(&self) -> std::path::PathBuf {
         self.folder.path().join("data")
@@ -80,6 +87,10 @@ impl Prometheus {
         command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
         command.args(["--storage.tsdb.retention.time=100y", "--log.level=warn"]);
         self.process = Some(Process::start(&mut command)?);
+        self.ready()
+    }
+
+    fn ready(&self) -> Result<()> {
         let end = Instant::now() + READY;
         while !get(self.port, "/-/ready", &[]).is_ok_and(|answer| answer.status == 200) {
             if Instant::now() > end {
