@@ -168,12 +168,23 @@ fn read_connections(
 /// Only root and this process's own user may send tapes.
 #[cfg(target_os = "linux")]
 fn check_peer(stream: &UnixStream) -> std::result::Result<(), String> {
-    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|error| error.to_string())?;
-    if peer.uid.is_root() || peer.uid == geteuid() {
-        Ok(())
-    } else {
-        Err(format!("it is from user {}, which is neither root nor this program's", peer.uid))
+    match peer_uid(stream).map_err(|error| error.to_string())? {
+        uid if uid == 0 || uid == geteuid().as_raw() => Ok(()),
+        uid => Err(format!("it is from user {uid}, which is neither root nor this program's")),
     }
+}
+
+/// The user at the other end. (rustix does not tell of one in another container, which has no process id here.)
+#[cfg(target_os = "linux")]
+fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    let copy = stream.try_clone()?;
+    copy.set_nonblocking(true)?;
+    let peer = tokio::net::UnixStream::from_std(copy).and_then(|copy| copy.peer_cred());
+    // The two share this.
+    stream.set_nonblocking(false)?;
+    Ok(peer?.uid())
 }
 
 /// Without a way to ask, the file's permissions have to do.
