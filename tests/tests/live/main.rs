@@ -2,6 +2,7 @@
 //! cannot run it (see `redtape_tests::Requirement`).
 
 mod command;
+mod demo;
 mod dotnet;
 mod endings;
 mod go_tls;
@@ -39,6 +40,7 @@ fn main() {
         loss::trials(),
         endings::trials(),
         running::trials(),
+        demo::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
