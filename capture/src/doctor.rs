@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::bpf::{ArrivalHook, TRACEPOINTS};
 use crate::capabilities::Privileges;
-use crate::host::version_of;
+use crate::host::{in_host_pid_namespace, version_of};
 use crate::process::{PortIndex, ProcFs};
 use crate::tls::{TlsUse, tls_use};
 
@@ -59,6 +59,7 @@ pub fn checks() -> Vec<Check> {
     let mut checks = vec![kernel(&release, version), btf_check(&btf)];
     checks.extend(hooks(btf.as_deref().unwrap_or_default()));
     checks.extend(privileges());
+    checks.push(pid_namespace(in_host_pid_namespace()));
     checks.push(lockdown(&fs::read_to_string("/sys/kernel/security/lockdown")));
     checks.push(unprivileged_bpf(&read_sysctl("kernel/unprivileged_bpf_disabled")));
     checks.push(perf_event_paranoid(&read_sysctl("kernel/perf_event_paranoid")));
@@ -142,6 +143,14 @@ fn privileges() -> Vec<Check> {
     privileges.needs().map(check).collect()
 }
 
+fn pid_namespace(hosts: bool) -> Check {
+    let (state, detail) = match hosts {
+        true => (State::Ok, "the host's"),
+        false => (State::Missing, "a container's own: the kernel tells of processes by other numbers"),
+    };
+    Check::new("pid namespace", state, detail, "run the recorder in the host's: docker run --pid=host, hostPID: true")
+}
+
 fn lockdown(file: &io::Result<String>) -> Check {
     let remedy = "boot without lockdown=confidentiality: BPF programs may not read kernel memory under it";
     let Ok(text) = file else { return Check::new("lockdown", State::Ok, "not in use", remedy) };
@@ -223,7 +232,7 @@ fn read_sysctl(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{State, btf_names, checks, hooks, kernel, lockdown, version_of};
+    use super::{State, btf_names, checks, hooks, kernel, lockdown, pid_namespace, version_of};
 
     #[test]
     fn kernels() {
@@ -238,6 +247,13 @@ mod tests {
         assert_eq!(state("none [integrity] confidentiality\n"), State::Ok);
         assert_eq!(state("none integrity [confidentiality]\n"), State::Missing);
         assert_eq!(lockdown(&Err(std::io::ErrorKind::NotFound.into())).state, State::Ok);
+    }
+
+    #[test]
+    fn namespaces() {
+        assert_eq!(pid_namespace(true).state, State::Ok);
+        let own = pid_namespace(false);
+        assert!(own.state == State::Missing && own.remedy.contains("--pid=host"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Facts of the recording host and of this recording, for the tape's first block.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use redtape_core::Origin;
 
@@ -35,6 +36,15 @@ impl HostFacts {
             command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         }
     }
+}
+
+/// The inode number of the first pid namespace, that of the host (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const HOST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Whether this process sees the host's processes under the numbers that the kernel tells of them. In a container that has a
+/// pid namespace of its own they have others, and what is chosen by them is never seen. Where it cannot be told, yes.
+pub(crate) fn in_host_pid_namespace() -> bool {
+    fs::metadata("/proc/self/ns/pid").map_or(true, |link| link.ino() == HOST_PID_NAMESPACE)
 }
 
 /// The first two numbers of this kernel's release.

@@ -220,6 +220,14 @@ async fn the_recorder_says_what_it_lacks() -> Result<()> {
     let said = text(unprivileged.stderr_to_vec().await?);
     assert!(code == 5 && said.contains("CAP_BPF and CAP_PERFMON missing"), "{code}: {said}");
     unprivileged.rm().await?;
+
+    // With all it may have, but not among the host's processes.
+    let elsewhere = recorder().with_host_config_modifier(|host| host.cap_add = Some(vec!["SYS_ADMIN".into()]));
+    let elsewhere = elsewhere.with_cmd(["record", "--port", "80", "-o", "-"]).start().await?;
+    let code = within_limit_async(&elsewhere).await?;
+    let said = text(elsewhere.stderr_to_vec().await?);
+    assert!(code == 5 && said.contains("--pid=host"), "{code}: {said}");
+    elsewhere.rm().await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod languages;
 mod late;
 mod loss;
 mod networks;
+mod privileges;
 mod queue;
 mod running;
 mod servers;
@@ -39,6 +40,7 @@ fn main() {
         networks::trials(),
         loss::trials(),
         endings::trials(),
+        privileges::trials(),
         running::trials(),
         demo::trials(),
     ];
