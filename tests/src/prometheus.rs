@@ -15,7 +15,7 @@ use crate::{Process, Result, Signal, free_port};
 
 const READY: Duration = Duration::from_secs(30);
 
-/// What a query gave: a number for each set of labels, written as `a="b",c="d"`, the metric's name left out.
+/// What a query gave: a number for each set of labels, written as `a=b,c=d`.
 pub type Vector = BTreeMap<String, f64>;
 
 /// A Prometheus that runs.
@@ -168,8 +168,9 @@ fn number(value: &Value) -> Result<f64> {
 }
 
 fn labels(metric: &Value) -> String {
-    let labels = metric.as_object().into_iter().flatten().filter(|(name, _)| *name != "__name__");
-    let mut labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = metric.as_object().into_iter().flatten();
+    let mut labels: Vec<_> =
+        labels.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
     labels.sort();
     labels.join(",")
 }

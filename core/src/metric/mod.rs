@@ -6,6 +6,8 @@
 mod by_series;
 mod cardinality;
 mod catalog;
+#[cfg(test)]
+mod documented;
 mod exemplar;
 mod graph;
 mod histogram;

@@ -336,4 +336,22 @@ mod tests {
         assert!(FAMILIES.is_sorted_by_key(|family| family.name));
         assert!(!written(false).contains("redtape_tape_lag_seconds"));
     }
+
+    #[test]
+    fn the_page_has_all_of_them() {
+        const PAGE: &str = include_str!("../../../docs/metrics.md");
+        let line = |family: &Family| {
+            let (suffix, kind) = match family.kind {
+                MetricType::Counter => ("_total", "counter"),
+                MetricType::Info => ("_info", "info"),
+                _ => ("", "gauge"),
+            };
+            format!("| `{}{suffix}` | {kind} | {} | {} |", family.name, family.labels.join(", "), family.help)
+        };
+        let expected: Vec<_> = FAMILIES.iter().map(line).collect();
+        let (_, table) = PAGE.split_once("## Metrics of redtape itself\n").unwrap();
+        let table = table.split("\n## ").next().unwrap();
+        let found: Vec<_> = table.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(found, expected, "what docs/metrics.md should have:\n{}", expected.join("\n"));
+    }
 }

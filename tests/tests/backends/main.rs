@@ -2,6 +2,8 @@
 //! machine lacks the back end (see `redtape_tests::Requirement`).
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod backfill;
+mod dashboards;
 mod numbers;
 mod otlp;
 mod otlp_trouble;
@@ -13,6 +15,6 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Back ends take memory and the machine may have two cores.
     arguments.test_threads.get_or_insert(2);
-    let trials = [numbers::trials(), otlp::trials(), otlp_trouble::trials(), scrape::trials()];
+    let trials = [dashboards::trials(), numbers::trials(), otlp::trials(), otlp_trouble::trials(), scrape::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

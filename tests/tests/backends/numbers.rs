@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::backfill::{Extent, fine_buckets};
 use libtest_mimic::Trial;
 use redtape_tests::{
     Finished, Process, Prometheus, Requirement, Result, Span, binary, free_port, info, replay, spans, trial,
@@ -27,49 +28,19 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A configuration whose buckets are so fine that interpolating within one costs less than a percent.
-fn fine_buckets(folder: &Path) -> Result<String> {
-    let bounds: Vec<_> = (0..700).map(|at| format!("{:.9}", 0.000_05 * 1.012_f64.powi(at))).collect();
-    let file = folder.join("fine.yml");
-    fs::write(&file, format!("prometheus_export:\n  buckets:\n    duration_histogram: [{}]\n", bounds.join(", ")))?;
-    Ok(file.display().to_string())
-}
-
 fn run(arguments: &[&str], code: i32) -> Result<Finished> {
     let mut command = Command::new(binary("redtape")?);
     Process::run(command.args(["replay", TAPE]).args(arguments), LIMIT)?.expect_code(code)
 }
 
-/// The tape's first and last moment, in seconds since the epoch, as exported.
-struct Extent {
-    start: f64,
-    end: f64,
-}
-
-impl Extent {
-    /// Of a series that all samples of the replay have: its zero is at the start, its last value at the end and once more
-    /// a step later.
-    fn of(prometheus: &Prometheus, step: f64) -> Result<Self> {
-        let data = prometheus.api(
-            "query?query=http_server_request_duration_seconds_count%7Bhttp_route%3D%22%2Fgreeting%22%2C\
-             http_response_status_code%3D%22200%22%7D%5B200y%5D",
-        )?;
-        let values = data["result"][0]["values"].as_array().ok_or_else(|| format!("no samples: {data}"))?;
-        let at = |at: usize| values.get(at).and_then(|value| value[0].as_f64()).ok_or("no samples");
-        let [first, last] = [at(0)?, at(values.len() - 1)?];
-        assert_eq!(values[0][1], "0", "a series begins with zero");
-        Ok(Self { start: first, end: last - step })
-    }
-}
-
 /// Asks Prometheus for rates, increases and quantiles of each service, and compares with the spans.
-fn compare(prometheus: &Prometheus, extent: &Extent) -> Result<()> {
+fn compare(prometheus: &Prometheus, extent: Extent) -> Result<()> {
     let mut durations: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for span in spans(Path::new(TAPE), &[])?.iter().filter(|span: &&Span| span.is_server()) {
         durations.entry(span.service.clone()).or_default().push(span.duration_ns as f64 / 1e9);
     }
     assert_eq!(durations.len(), 4);
-    let range = format!("{}ms", ((extent.end - extent.start) * 1e3).round());
+    let range = extent.range();
     for (service, mut durations) in durations {
         durations.sort_by(f64::total_cmp);
         let count = durations.len() as f64;
@@ -120,7 +91,7 @@ fn blocks_of_a_file() -> Result<()> {
     prometheus.stop()?;
     prometheus.backfill(&file)?;
     prometheus.resume()?;
-    compare(&prometheus, &Extent::of(&prometheus, 0.1)?)
+    compare(&prometheus, Extent::of(&prometheus, 0.1)?)
 }
 
 fn remote_write() -> Result<()> {
@@ -129,7 +100,7 @@ fn remote_write() -> Result<()> {
     let config = fine_buckets(folder.path())?;
     run(&["--config", &config, "--remote-write", &prometheus.write_url(), "--metrics-step", "100ms", "-q"], 0)?;
     let extent = Extent::of(&prometheus, 0.1)?;
-    compare(&prometheus, &extent)?;
+    compare(&prometheus, extent)?;
     // The series are the same as a scrape's: what is written by hand for the one finds the other.
     let joined = "count(http_server_request_duration_seconds_count + on(instance) group_left(job) 0 * target_info)";
     assert_eq!(prometheus.number(joined, extent.end)?, 8.0);
