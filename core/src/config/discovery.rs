@@ -109,7 +109,7 @@ pub struct EntryConfig<P> {
     pub k8s_job_name: Option<P>,
     /// The cron job that the pod belongs to.
     pub k8s_cronjob_name: Option<P>,
-    /// What the pod belongs to at last, of whatever kind.
+    /// Any of the pod's owners.
     pub k8s_owner_name: Option<P>,
     /// The container's name in its pod.
     pub k8s_container_name: Option<P>,

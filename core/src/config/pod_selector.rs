@@ -12,6 +12,16 @@ pub(super) struct PodSelector {
     pub(super) annotations: Vec<(String, Pattern)>,
 }
 
+const OWNERS: &[PodFact] = &[
+    PodFact::Owner,
+    PodFact::CronJob,
+    PodFact::DaemonSet,
+    PodFact::Deployment,
+    PodFact::Job,
+    PodFact::ReplicaSet,
+    PodFact::StatefulSet,
+];
+
 impl PodSelector {
     pub(super) fn new<P: Clone + Into<Pattern>>(entry: &EntryConfig<P>) -> Self {
         let facts = [
@@ -57,7 +67,12 @@ impl PodSelector {
     pub(super) fn matches(&self, container: &Container) -> bool {
         let Some(pod) = &container.pod else { return self.is_empty() };
         let fits = |value: Option<&str>, pattern: &Pattern| value.is_some_and(|value| pattern.matches(value));
-        self.facts.iter().all(|(fact, pattern)| fits(container.fact(*fact), pattern))
+        let fits_fact = |(fact, pattern): &(PodFact, Pattern)| {
+            // An owner is whoever owns the pod, or owns that.
+            let asked = if *fact == PodFact::Owner { OWNERS } else { std::slice::from_ref(fact) };
+            asked.iter().any(|fact| fits(container.fact(*fact), pattern))
+        };
+        self.facts.iter().all(fits_fact)
             && self.labels.iter().all(|(key, pattern)| fits(pod.label(key), pattern))
             && self.annotations.iter().all(|(key, pattern)| fits(pod.annotation(key), pattern))
     }

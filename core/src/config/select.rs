@@ -458,7 +458,7 @@ exclude_services:
                 ("k8s.pod.uid", "u"),
                 ("k8s.namespace.name", namespace),
                 ("k8s.pod.label.tier", tier),
-                ("k8s.owner.name", owner),
+                ("k8s.replicaset.name", owner),
             ];
             Container { id: Box::default(), pod: Pod::from_facts(pairs).map(Arc::new) }
         };
