@@ -11,7 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use redtape_abi::limits::HEAD_BYTES_MAX;
 use redtape_core::Tgid;
-use redtape_core::config::{Config, ConfigText, Discovery, DiscoveryConfig, Pattern, Period, Targets, Warning};
+use redtape_core::config::{
+    Config, ConfigText, Discovery, DiscoveryConfig, LogLevel, Pattern, Period, Targets, Warning,
+};
 use redtape_core::tape::Rotation;
 
 use crate::cli::{RecordArgs, TlsMode};
@@ -110,7 +112,7 @@ impl Settings {
             duration: args.duration,
             command: args.command.clone(),
             by_ports: false,
-            quiet: args.quiet,
+            quiet: args.quiet || config.log_level == LogLevel::Error,
             warnings: warnings.iter().map(ToString::to_string).collect(),
             targets,
             config: config.discovery,
@@ -167,9 +169,9 @@ impl Settings {
 
     /// Whether processes are chosen by id and by nothing else, so that nothing is left to record when they have ended.
     pub fn only_pids(&self) -> bool {
-        let Targets { open_port, executable, .. } = &self.targets;
+        let Targets { open_port, executable, system_wide, .. } = &self.targets;
         let entries = self.config.services.len() + self.config.instrument.len();
-        open_port.is_none() && executable.is_none() && entries == 0
+        open_port.is_none() && executable.is_none() && !system_wide && entries == 0
     }
 }
 

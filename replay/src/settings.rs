@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use redtape_core::config::{Config, ConfigText, Fault, LinkHorizon, expand};
+use redtape_core::config::{Config, ConfigText, Fault, LinkHorizon, LogLevel, expand};
 use redtape_core::tape::Meta;
 use redtape_core::{EngineOptions, Evidence};
 
@@ -19,6 +19,7 @@ pub(crate) fn read_config(path: &Path, quiet: bool) -> Result<Config> {
         .map_err(|error| Failure::message(Kind::Usage, format!("{name}: cannot be read: {error}")))?;
     let text = expand(&text, &name, &environment()).map_err(|error| Failure::new(Kind::Usage, error))?;
     let (config, warnings) = Config::from_yaml(&text, &name).map_err(|error| Failure::new(Kind::Usage, error))?;
+    let quiet = quiet || config.log_level == LogLevel::Error;
     warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
     Ok(config)
 }

@@ -131,7 +131,7 @@ fn record_until(
     end: &mut End,
 ) -> Result<(EndReason, Totals), Failure> {
     let discovery = settings.discovery(end.command.as_ref().map(HeldCommand::tgid))?;
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().filter(|_| !settings.quiet) {
         eprintln!("redtape-capture: warning: {warning}");
     }
     let processes = ProcessTable::new(ProcFs::new(), discovery, origin);

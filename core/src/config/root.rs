@@ -52,7 +52,7 @@ section! {
         print_traces: bool = false,
         /// How to print spans.
         trace_printer: TracePrinter = TracePrinter::Disabled,
-        /// How much to say of what happens.
+        /// What redtape says of itself: with `error`, errors alone. All other levels say the same.
         log_level: LogLevel = LogLevel::Info,
         /// What Beyla has no key for.
         redtape: OwnConfig = OwnConfig::default(),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use redtape_core::WallNanos;
-use redtape_core::config::{Config, ConfigText};
+use redtape_core::config::{Config, ConfigText, LogLevel};
 
 use super::args::{From, Live};
 use super::child::Recorder;
@@ -121,7 +121,8 @@ impl Own {
             }
         };
         let (text, config, warnings) = check(&yaml, &env, &name).map_err(usage)?;
-        warnings.iter().filter(|_| !args.quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
+        let quiet = args.quiet || config.log_level == LogLevel::Error;
+        warnings.iter().filter(|_| !quiet).for_each(|warning| eprintln!("redtape: warning: {warning}"));
         let watch = args.config.as_ref().map(|path| Watch::new(path, env)).transpose();
         let watch = watch.map_err(|error| usage(format!("cannot watch for SIGHUP: {error}")))?;
         let own = args.config.is_some() || !text.env.is_empty() || (args.from.is_none() && args.follow.is_none());

@@ -2,6 +2,7 @@
 //! cannot run it (see `redtape_tests::Requirement`).
 
 mod command;
+mod configured;
 mod demo;
 mod dotnet;
 mod endings;
@@ -36,6 +37,7 @@ fn main() {
         tls_linked::trials(),
         queue::trials(),
         command::trials(),
+        configured::trials(),
         late::trials(),
         networks::trials(),
         loss::trials(),
