@@ -77,7 +77,15 @@ fn arrives(url: impl Fn(&Otlp) -> String, protocol: &str) -> Result<()> {
     let spans = otlp.spans(SPANS)?;
     assert_eq!(spans.len(), SPANS);
     same(&texts(&spans), &printed()?);
-    same_metrics(&otlp.points()?)?;
+    let points = otlp.points()?;
+    same_metrics(&points)?;
+    // Metrics belong to the same resources as spans; redtape's own to the host.
+    for Point { resource, .. } in &points {
+        let resource = Value::Object(resource.clone());
+        let own = resource["service.name"] == "redtape";
+        assert_eq!(resource["host.name"], "vm");
+        assert!(own || spans.iter().any(|span| span["resource"] == resource), "{resource}");
+    }
     let heads = otlp.heads()?;
     assert!(heads.len() >= 5, "{heads:?}");
     for head in &heads {

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::courier::{Counter, Courier, Duty};
 use super::metrics::MetricMaker;
+use super::owners::{Owners, Services};
 use super::settings::Receiver;
 use super::spans::{SpanMaker, by_service, size};
 use crate::export::exports::{Exporter, Sent};
@@ -207,7 +208,8 @@ async fn next_batch(
 
 /// Metrics to a receiver.
 pub(crate) struct OtlpMetrics {
-    line: Line<(WallNanos, Arc<Snapshot>)>,
+    line: Line<(WallNanos, Arc<Snapshot>, Arc<Services>)>,
+    owners: Owners,
     steps: Steps,
 }
 
@@ -226,23 +228,28 @@ impl OtlpMetrics {
     ) -> Result<Self> {
         let maker = MetricMaker::new(replayed, start, host);
         let line = Line::new(receiver, SNAPSHOTS, duty, move |mut queue: Queue<_>, courier| async move {
-            while let Some((at, snapshot)) = queue.recv().await {
-                let snapshot: Arc<Snapshot> = snapshot;
-                for (request, points) in maker.make(at, &snapshot) {
+            while let Some((at, snapshot, services)) = queue.recv().await {
+                let (snapshot, services): (Arc<Snapshot>, Arc<Services>) = (snapshot, services);
+                for (request, points) in maker.make(at, &snapshot, &services) {
                     courier.bring(request.encode_to_vec().into(), points).await;
                 }
             }
         })?;
-        Ok(Self { line, steps: Steps::new(interval) })
+        Ok(Self { line, owners: Owners::default(), steps: Steps::new(interval) })
     }
 
     fn push(&self, at: WallNanos, snapshot: &Arc<Snapshot>) {
         let points = snapshot.families.iter().map(|family| family.series.len() as u64).sum();
-        self.line.push((at, Arc::clone(snapshot)), points);
+        self.line.push((at, Arc::clone(snapshot), self.owners.services()), points);
     }
 }
 
 impl Exporter for OtlpMetrics {
+    fn span(&mut self, span: &Span) -> Result {
+        self.owners.see(span);
+        Ok(())
+    }
+
     fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
         if self.steps.is_due(at) {
             self.push(at, snapshot);
@@ -253,10 +260,6 @@ impl Exporter for OtlpMetrics {
     fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.push(now.wall, last);
         Ok(self.line.finish())
-    }
-
-    fn wants_spans(&self) -> bool {
-        false
     }
 
     fn metrics_step(&self) -> Option<Duration> {

@@ -15,6 +15,7 @@ use redtape_core::{Service, Span, WallNanos};
 use serde::Serialize;
 
 use super::metrics::MetricMaker;
+use super::owners::Owners;
 use super::spans::{SpanMaker, by_service};
 use crate::export::Replayed;
 use crate::export::exports::{Exporter, Sent};
@@ -31,6 +32,7 @@ pub(crate) struct OtlpFile {
     name: String,
     spans: SpanMaker,
     metrics: MetricMaker,
+    owners: Owners,
     steps: Steps,
     waiting: Vec<(Arc<Service>, SpanData)>,
     written: u64,
@@ -50,6 +52,7 @@ impl OtlpFile {
             name: path.display().to_string(),
             spans: SpanMaker::new(replayed.clone()),
             metrics: MetricMaker::new(replayed, start, host),
+            owners: Owners::default(),
             steps: Steps::new(interval),
             waiting: Vec::new(),
             written: 0,
@@ -78,7 +81,7 @@ impl OtlpFile {
     }
 
     fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
-        for (request, points) in self.metrics.make(at, snapshot) {
+        for (request, points) in self.metrics.make(at, snapshot, &self.owners.services()) {
             self.written += points;
             self.write_line(&request)?;
         }
@@ -99,6 +102,7 @@ impl OtlpFile {
 
 impl Exporter for OtlpFile {
     fn span(&mut self, span: &Span) -> Result {
+        self.owners.see(span);
         if !span.sampled {
             return Ok(());
         }

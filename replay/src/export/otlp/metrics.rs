@@ -10,9 +10,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use redtape_core::WallNanos;
 use redtape_core::metric::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+use redtape_core::{AttributeValue, WallNanos};
 
+use super::owners::{Owner, Services};
 use crate::export::replayed::{RUN_LABEL, Replayed};
 
 /// Points of one request at most: with sixteen buckets and a dozen labels about 1 MiB, of the 4 MiB that receivers take.
@@ -27,9 +28,6 @@ pub(super) struct MetricMaker {
     /// Where the tape was recorded: whose redtape says what it says of itself.
     host: String,
 }
-
-/// Whose series they are: `service.name`, `service.namespace` and `service.instance.id`. Empty for redtape's own.
-type Owner = [String; 3];
 
 /// What becomes of a label.
 enum Place {
@@ -47,8 +45,14 @@ impl MetricMaker {
         Self { replayed, start, host: host.into() }
     }
 
-    /// Requests with all metrics as they were at `at`, and how many points are in each.
-    pub(super) fn make(&self, at: WallNanos, snapshot: &Snapshot) -> Vec<(ExportMetricsServiceRequest, u64)> {
+    /// Requests with all metrics as they were at `at`, and how many points are in each. `services` are those of the series, as
+    /// far as they are known.
+    pub(super) fn make(
+        &self,
+        at: WallNanos,
+        snapshot: &Snapshot,
+        services: &Services,
+    ) -> Vec<(ExportMetricsServiceRequest, u64)> {
         let time = self.replayed.time(at).unix_nanos();
         let mut requests = Vec::new();
         let mut owners: BTreeMap<Owner, Vec<Metric>> = BTreeMap::new();
@@ -66,12 +70,12 @@ impl MetricMaker {
                 }
                 points += 1;
                 if points == POINTS_MAX {
-                    requests.push((self.request(std::mem::take(&mut owners)), std::mem::take(&mut points)));
+                    requests.push((self.request(std::mem::take(&mut owners), services), std::mem::take(&mut points)));
                 }
             }
         }
         if points > 0 {
-            requests.push((self.request(owners), points));
+            requests.push((self.request(owners, services), points));
         }
         requests
     }
@@ -129,9 +133,9 @@ impl MetricMaker {
         }
     }
 
-    fn request(&self, owners: BTreeMap<Owner, Vec<Metric>>) -> ExportMetricsServiceRequest {
+    fn request(&self, owners: BTreeMap<Owner, Vec<Metric>>, services: &Services) -> ExportMetricsServiceRequest {
         let resource_metrics = owners.into_iter().map(|(owner, metrics)| ResourceMetrics {
-            resource: Some(Resource { attributes: self.resource(&owner), ..Resource::default() }),
+            resource: Some(Resource { attributes: self.resource(&owner, services), ..Resource::default() }),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(InstrumentationScope {
                     name: "redtape".into(),
@@ -146,17 +150,38 @@ impl MetricMaker {
         ExportMetricsServiceRequest { resource_metrics: resource_metrics.collect() }
     }
 
-    fn resource(&self, owner: &Owner) -> Vec<KeyValue> {
+    fn resource(&self, owner: &Owner, services: &Services) -> Vec<KeyValue> {
+        let mut attributes: Vec<_> = match services.get(owner) {
+            Some(service) => service
+                .resource()
+                .iter()
+                .map(|(key, value)| match value {
+                    AttributeValue::Int(number) => pair(key, any_value::Value::IntValue(*number)),
+                    AttributeValue::Text(value) => text(key, value),
+                })
+                .collect(),
+            None => self.bare_resource(owner),
+        };
+        attributes.extend(self.replayed.attributes().iter().map(|(key, value)| text(key, value)));
+        attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        attributes
+    }
+
+    /// What series themselves say of their owner; of redtape's own, what is known of redtape.
+    fn bare_resource(&self, owner: &Owner) -> Vec<KeyValue> {
         let [name, namespace, instance] = owner;
         let own = owner.iter().all(String::is_empty);
-        let (name, instance) = if own { ("redtape", &self.host) } else { (name.as_str(), instance) };
-        let service =
-            [("service.instance.id", instance.as_str()), ("service.name", name), ("service.namespace", namespace)];
-        let sdk = [("telemetry.sdk.name", "redtape"), ("telemetry.sdk.version", env!("CARGO_PKG_VERSION"))];
-        let replayed = self.replayed.attributes();
-        let replayed = replayed.iter().map(|(key, value)| (*key, value.as_str()));
-        let some = replayed.chain(service).chain(sdk).filter(|(_, value)| !value.is_empty());
-        some.map(|(key, value)| text(key, value)).collect()
+        let (name, instance, host) =
+            if own { ("redtape", &self.host, self.host.as_str()) } else { (name.as_str(), instance, "") };
+        let all = [
+            ("host.name", host),
+            ("service.instance.id", instance),
+            ("service.name", name),
+            ("service.namespace", namespace),
+            ("telemetry.sdk.name", "redtape"),
+            ("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
+        ];
+        all.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| text(key, value)).collect()
     }
 }
 
@@ -295,7 +320,7 @@ mod tests {
     #[test]
     fn series_are_points_of_their_services() {
         let snapshot = Snapshot { families: vec![family(2)], observed: 6 };
-        let requests = maker().make(WallNanos::new(5_000), &snapshot);
+        let requests = maker().make(WallNanos::new(5_000), &snapshot, &Services::new());
         let [(request, 2)] = requests.as_slice() else { panic!("{requests:?}") };
         let [first, second] = request.resource_metrics.as_slice() else { panic!("one resource an instance") };
         assert_eq!(
@@ -334,7 +359,8 @@ mod tests {
         };
         let replayed = Replayed::new(WallNanos::new(0), crate::export::Shift::default(), Some("r1"));
         let maker = MetricMaker::new(replayed, WallNanos::new(0), "web-1");
-        let requests = maker.make(WallNanos::new(5), &Snapshot { families: vec![family], observed: 0 });
+        let requests =
+            maker.make(WallNanos::new(5), &Snapshot { families: vec![family], observed: 0 }, &Services::new());
         let resource = &requests[0].0.resource_metrics[0];
         let attributes = pairs(&resource.resource.as_ref().unwrap().attributes);
         assert!(
@@ -352,9 +378,10 @@ mod tests {
     #[test]
     fn requests_are_bounded() {
         let many = usize::try_from(POINTS_MAX).unwrap() * 2 + 1;
-        let requests = maker().make(WallNanos::new(5), &Snapshot { families: vec![family(many)], observed: 0 });
+        let requests =
+            maker().make(WallNanos::new(5), &Snapshot { families: vec![family(many)], observed: 0 }, &Services::new());
         assert_eq!(requests.iter().map(|(_, points)| *points).collect::<Vec<_>>(), [POINTS_MAX, POINTS_MAX, 1]);
-        assert_eq!(maker().make(WallNanos::new(5), &Snapshot::default()), []);
+        assert_eq!(maker().make(WallNanos::new(5), &Snapshot::default(), &Services::new()), []);
     }
 
     #[test]

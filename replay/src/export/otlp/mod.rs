@@ -5,6 +5,7 @@ mod exporter;
 mod file;
 mod message;
 mod metrics;
+mod owners;
 mod settings;
 mod spans;
 mod transport;
