@@ -197,6 +197,11 @@ pub struct Export {
 }
 
 impl Export {
+    /// Whether anything is served.
+    pub(crate) const fn serves(&self) -> bool {
+        self.prometheus.is_some() || self.internal_metrics.is_some()
+    }
+
     /// Whether standard output has OpenMetrics with times.
     pub(crate) fn is_on_stdout(&self) -> bool {
         self.openmetrics.as_deref() == Some(Path::new("-"))

@@ -28,7 +28,10 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let facts = Facts::of(&tapes);
     let mut config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
     let mut exporting = config.clone();
-    take_environment(&mut exporting, args.quiet || !args.otlp.is_used())?;
+    // Only where it is asked what it says: what is printed does not depend on it.
+    if args.otlp.is_used() || args.export.serves() || args.otlp.otlp_file.is_some() {
+        take_environment(&mut exporting, args.quiet)?;
+    }
     let counters = Arc::default();
     let times = Times::new(&args.time, &tapes);
     // First, so that a port in use is known before anything is begun.
