@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::backfill::{Extent, fine_buckets};
 use libtest_mimic::Trial;
 use redtape_tests::{Process, Prometheus, Requirement, Result, Span, Vector, binary, replay, spans, trial};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::backfill::{Extent, fine_buckets};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const LIMIT: Duration = Duration::from_secs(120);

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::backfill::{Extent, fine_buckets};
 use libtest_mimic::Trial;
 use redtape_tests::{
     Finished, Process, Prometheus, Requirement, Result, Span, binary, free_port, info, replay, spans, trial,
 };
 use tempfile::TempDir;
+
+use crate::backfill::{Extent, fine_buckets};
 
 const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape");
 const LIMIT: Duration = Duration::from_secs(60);

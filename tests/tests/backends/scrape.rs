@@ -13,6 +13,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("scrape::the_format_is_the_clients_choice", &[], the_format_is_the_clients_choice),
+        trial("scrape::a_scrape_of_a_paced_replay_moves", &[], a_paced_replay),
+        trial("scrape::exemplars_lead_to_spans", &[Requirement::Program("prometheus")], exemplars_lead_to_spans),
         trial("scrape::a_port_in_use_is_told_before_anything", &[], a_port_in_use),
         trial(
             "scrape::a_lingering_replay_is_scraped",
@@ -68,6 +70,54 @@ fn the_format_is_the_clients_choice() -> Result<()> {
 
     process.signal(Signal::INT)?;
     process.finish(LIMIT)?.expect_code(0).map(drop)
+}
+
+/// The tape lasts for 0.87 s: at a fifth of its speed, there is time to look several times.
+fn a_paced_replay() -> Result<()> {
+    let port = free_port()?;
+    let mut command = Command::new(binary("redtape")?);
+    let address = format!("127.0.0.1:{port}");
+    let mut process = Process::start(command.args(["replay", TAPE, "--speed", "0.2x", "--prometheus", &address]))?;
+    process.wait_for("the address", LIMIT, |_, stderr| stderr.contains("serving").then_some(()))?;
+    let mut counts = Vec::new();
+    while let Ok(answer) = get(port, "/metrics", &[]) {
+        assert!(get(port, "/healthz", &[]).is_ok_and(|health| health.status == 200) || !counts.is_empty());
+        let samples =
+            answer.body.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count{"));
+        let numbers = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        counts.push(numbers.sum::<u64>());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    process.finish(LIMIT)?.expect_code(0)?;
+    assert!(counts.is_sorted(), "counters only grow: {counts:?}");
+    counts.dedup();
+    assert!(counts.len() > 3, "they move while the tape does: {counts:?}");
+    Ok(())
+}
+
+fn exemplars_lead_to_spans() -> Result<()> {
+    let folder = tempfile::TempDir::new()?;
+    let config = folder.path().join("exemplars.yml");
+    std::fs::write(&config, "prometheus_export:\n  exemplar_filter: always_on\n")?;
+    let (_process, port) = lingering(&["--rebase", "none", "--config", &config.display().to_string()])?;
+    let spans = redtape_tests::spans(Path::new(TAPE), &[])?;
+    let known = |trace: &str, span: &str| spans.iter().any(|known| known.trace_id == trace && known.span_id == span);
+    let text = get(port, "/metrics", &["Accept: application/openmetrics-text"])?.body;
+    let exemplars: Vec<_> = text.lines().filter_map(|line| line.split_once(" # {")).collect();
+    assert!(exemplars.len() > 20, "{}", exemplars.len());
+    for (_, exemplar) in &exemplars {
+        let parts: Vec<_> = exemplar.split('"').collect();
+        assert_eq!((parts[0], parts[2]), ("traceID=", ",spanID="));
+        assert!(known(parts[1], parts[3]), "{exemplar}");
+    }
+    assert!(!get(port, "/metrics", &[])?.body.contains("traceID"), "the older format has none");
+    // Prometheus takes them.
+    let prometheus = Prometheus::start(&[format!("{port}/metrics")])?;
+    prometheus.wait_for("count(http_server_request_duration_seconds_count)", 8.0)?;
+    let stored =
+        prometheus.api("query_exemplars?query=http_server_request_duration_seconds_bucket&start=0&end=9999999999")?;
+    assert!(stored.as_array().is_some_and(|series| !series.is_empty()), "{stored}");
+    Ok(())
 }
 
 fn a_port_in_use() -> Result<()> {
