@@ -30,6 +30,6 @@ pub use cli::Cli;
 pub use cmd::run;
 pub use failure::{Failure, Kind};
 #[cfg(unix)]
-pub use live::{From, KeepArgs, Live, PeriodArg, RecorderArgs};
+pub use live::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub use moment::Moment;
 pub use serve::Endpoint;

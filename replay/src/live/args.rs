@@ -18,7 +18,7 @@ pub struct Live {
     /// Take tapes from elsewhere instead of starting a recorder: `-` is standard input, `unix:PATH` a socket to listen at
     /// for `redtape-capture record -o unix:PATH`, anything else a pipe
     #[arg(long, value_name = "WHERE", conflicts_with = "follow")]
-    pub from: Option<From>,
+    pub from: Option<FromWhere>,
     /// Read a tape that is still being written, and the files of its set that follow, until it is closed
     #[arg(long, value_name = "TAPE")]
     pub follow: Option<PathBuf>,
@@ -114,7 +114,7 @@ impl RecorderArgs {
 
 /// Where tapes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum FromWhere {
     /// Standard input.
     Stdin,
     /// A pipe with a name.
@@ -123,7 +123,7 @@ pub enum From {
     Socket(PathBuf),
 }
 
-impl FromStr for From {
+impl FromStr for FromWhere {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -169,10 +169,10 @@ mod tests {
 
     #[test]
     fn places_and_sizes() {
-        assert_eq!("-".parse(), Ok(From::Stdin));
-        assert_eq!("unix:/run/a".parse(), Ok(From::Socket("/run/a".into())));
-        assert_eq!("/run/a".parse(), Ok(From::Pipe("/run/a".into())));
-        assert!("unix:".parse::<From>().is_err() && "".parse::<From>().is_err());
+        assert_eq!("-".parse(), Ok(FromWhere::Stdin));
+        assert_eq!("unix:/run/a".parse(), Ok(FromWhere::Socket("/run/a".into())));
+        assert_eq!("/run/a".parse(), Ok(FromWhere::Pipe("/run/a".into())));
+        assert!("unix:".parse::<FromWhere>().is_err() && "".parse::<FromWhere>().is_err());
         assert_eq!(size("64M"), Ok(64 << 20));
         assert_eq!(size("1048576"), Ok(1 << 20));
         for wrong in ["", "M", "1K", "-1M", "99999999999999G", "1µ"] {

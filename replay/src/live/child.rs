@@ -16,6 +16,7 @@ const PROGRAM: &str = "redtape-capture";
 const END: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// What the pipe between recorder and engine holds, if the kernel allows it: some hundred milliseconds of much traffic.
+#[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
 /// A recorder that was started. It ends when its standard input is closed, since a user who is not root cannot send it a

@@ -11,5 +11,5 @@ mod start;
 mod tapes;
 mod watch;
 
-pub use args::{From, KeepArgs, Live, PeriodArg, RecorderArgs};
+pub use args::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub(crate) use start::run;

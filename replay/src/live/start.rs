@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use redtape_core::WallNanos;
 use redtape_core::config::{Config, ConfigText, LogLevel};
 
-use super::args::{From, Live};
+use super::args::{FromWhere, Live};
 use super::child::Recorder;
 use super::keep::Keep;
 use super::session::{Ending, Over, Session, State, check};
@@ -138,9 +138,9 @@ fn open(args: &Live) -> Result<(Source, Option<Recorder>)> {
         return Err(Failure::message(Kind::Usage, message));
     }
     Ok(match (&args.from, &args.follow) {
-        (Some(From::Stdin), _) => (Source::Stdin, None),
-        (Some(From::Pipe(path)), _) => (Source::pipe(path)?, None),
-        (Some(From::Socket(path)), _) => (Source::listen(path.clone())?, None),
+        (Some(FromWhere::Stdin), _) => (Source::Stdin, None),
+        (Some(FromWhere::Pipe(path)), _) => (Source::pipe(path)?, None),
+        (Some(FromWhere::Socket(path)), _) => (Source::listen(path.clone())?, None),
         (None, Some(path)) => (Source::Follow(path.clone()), None),
         (None, None) => {
             let (recorder, pipe) = Recorder::start(args)?;

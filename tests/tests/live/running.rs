@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("running::a_span_is_out_soon_on_a_quiet_host", BPF, soon),
         trial("running::discovery_is_taken_up_anew", BPF, discovery),
         trial("running::a_broken_configuration_changes_nothing", BPF, broken),
+        trial("running::a_second_signal_aborts", BPF, aborted),
         trial("running::the_death_of_the_recorder_ends_the_engine", BPF, recorder_dies),
         trial("running::the_death_of_the_engine_ends_the_recorder", BPF, engine_dies),
         trial("running::an_engine_that_stands_still_costs_records_and_no_memory", BPF, stalled),
@@ -104,6 +105,9 @@ fn kept_spans() -> Result<()> {
     );
     assert!(replayed(&tapes, &["--spans", "json"])? == finished.stdout, "live and replay differ");
     let last = &tapes[tapes.len() - 1..];
+    let mut command = Command::new(binary("redtape")?);
+    let events = Process::run(command.arg("events").args(last), LIMIT)?.expect_code(0)?.stdout;
+    assert!(events.contains(" enrich config=\""), "each file says what holds");
     let by_threads = |jobs| replayed(last, &["--spans", "json", "--jobs", jobs]);
     assert!(by_threads("1")? == by_threads("3")?, "a configuration within the tape is for all threads alike");
     Ok(())
@@ -212,6 +216,21 @@ fn broken() -> Result<()> {
     let spans = finished.spans()?;
     assert!(spans.iter().filter(|span| span.is_server()).all(|span| span.attribute("http.route") == "/message"));
     Ok(())
+}
+
+fn aborted() -> Result<()> {
+    let server = message()?;
+    let mut live = Live::start(["--port", &server.port().to_string()])?;
+    let recorder = live.recorder()?;
+    // Whoever stands still does not close his tape.
+    live.signal_recorder(Signal::STOP)?;
+    live.process().signal(Signal::INT)?;
+    thread::sleep(Duration::from_millis(500));
+    assert!(runs(recorder), "it stands still");
+    live.process().signal(Signal::INT)?;
+    live.wait()?.expect_code(130)?;
+    rustix::process::kill_process(recorder, Signal::CONT)?;
+    wait_until("the recorder has ended", || !runs(recorder))
 }
 
 fn recorder_dies() -> Result<()> {
