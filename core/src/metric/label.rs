@@ -28,6 +28,8 @@ pub enum Label {
     Kubernetes(PodFact),
     /// `network_peer_address`: the address of the other end. Only to tell series apart.
     PeerAddress,
+    /// All facts of the pod in one. Only to tell series apart.
+    Pod,
     /// `rpc_grpc_status_code`
     RpcStatus,
     /// `rpc_method`: service and method as in the path, `/package.Service/Method`, as Beyla has it.
@@ -77,6 +79,7 @@ impl Label {
             Self::Job => "job",
             Self::Kubernetes(fact) => fact.label(),
             Self::PeerAddress => "network_peer_address",
+            Self::Pod => "k8s_pod",
             Self::RpcStatus => "rpc_grpc_status_code",
             Self::RpcMethod => "rpc_method",
             Self::RpcSystem => "rpc_system",
@@ -122,6 +125,7 @@ impl Label {
                 }
             }
             Self::PeerAddress => write_socket(span.http.remote, out),
+            Self::Pod => write_pod(span, out),
             Self::SocketAddress => write_socket(span.server_socket(), out),
             Self::SocketPort => write_number(span.server_socket().map(|socket| socket.port()), out),
             Self::RpcStatus => write_number(span.http.grpc_status, out),
@@ -162,6 +166,15 @@ impl Label {
             Self::UrlPath => out.push_str(span.http.path()),
             Self::UrlScheme => out.push_str(span.http.scheme),
         }
+    }
+}
+
+/// All facts of the pod that a span is of, if it is of one.
+fn write_pod(span: &Span, out: &mut String) {
+    let Some(container) = &span.service.container else { return };
+    for fact in PodFact::ALL {
+        out.push_str(container.fact(fact).unwrap_or_default());
+        out.push('\0');
     }
 }
 

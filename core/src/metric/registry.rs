@@ -120,6 +120,11 @@ impl Registry {
         let graph = graph.then(|| Graph::new(duration_bounds, config, limit));
         let mut labels: Vec<Label> =
             groups.iter().flat_map(|group| &group.labels).copied().chain(Red::LABELS).collect();
+        // Most spans are of no pod: to find where they count, one look at that is enough.
+        if labels.iter().any(|label| matches!(label, Label::Kubernetes(_))) {
+            labels.retain(|label| !matches!(label, Label::Kubernetes(_)));
+            labels.push(Label::Pod);
+        }
         labels.sort_unstable();
         labels.dedup();
         let span_names = labels
