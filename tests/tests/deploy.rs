@@ -1,6 +1,7 @@
 //! The files of `capture/deploy`: what a cluster would refuse is refused here, by the types of its API and, where
 //! ci/install has put them, by its published schemas; units by systemd; and the manifests are what the chart gives.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +34,7 @@ fn main() {
         trial("manifests_are_what_the_chart_gives", CHART, chart_gives_manifests),
         trial("the_chart_takes_other_values", CHART, other_values),
         trial("units_are_taken_by_systemd", UNITS, units),
+        trial("units_let_both_give_up_privileges", UNITS, system_calls),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -310,4 +312,40 @@ fn units() -> Result<()> {
     let finished = Process::run(&mut command, LIMIT)?.expect_code(0)?;
     assert_eq!(finished.stderr, "");
     Ok(())
+}
+
+/// Whoever calls what its unit does not allow is killed at once.
+fn system_calls() -> Result<()> {
+    for unit in ["redtape-engine", "redtape-recorder"] {
+        let text = fs::read_to_string(deploy().join(format!("systemd/{unit}.service")))?;
+        let mut allowed = BTreeSet::new();
+        for filter in text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+            let calls = system_calls_of(filter.trim_start_matches('~'))?;
+            match filter.starts_with('~') {
+                true => allowed.retain(|call| !calls.contains(call)),
+                false => allowed.extend(calls),
+            }
+        }
+        for call in ["capget", "capset", "prctl", "futex"] {
+            assert!(allowed.contains(call), "{unit} may not call {call}");
+        }
+    }
+    Ok(())
+}
+
+/// Those that a filter names, themselves or by their sets.
+fn system_calls_of(names: &str) -> Result<BTreeSet<String>> {
+    let mut calls = BTreeSet::new();
+    for name in names.split_whitespace() {
+        if !name.starts_with('@') {
+            calls.insert(name.to_owned());
+            continue;
+        }
+        let mut command = Command::new("systemd-analyze");
+        let set = Process::run(command.args(["syscall-filter", name]), LIMIT)?.expect_code(0)?.stdout;
+        for line in set.lines().skip(1).map(str::trim).filter(|line| !line.starts_with('#')) {
+            calls.extend(system_calls_of(line)?);
+        }
+    }
+    Ok(calls)
 }
