@@ -186,4 +186,7 @@ fn where_there_is_no_cluster_nothing_is_watched() {
     let elsewhere = always(None, Some("/does/not/exist".into()));
     let error = start(Wanted { kubernetes: elsewhere, node: Some("n".into()), ..Wanted::default() }).unwrap_err();
     assert!(error.to_string().contains("/does/not/exist"), "{error}");
+    // Found out by itself, it is no reason not to run: here is no account.
+    let found = Wanted { in_cluster: true, node: Some("n".into()), ..Wanted::default() };
+    assert!(!start(found).unwrap());
 }

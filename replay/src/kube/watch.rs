@@ -74,7 +74,7 @@ impl PodWatch {
     /// Whatever goes wrong later is said on stderr, once as long as it stays the same, and tried again.
     ///
     /// # Errors
-    /// The configuration wants it, and nothing says how to reach a cluster, or which node this is.
+    /// The configuration wants it for certain, and nothing says how to reach a cluster, or which node this is.
     pub(crate) fn start(wanted: Wanted, deliver: impl FnMut(Facts) -> bool + Send + 'static) -> Result<Option<Self>> {
         if !wanted.is_enabled() {
             return Ok(None);
@@ -82,17 +82,23 @@ impl PodWatch {
         let failed = |message: String| {
             Failure::message(Kind::Environment, format!("attributes.kubernetes: pods cannot be watched: {message}"))
         };
-        let Some(node) = wanted.node.clone() else {
-            let message = "NODE_NAME is not set; have the pod set it from spec.nodeName";
+        let without = |message: String| {
             if wanted.kubernetes.enable == KubeMetadata::Always {
-                return Err(failed(message.into()));
+                return Err(failed(message));
             }
             eprintln!("redtape: warning: nothing is known of pods: {message}");
-            return Ok(None);
+            Ok(None)
+        };
+        let Some(node) = wanted.node.clone() else {
+            return without("NODE_NAME is not set; have the pod set it from spec.nodeName".into());
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-        let client = runtime.block_on(wanted.client()).map_err(|error| failed(format!("{error:#}")))?;
+        // A pod may have no account, and have been given none on purpose.
+        let client = match runtime.block_on(wanted.client()) {
+            Ok(client) => client,
+            Err(error) => return without(format!("{error:#}")),
+        };
         let (end, mut ended) = watch::channel(());
         let run = move || {
             runtime.block_on(async {
