@@ -24,7 +24,8 @@ impl Steps {
     /// Whether the snapshot of `at` is one to take.
     pub(crate) fn is_due(&mut self, at: WallNanos) -> bool {
         let at = at.unix_nanos();
-        let due = self.next.is_none_or(|next| at >= next);
+        // Where the clock was put back, what is next would be long in coming.
+        let due = self.next.is_none_or(|next| at >= next || next - at > self.interval);
         if due {
             self.next = Some(at.saturating_add(self.interval));
         }
@@ -41,6 +42,10 @@ mod tests {
         let mut steps = Steps::new(Duration::from_nanos(10));
         let taken: Vec<_> = (0..50).step_by(4).filter(|&at| steps.is_due(WallNanos::new(at))).collect();
         assert_eq!(taken, [0, 12, 24, 36, 48]);
+        assert!(
+            [10, 14, 20].map(|at| steps.is_due(WallNanos::new(at))) == [true, false, true],
+            "the clock was put back"
+        );
         assert!(Steps::new(Duration::MAX).is_due(WallNanos::new(u64::MAX)));
     }
 }
