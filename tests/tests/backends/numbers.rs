@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use redtape_tests::{
-    Finished, Process, Prometheus, Requirement, Result, Span, binary, free_port, info, replay, spans, trial,
+    Finished, Process, Prometheus, Requirement, Result, Signal, Span, binary, free_port, info, replay, spans, trial,
 };
 use tempfile::TempDir;
 
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("numbers::remote_write_answers_like_the_replay", PROMETHEUS, remote_write),
         trial("numbers::a_restart_loses_nothing", PROMETHEUS, a_restart_loses_nothing),
         trial("numbers::what_does_not_arrive_is_told", &[], what_does_not_arrive_is_told),
+        trial("numbers::a_receiver_that_never_answers_is_left", &[], a_receiver_that_never_answers),
         trial("numbers::standard_output_has_one_result", &[], standard_output_has_one_result),
     ]
 }
@@ -155,6 +157,21 @@ fn what_does_not_arrive_is_told() -> Result<()> {
         let finished = run(&arguments, 2)?;
         assert!(finished.stderr.contains(part), "{arguments:?}: {}", finished.stderr);
     }
+    Ok(())
+}
+
+fn a_receiver_that_never_answers() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let mut command = Command::new(binary("redtape")?);
+    command.args(["replay", TAPE, "--metrics-step", "10ms", "--remote-write", &url, "--remote-write-timeout", "1h"]);
+    let process = Process::start(&mut command)?;
+    let _connection = listener.accept()?;
+    let asked = Instant::now();
+    process.signal(Signal::INT)?;
+    let error = process.finish(LIMIT)?.expect_code(130)?.stderr;
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(error.contains("interrupted; ") && error.contains("given up before it was answered"), "{error}");
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Sends requests one after the other, on a thread of its own: order matters to the receiver.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver};
@@ -23,6 +25,9 @@ const REQUEST_SAMPLES: usize = 2_000;
 /// The first wait before a request is repeated; each further one is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long what waits may take after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How soon Ctrl-C is noticed.
 const NOTICE: Duration = Duration::from_millis(50);
@@ -66,6 +71,8 @@ impl Sender {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .default_headers(settings.headers.clone())
+            // Followed, a POST becomes a GET that arrives as nothing, and headers go to who was not named.
+            .redirect(Policy::none())
             .timeout(settings.timeout)
             .build()
             .map_err(|error| unable(&error))?;
@@ -74,7 +81,14 @@ impl Sender {
         let (queue, requests) = mpsc::channel(QUEUE);
         let (live, error, name) = (settings.duty.live, Arc::default(), settings.name.clone());
         let counters = Arc::clone(&settings.duty.counters);
-        let courier = Courier { client, settings, error: Arc::clone(&error), down: false, said: false };
+        let courier = Courier {
+            client,
+            settings,
+            error: Arc::clone(&error),
+            down: false,
+            said: false,
+            deadline: Cell::new(None),
+        };
         let thread = std::thread::Builder::new()
             .name("remote-write".into())
             .spawn(move || courier.run(&runtime, requests))
@@ -123,6 +137,8 @@ struct Courier {
     down: bool,
     /// It was said that there are more tries.
     said: bool,
+    /// When everything has to be over.
+    deadline: Cell<Option<Instant>>,
 }
 
 /// Why a request did not arrive.
@@ -158,17 +174,19 @@ impl Courier {
     async fn deliver(&mut self, request: &WriteRequest) -> std::result::Result<(), String> {
         let body =
             snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).map_err(|error| error.to_string())?;
-        let end = Instant::now() + if self.down { Duration::ZERO } else { self.settings.retry };
+        let (first, retry) = (Instant::now(), if self.down { Duration::ZERO } else { self.settings.retry });
         let (mut wait, mut again) = (FIRST_WAIT, false);
         loop {
             self.signal().request(again);
-            let refusal = match self.attempt(body.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(refusal) => refusal,
+            let answer = tokio::select! {
+                answer = self.attempt(body.clone()) => answer,
+                () = self.cut_off() => return Err("given up before it was answered".into()),
             };
+            let Err(refusal) = answer else { return Ok(()) };
             let Some(peace) = refusal.again else { return Err(refusal.why) };
             let pause = peace.unwrap_or(wait);
-            if Instant::now() + pause > end || self.settings.duty.interrupt.asked() {
+            let over = first.elapsed().saturating_add(pause) > retry;
+            if over || self.settings.duty.interrupt.asked() {
                 self.down = true;
                 return Err(refusal.why);
             }
@@ -179,11 +197,24 @@ impl Courier {
         }
     }
 
+    /// Comes back some time after the run was to end, for all requests the same.
+    async fn cut_off(&self) {
+        loop {
+            let interrupted = self.settings.duty.interrupt.asked();
+            let deadline = self.deadline.get().or_else(|| interrupted.then(|| Instant::now() + GRACE));
+            self.deadline.set(deadline);
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return;
+            }
+            tokio::time::sleep(NOTICE).await;
+        }
+    }
+
     /// Waits, unless the run is to end.
     async fn pause(&self, pause: Duration) {
-        let end = Instant::now() + pause;
-        while Instant::now() < end && !self.settings.duty.interrupt.asked() {
-            tokio::time::sleep(NOTICE.min(end.saturating_duration_since(Instant::now()))).await;
+        let begun = Instant::now();
+        while begun.elapsed() < pause && !self.settings.duty.interrupt.asked() {
+            tokio::time::sleep(NOTICE.min(pause.saturating_sub(begun.elapsed()))).await;
         }
     }
 
@@ -240,4 +271,54 @@ pub(super) fn headers(given: &[(String, String)]) -> Result<HeaderMap> {
         Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value))
     };
     given.iter().map(header).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::export::remote_write::message::Sample;
+
+    /// What becomes of one sample, where the receiver has these answers: how many arrived, how many did not, and why.
+    fn send(answers: Vec<&'static str>) -> (u64, u64, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for answer in answers {
+                let mut connection = listener.accept().unwrap().0;
+                let _ = connection.read(&mut [0; 4096]).unwrap();
+                connection.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+            }
+        });
+        let duty = Duty { quiet: true, ..Duty::default() };
+        let counters = Arc::clone(&duty.counters);
+        let sender = Sender::start(Settings {
+            url: url.parse().unwrap(),
+            headers: HeaderMap::new(),
+            timeout: Duration::from_secs(10),
+            retry: Duration::from_secs(10),
+            duty,
+            name: "samples".into(),
+        });
+        let sender = sender.unwrap();
+        sender.send(vec![TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }] }]);
+        let (_, error) = sender.finish();
+        let counted = counters.remote_write.counted();
+        (counted.exported, counted.failed, error)
+    }
+
+    #[test]
+    fn what_is_sent_elsewhere_has_not_arrived() {
+        let (exported, failed, error) = send(vec!["302 Found\r\nLocation: /login", "200 OK"]);
+        assert_eq!((exported, failed, &*error), (0, 1, "302 Found"));
+    }
+
+    #[test]
+    fn a_receiver_that_wants_to_be_left_alone_for_ages_is_given_up() {
+        let (exported, failed, error) = send(vec!["503 Service Unavailable\r\nRetry-After: 18446744073709551615"]);
+        assert_eq!((exported, failed, &*error), (0, 1, "503 Service Unavailable"));
+    }
 }
