@@ -18,6 +18,7 @@ use crate::cli::{ConfigCheck, ConfigCommand, ConfigFile};
 use crate::failure::{Failure, Kind, Result};
 use crate::settings::{environment, unusable};
 use crate::stdout::Output;
+use crate::url::without_credentials;
 use crate::write::printable;
 
 pub(super) fn run(args: &ConfigCommand, out: &mut Output) -> Result {
@@ -42,7 +43,7 @@ fn in_effect(variables: &BTreeMap<String, String>) -> Vec<Variable> {
     const SECRET: [&str; 3] = ["HEADERS", "API_KEY", "TOKEN"];
     let shown = |(name, value): (&String, &String)| {
         let hidden = SECRET.iter().any(|word| name.contains(word));
-        let value = if hidden { "REDACTED".into() } else { printable(&safe(value)) };
+        let value = if hidden { "REDACTED".into() } else { printable(&without_credentials(value)) };
         Some(Variable { stands_for: variable_keys(name)?, name: name.clone(), value })
     };
     variables.iter().filter_map(shown).collect()
@@ -269,10 +270,10 @@ fn exports(config: &Config) -> Vec<String> {
     if !traces.endpoint.is_empty() {
         let sampler = traces.sampler.name.as_deref().unwrap_or("parentbased_always_on");
         let arg = traces.sampler.arg.as_ref().map(|arg| format!(" of {arg}")).unwrap_or_default();
-        lines.push(format!("traces by OTLP to {}, sampled by {sampler}{arg}", safe(&traces.endpoint)));
+        lines.push(format!("traces by OTLP to {}, sampled by {sampler}{arg}", without_credentials(&traces.endpoint)));
     }
     if !metrics.endpoint.is_empty() {
-        lines.push(format!("metrics by OTLP to {}", safe(&metrics.endpoint)));
+        lines.push(format!("metrics by OTLP to {}", without_credentials(&metrics.endpoint)));
     }
     let (prometheus, internal) = (&config.prometheus_export, &config.internal_metrics.prometheus);
     if prometheus.port != 0 {
@@ -289,12 +290,4 @@ fn exports(config: &Config) -> Vec<String> {
         lines.push("nothing, unless the command line says what".into());
     }
     lines
-}
-
-/// A URL without credentials.
-fn safe(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let rest = authority.rsplit_once('@').map_or(rest, |(user, _)| rest.get(user.len() + 1..).unwrap_or_default());
-    format!("{scheme}://{rest}")
 }

@@ -1,7 +1,8 @@
 //! Receivers that are down, slow, busy or not to be trusted: everything is told with counts, nothing is lost in silence.
 
-use std::fs;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use libtest_mimic::Trial;
 use redtape_tests::{Process, Requirement, Result, Scripted, Signal, certificate, free_port, trial};
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp_trouble::refused_for_good", PYTHON, refused_for_good),
         trial("otlp_trouble::some_are_rejected", PYTHON, some_are_rejected),
         trial("otlp_trouble::too_slow", PYTHON, too_slow),
+        trial("otlp_trouble::a_dead_connection", PYTHON, a_dead_connection),
         trial("otlp_trouble::tls", TLS, tls),
         trial("otlp_trouble::interrupted", &[], interrupted),
     ]
@@ -36,6 +38,9 @@ fn nobody_is_there() -> Result<()> {
         assert!(error.contains("points of metrics") && error.contains("Connection refused"), "{protocol}: {error}");
         assert!(error.contains("trying again for 700ms"), "{protocol}: {error}");
     }
+    let port = free_port()?;
+    let error = run(&["--otlp", &format!("http://user:secret@127.0.0.1:{port}"), "--otlp-retry", "300ms"], 5)?.stderr;
+    assert!(error.contains(&format!("spans to http://127.0.0.1:{port}")) && !error.contains("secret"), "{error}");
     Ok(())
 }
 
@@ -99,6 +104,34 @@ fn too_slow() -> Result<()> {
     let error = run(&["--otlp-traces", &url, "--otlp-timeout", "300ms", "--otlp-retry", "1s"], 5)?.stderr;
     assert!(error.contains(&format!("{SPANS} of {SPANS} spans")), "{error}");
     assert!(error.contains("no answer within 300ms"), "{error}");
+    Ok(())
+}
+
+/// The first connection leads to nobody, and is never closed; further ones lead to the receiver.
+fn a_dead_connection() -> Result<()> {
+    for protocol in ["grpc", "http/protobuf"] {
+        let receiver = Scripted::start(&[protocol.split('/').next().unwrap_or_default(), "ok"], None)?;
+        let (listener, to) = (TcpListener::bind("127.0.0.1:0")?, receiver.port());
+        let url = format!("http://{}", listener.local_addr()?);
+        thread::spawn(move || {
+            let _dead = listener.accept();
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else { return };
+                let Some((near_too, far_too)) = near.try_clone().ok().zip(far.try_clone().ok()) else { return };
+                for (mut from, mut to) in [(near, far), (far_too, near_too)] {
+                    thread::spawn(move || {
+                        // Whoever closes it first.
+                        let _ = io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Write);
+                    });
+                }
+            }
+        });
+        let arguments =
+            ["--otlp-traces", &url, "--otlp-protocol", protocol, "--otlp-timeout", "1s", "--otlp-retry", "5s"];
+        run(&arguments, 0)?;
+        assert!(receiver.answers().contains_key("ok"), "{protocol}");
+    }
     Ok(())
 }
 

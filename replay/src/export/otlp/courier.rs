@@ -14,6 +14,7 @@ use super::transport::Transport;
 use crate::export::{ExportCounters, SignalCounters};
 use crate::failure::Result;
 use crate::interrupt::Interrupt;
+use crate::url::without_credentials;
 
 /// How long what waits may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
@@ -67,7 +68,7 @@ impl Courier {
     /// Those of [`Transport::new`].
     pub(super) fn new(receiver: &Receiver, duty: Duty) -> Result<Self> {
         let signal = receiver.signal;
-        let name = format!("{} to {}", signal.units(), receiver.url);
+        let name = format!("{} to {}", signal.units(), without_credentials(&receiver.url));
         let (down, said) = (AtomicBool::new(false), AtomicBool::new(false));
         let transport = Transport::new(receiver)?;
         Ok(Self { transport, signal, backoff: receiver.backoff, name, duty, down, said, state: Mutex::default() })
@@ -148,6 +149,7 @@ impl Courier {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.interrupted() => return Err(refusal.reason),
+                () = self.cut_off() => return Err(refusal.reason),
             }
             pause = pause.saturating_mul(2).min(self.backoff.longest);
             again = true;

@@ -8,6 +8,7 @@ use redtape_core::config::{Compression, Config, OtlpSignal, Period, Protocol};
 
 use crate::export::OtlpArgs;
 use crate::failure::{Failure, Kind, Result};
+use crate::url::without_credentials;
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +206,7 @@ fn parse_url(url: &str, place: &str, insecure: Option<bool>) -> Result<(Uri, boo
     // As it was written, without the path that it got.
     let shown =
         [Signal::Traces, Signal::Metrics].iter().find_map(|signal| url.strip_suffix(signal.path())).unwrap_or(url);
+    let shown = without_credentials(shown);
     let scheme = match (url.contains("://"), insecure) {
         (true, _) => "",
         (false, Some(true)) => "http://",

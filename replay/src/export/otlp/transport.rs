@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BufMut, Bytes};
@@ -21,6 +21,7 @@ use super::message;
 use super::settings::{Receiver, Signal, Tls, Wire};
 use super::verify::AnyCertificate;
 use crate::failure::{Failure, Kind, Result};
+use crate::url::without_credentials;
 
 /// What is asked of an answer's body: it says what was rejected, in a few words.
 const ANSWER_MAX: usize = 4 << 20;
@@ -55,7 +56,7 @@ pub(super) struct Transport {
 #[derive(Debug)]
 enum Way {
     Http { client: reqwest::Client, url: String, json: bool },
-    Grpc(Channel),
+    Grpc { endpoint: Box<Endpoint>, channel: Mutex<Channel> },
 }
 
 impl Transport {
@@ -69,13 +70,17 @@ impl Transport {
         // Of both ways; another one may have been set by then, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let channel = match wire {
-            Wire::Grpc => grpc(url, tls).map(Way::Grpc),
+            Wire::Grpc => grpc(url, tls).map(|endpoint| {
+                let channel = Mutex::new(endpoint.connect_lazy());
+                Way::Grpc { endpoint: Box::new(endpoint), channel }
+            }),
             Wire::Protobuf | Wire::Json => {
                 http(url, tls).map(|client| Way::Http { client, url: url.clone(), json: *wire == Wire::Json })
             }
         };
-        let unusable =
-            |error: Box<dyn Error + Send + Sync>| Failure::message(Kind::Usage, format!("{url}: {}", chain(&*error)));
+        let unusable = |error: Box<dyn Error + Send + Sync>| {
+            Failure::message(Kind::Usage, format!("{}: {}", without_credentials(url), chain(&*error)))
+        };
         let channel = channel.map_err(unusable)?;
         Ok(Self { signal: *signal, headers: headers.clone(), timeout: *timeout, gzip: *gzip, channel })
     }
@@ -85,10 +90,18 @@ impl Transport {
         let answer = async {
             match &self.channel {
                 Way::Http { client, url, json } => self.post(client, url, *json, request).await,
-                Way::Grpc(channel) => self.call(channel.clone(), request).await,
+                Way::Grpc { channel, .. } => {
+                    let channel = lock(channel).clone();
+                    self.call(channel, request).await
+                }
             }
         };
         tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| {
+            // What is at its other end may be gone without a word, and would be waited for each time. (Over HTTP/1.1 a
+            // connection with a request that was given up is not used again.)
+            if let Way::Grpc { endpoint, channel } = &self.channel {
+                *lock(channel) = endpoint.connect_lazy();
+            }
             let reason = format!("no answer within {:?}", self.timeout);
             Err(Refusal { reason, again: Some(None) })
         })
@@ -180,7 +193,11 @@ fn http(url: &str, tls: &Tls) -> std::result::Result<reqwest::Client, Box<dyn Er
     Ok(client.build()?)
 }
 
-fn grpc(url: &str, tls: &Tls) -> std::result::Result<Channel, Box<dyn Error + Send + Sync>> {
+fn lock(channel: &Mutex<Channel>) -> MutexGuard<'_, Channel> {
+    channel.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn grpc(url: &str, tls: &Tls) -> std::result::Result<Endpoint, Box<dyn Error + Send + Sync>> {
     let mut endpoint =
         Endpoint::from_shared(url.to_owned())?.user_agent(concat!("redtape/", env!("CARGO_PKG_VERSION")))?;
     if url.starts_with("https:") {
@@ -194,7 +211,7 @@ fn grpc(url: &str, tls: &Tls) -> std::result::Result<Channel, Box<dyn Error + Se
             None => endpoint.tls_config(config.with_native_roots())?,
         };
     }
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint)
 }
 
 /// What a status of gRPC says of another try (OTLP, "Failures").
