@@ -33,7 +33,7 @@ section! {
         allow_service_graph_self_references: bool = false,
     }
     without effect {
-        "`redtape_build_info` is shown with the internal metrics alone" => [disable_build_info],
+        "`redtape_internal_build_info` is shown with the internal metrics alone" => [disable_build_info],
         "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
         "histograms have the buckets that `buckets` names" => [native_histogram],
         "memory is bounded by `redtape.limits`" => [service_cache_size, span_metrics_service_cache_size],

@@ -18,7 +18,7 @@ section! {
             meta_restrict_local_node, reconnect_initial_interval,
         ],
         "redtape has no metrics of packets, TCP, processes or hosts" => [drop_external],
-        "the service is named as `docs/kubernetes.md` says" => [
+        "the service is named as `docs/deploy.md` says" => [
             meta_source_labels, resource_labels, service_name_template,
         ],
     }
