@@ -340,10 +340,11 @@ fn list<T: FromStr<Err: ToString>>(values: &mut Option<Vec<T>>, text: &str) -> R
 }
 
 /// `key=value` pairs separated by commas, as OpenTelemetry writes headers: percent-encoded like W3C baggage (OTLP exporter,
-/// "Specifying headers via environment variables").
+/// "Specifying headers via environment variables"). What is none is named by its place: it may be a secret.
 fn pairs(values: &mut BTreeMap<String, String>, text: &str) -> Result<(), String> {
-    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is no `key=value` pair"))?;
+    for (at, pair) in text.split(',').map(str::trim).enumerate().filter(|(_, pair)| !pair.is_empty()) {
+        let wrong = || format!("entry {} of those between commas is no `key=value` pair", at + 1);
+        let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
         values.insert(percent_decoded(key.trim()).into_owned(), percent_decoded(value.trim()).into_owned());
     }
     Ok(())

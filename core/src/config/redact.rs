@@ -34,10 +34,15 @@ fn shown(path: &str, value: &str) -> Option<String> {
         let end = value.get(value.trim_end().len()..).unwrap_or_default();
         return Some(format!("{REDACTED}{end}"));
     }
-    let (before, after) = value.split_once("://").filter(|_| key == "endpoint")?;
+    if key != "endpoint" {
+        return None;
+    }
+    // Without a scheme it is of no use, but a secret all the same.
+    let quotes = value.len() - value.trim_start_matches(['"', '\'']).len();
+    let (before, after) = value.split_at_checked(value.find("://").map_or(quotes, |at| at + 3))?;
     let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
     let (credentials, _) = authority.rsplit_once('@')?;
-    Some(format!("{before}://{REDACTED}{}", after.strip_prefix(credentials)?))
+    Some(format!("{before}{REDACTED}{}", after.strip_prefix(credentials)?))
 }
 
 #[cfg(test)]
@@ -85,6 +90,18 @@ service_name: shop
         assert_eq!(redact_secrets(TEXT), EXPECTED);
         let (config, _) = Config::from_yaml(&redact_secrets(TEXT), "c.yml").unwrap();
         assert_eq!(config.otel_metrics_export.headers["X-Four"], "REDACTED");
+    }
+
+    #[test]
+    fn an_endpoint_without_a_scheme_may_have_credentials() {
+        for (endpoint, expected) in [
+            ("user:s3cret@tempo:4317 # me@home", "REDACTED@tempo:4317 # me@home"),
+            ("\"user:s3cret@tempo\"", "\"REDACTED@tempo\""),
+            ("tempo:4317 # me@home", "tempo:4317 # me@home"),
+        ] {
+            let text = |endpoint| format!("otel_traces_export:\n  endpoint: {endpoint}\n");
+            assert_eq!(redact_secrets(&text(endpoint)), text(expected));
+        }
     }
 
     #[test]

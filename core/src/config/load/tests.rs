@@ -333,6 +333,10 @@ fn wrong_variables_are_errors() {
         error("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         "OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no number of milliseconds"
     );
+    assert_eq!(
+        error("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=1, Bearer s3cret"),
+        "OTEL_EXPORTER_OTLP_HEADERS: entry 2 of those between commas is no `key=value` pair"
+    );
     assert_eq!(error("BEYLA_PRINT_TRACES", "yes"), "BEYLA_PRINT_TRACES: `yes` is neither `true` nor `false`");
     assert_eq!(
         error("BEYLA_TRACE_PRINTER", "xml"),
