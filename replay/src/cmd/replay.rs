@@ -28,8 +28,7 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let facts = Facts::of(&tapes);
     let mut config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
     let mut exporting = config.clone();
-    // Only where it is asked what it says: what is printed does not depend on it.
-    if args.otlp.is_used() || args.export.serves() || args.otlp.otlp_file.is_some() {
+    if asks_environment(args) {
         take_environment(&mut exporting, args.quiet)?;
     }
     let counters = Arc::default();
@@ -80,6 +79,13 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
         server.linger(linger)?;
     }
     Ok(())
+}
+
+/// Whether the environment is asked: only for what says where things go, and how. What is printed, and what `--openmetrics`
+/// writes, does not depend on it.
+const fn asks_environment(args: &Replay) -> bool {
+    let (otlp, remote_write) = (&args.otlp, &args.remote_write.remote_write);
+    otlp.is_used() || otlp.otlp_file.is_some() || remote_write.is_some() || args.export.serves()
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
@@ -180,5 +186,31 @@ fn write(out: &mut impl Write, span: &Span, format: SpanFormat) -> std::io::Resu
     match format {
         SpanFormat::Json => write_span_json(out, span),
         SpanFormat::Text => write_span_text(out, span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        replay: Replay,
+    }
+
+    #[test]
+    fn the_environment_is_asked_where_something_goes_to_a_back_end() {
+        let asks = |arguments: &[&str]| {
+            asks_environment(&Command::parse_from([&["replay", "a.tape"], arguments].concat()).replay)
+        };
+        for arguments in [&["--remote-write", "http://a"][..], &["--prometheus", ":9090"], &["--otlp"]] {
+            assert!(asks(arguments), "{arguments:?}");
+        }
+        for arguments in [&[][..], &["--openmetrics", "a.om"], &["--spans", "json"]] {
+            assert!(!asks(arguments), "{arguments:?}");
+        }
     }
 }
