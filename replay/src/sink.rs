@@ -21,6 +21,9 @@ pub(crate) struct Now<'a> {
 
 /// Takes outputs, in their order.
 pub(crate) trait OutputSink {
+    /// A tape begins, the first one of a live run: everything counts since `started`.
+    fn begin(&mut self, _started: WallNanos) {}
+
     /// Takes a span.
     fn span(&mut self, span: &Span) -> Result;
 

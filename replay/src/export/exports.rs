@@ -15,6 +15,9 @@ use crate::sink::{Now, OutputSink};
 /// An error ends the run: only what makes going on useless is one, as a file that cannot be written. What a back end does not
 /// take is counted, and told at the end.
 pub(crate) trait Exporter {
+    /// A tape begins, the first one of a live run: everything counts since `started`.
+    fn begin(&mut self, _started: WallNanos) {}
+
     /// Takes a span.
     fn span(&mut self, _span: &Span) -> Result {
         Ok(())
@@ -110,6 +113,10 @@ pub(crate) struct Tee<'a, S> {
 }
 
 impl<S: OutputSink> OutputSink for Tee<'_, S> {
+    fn begin(&mut self, started: WallNanos) {
+        self.exports.all.iter_mut().for_each(|exporter| exporter.begin(started));
+    }
+
     fn span(&mut self, span: &Span) -> Result {
         if self.out.wants_spans() {
             self.out.span(span)?;

@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// A tape begins: the first one, or that of a recorder that was started again.
-    fn begin(&mut self, meta: &Meta, sink: &impl OutputSink) -> Result {
+    fn begin(&mut self, meta: &Meta, sink: &mut impl OutputSink) -> Result {
         let state = &mut self.state;
         state.origin = Some(meta.origin).filter(|&origin| origin != Origin::default());
         if state.engine.is_none() {
@@ -122,6 +122,7 @@ impl Session {
                 Horizon::End => "end".to_owned(),
                 Horizon::Nanos(nanos) => format!("{nanos}ns"),
             };
+            sink.begin(meta.started);
             state.engine = Some(Engine::new(options));
             (state.began_with, state.goes_by) = (text.clone(), text);
         }

@@ -18,6 +18,8 @@ use crate::url::without_credentials;
 
 /// How long what waits may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
+/// The longest rest that is granted: no clock ends before it is over.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How soon Ctrl-C is noticed.
 const NOTICE: Duration = Duration::from_millis(50);
 
@@ -54,6 +56,8 @@ pub(super) struct Courier {
 struct State {
     /// When everything has to be over.
     deadline: Option<Instant>,
+    /// Until when the receiver asked for rest, and in which words.
+    rest: Option<(Instant, String)>,
     /// What became of the latest request.
     answer: Option<std::result::Result<Bytes, String>>,
     /// Why the latest that did not arrive did not.
@@ -123,6 +127,7 @@ impl Courier {
 
     async fn deliver(&self, request: Bytes) -> std::result::Result<Bytes, String> {
         let first = Instant::now();
+        self.rest().await?;
         let mut pause = self.backoff.initial;
         let mut again = false;
         loop {
@@ -139,6 +144,9 @@ impl Courier {
                 Err(refusal) => refusal,
             };
             let Some(wait) = refusal.again else { return Err(refusal.reason) };
+            if let Some(wait) = wait {
+                self.state().rest = Some((Instant::now() + wait.min(LONGEST_REST), refusal.reason.clone()));
+            }
             let wait = wait.unwrap_or(pause);
             let over = first.elapsed().saturating_add(wait) > self.backoff.elapsed;
             if over || self.down.load(Ordering::Relaxed) || self.duty.interrupt.asked() {
@@ -154,6 +162,24 @@ impl Courier {
             pause = pause.saturating_mul(2).min(self.backoff.longest);
             again = true;
         }
+    }
+
+    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take.
+    async fn rest(&self) -> std::result::Result<(), String> {
+        let Some((end, reason)) = self.state().rest.clone() else { return Ok(()) };
+        let left = end.saturating_duration_since(Instant::now());
+        if left > self.backoff.elapsed {
+            return Err(reason);
+        }
+        if !left.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = self.interrupted() => return Err(reason),
+                () = self.cut_off() => return Err(reason),
+            }
+        }
+        self.state().rest = None;
+        Ok(())
     }
 
     /// Says once that the receiver makes trouble, so that nobody wonders why nothing goes on.

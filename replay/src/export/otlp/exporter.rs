@@ -1,5 +1,6 @@
 //! The exporters to receivers. Each has a thread, and a queue with a bound before it.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -18,7 +19,7 @@ use tokio::sync::mpsc::{Receiver as Queue, Sender, channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::courier::{Counter, Courier, Duty};
-use super::metrics::MetricMaker;
+use super::metrics::{MetricMaker, points};
 use super::owners::{Owners, Services};
 use super::settings::Receiver;
 use super::spans::{SpanMaker, by_service, size};
@@ -60,6 +61,8 @@ struct Line<T> {
     courier: Arc<Courier>,
     timeout: Duration,
     live: bool,
+    /// How many units it was given.
+    given: Cell<u64>,
 }
 
 impl<T: Send + 'static> Line<T> {
@@ -82,12 +85,13 @@ impl<T: Send + 'static> Line<T> {
         let name = format!("otlp-{:?}", receiver.signal).to_lowercase();
         let thread =
             thread::Builder::new().name(name).spawn(move || runtime.block_on(work(entries, own))).map_err(unable)?;
-        Ok(Self { queue, thread, courier, timeout: receiver.timeout, live })
+        Ok(Self { queue, thread, courier, timeout: receiver.timeout, live, given: Cell::new(0) })
     }
 
     /// Puts `item`, which is of `count` units, into the queue. Where that is full a replay waits; a live run goes on without.
     fn push(&self, item: T, count: u64) {
         let counters = self.courier.counters();
+        self.given.set(self.given.get() + count);
         if !self.live {
             if self.queue.blocking_send(item).is_err() {
                 counters.failed(count);
@@ -105,10 +109,15 @@ impl<T: Send + 'static> Line<T> {
     fn finish(self) -> Sent {
         self.courier.hurry(self.timeout);
         drop(self.queue);
-        // A thread that panicked has counted nothing: its panic was told already.
-        let _ = self.thread.join();
-        let Counted { exported, failed, dropped, .. } = self.courier.counters().counted();
+        let ended = self.thread.join();
+        let counters = self.courier.counters();
+        let Counted { exported, failed, dropped, .. } = counters.counted();
+        // What a thread that panicked had and what waited for it: that it panicked was told already.
+        let lost = self.given.get().saturating_sub(exported + failed + dropped);
+        counters.failed(lost);
+        let failed = failed + lost;
         let error = match self.courier.error() {
+            _ if ended.is_err() => "the sending thread failed".into(),
             error if error.is_empty() && dropped > 0 => "the queue was full".into(),
             error => error,
         };
@@ -206,9 +215,19 @@ async fn next_batch(
     Some(batch)
 }
 
+/// All metrics, as they were at a time.
+struct Step {
+    /// Since when they count, and when.
+    times: (WallNanos, WallNanos),
+    snapshot: Arc<Snapshot>,
+    services: Arc<Services>,
+}
+
 /// Metrics to a receiver.
 pub(crate) struct OtlpMetrics {
-    line: Line<(WallNanos, Arc<Snapshot>, Arc<Services>)>,
+    line: Line<Step>,
+    /// Since when everything counts.
+    start: WallNanos,
     owners: Owners,
     steps: Steps,
 }
@@ -226,27 +245,31 @@ impl OtlpMetrics {
         replayed: Replayed,
         duty: Duty,
     ) -> Result<Self> {
-        let maker = MetricMaker::new(replayed, start, host);
-        let line = Line::new(receiver, SNAPSHOTS, duty, move |mut queue: Queue<_>, courier| async move {
-            while let Some((at, snapshot, services)) = queue.recv().await {
-                let (snapshot, services): (Arc<Snapshot>, Arc<Services>) = (snapshot, services);
-                for (request, points) in maker.make(at, &snapshot, &services) {
+        let maker = MetricMaker::new(replayed, host);
+        let line = Line::new(receiver, SNAPSHOTS, duty, move |mut queue: Queue<Step>, courier| async move {
+            while let Some(Step { times, snapshot, services }) = queue.recv().await {
+                for (request, points) in maker.make(times, &snapshot, &services) {
                     courier.bring(request.encode_to_vec().into(), points).await;
                 }
             }
         })?;
-        Ok(Self { line, owners: Owners::default(), steps: Steps::new(interval) })
+        Ok(Self { line, start, owners: Owners::default(), steps: Steps::new(interval) })
     }
 
     fn push(&self, at: WallNanos, snapshot: &Arc<Snapshot>) {
-        let points = snapshot.families.iter().map(|family| family.series.len() as u64).sum();
-        self.line.push((at, Arc::clone(snapshot), self.owners.services()), points);
+        let services = self.owners.services();
+        let step = Step { times: (self.start, at), snapshot: Arc::clone(snapshot), services };
+        self.line.push(step, points(snapshot));
     }
 }
 
 impl Exporter for OtlpMetrics {
+    fn begin(&mut self, started: WallNanos) {
+        self.start = started;
+    }
+
     fn span(&mut self, span: &Span) -> Result {
-        self.owners.see(span);
+        self.owners.see(&span.service);
         Ok(())
     }
 
@@ -269,6 +292,7 @@ impl Exporter for OtlpMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use redtape_core::config::Config;
@@ -278,7 +302,11 @@ mod tests {
 
     /// A line to a port where nobody is, that gives up at once, with room for one; and what it counts.
     fn line(live: bool) -> (Line<u64>, Arc<ExportCounters>) {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        line_to(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(), live)
+    }
+
+    /// The same, to `port`.
+    fn line_to(port: u16, live: bool) -> (Line<u64>, Arc<ExportCounters>) {
         let args = OtlpArgs {
             otlp_traces: Some(format!("http://127.0.0.1:{port}")),
             otlp_retry: Some(Duration::ZERO),
@@ -304,6 +332,35 @@ mod tests {
         assert!(sent.error.contains("Connection refused"), "{}", sent.error);
         let Counted { failed, dropped, requests, retried, .. } = counters.traces.counted();
         assert_eq!((failed, dropped, requests, retried), (210, 0, 20, 0));
+    }
+
+    #[test]
+    fn a_receiver_that_wants_rest_is_left_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (line, counters) = line_to(listener.local_addr().unwrap().port(), false);
+        let answering = thread::spawn(move || {
+            let mut connection = listener.accept().unwrap().0;
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            let answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+            connection.write_all(answer).unwrap();
+        });
+        (1..=20).for_each(|count| line.push(count, count));
+        let sent = line.finish();
+        answering.join().unwrap();
+        assert_eq!((sent.failed, &*sent.error), (210, "it answered 503 Service Unavailable"));
+        assert_eq!(counters.traces.counted().requests, 1);
+    }
+
+    #[test]
+    fn a_thread_that_fails_loses_nothing_in_silence() {
+        let (mut line, counters) = line(false);
+        let (queue, mut entries) = channel(4);
+        line.queue = queue;
+        [3, 4].into_iter().for_each(|count| line.push(count, count));
+        line.thread = thread::spawn(move || assert!(entries.blocking_recv().is_none(), "as the test wants"));
+        let sent = line.finish();
+        assert_eq!((sent.arrived, sent.failed, &*sent.error), (0, 7, "the sending thread failed"));
+        assert_eq!(counters.traces.counted().failed, 7);
     }
 
     #[test]

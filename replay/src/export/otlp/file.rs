@@ -32,6 +32,8 @@ pub(crate) struct OtlpFile {
     name: String,
     spans: SpanMaker,
     metrics: MetricMaker,
+    /// Since when everything counts.
+    start: WallNanos,
     owners: Owners,
     steps: Steps,
     waiting: Vec<(Arc<Service>, SpanData)>,
@@ -51,7 +53,8 @@ impl OtlpFile {
             out,
             name: path.display().to_string(),
             spans: SpanMaker::new(replayed.clone()),
-            metrics: MetricMaker::new(replayed, start, host),
+            metrics: MetricMaker::new(replayed, host),
+            start,
             owners: Owners::default(),
             steps: Steps::new(interval),
             waiting: Vec::new(),
@@ -81,7 +84,7 @@ impl OtlpFile {
     }
 
     fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
-        for (request, points) in self.metrics.make(at, snapshot, &self.owners.services()) {
+        for (request, points) in self.metrics.make((self.start, at), snapshot, &self.owners.services()) {
             self.written += points;
             self.write_line(&request)?;
         }
@@ -102,7 +105,7 @@ impl OtlpFile {
 
 impl Exporter for OtlpFile {
     fn span(&mut self, span: &Span) -> Result {
-        self.owners.see(span);
+        self.owners.see(&span.service);
         if !span.sampled {
             return Ok(());
         }

@@ -23,8 +23,6 @@ const POINTS_MAX: u64 = 1_500;
 #[derive(Clone, Debug)]
 pub(super) struct MetricMaker {
     replayed: Replayed,
-    /// Since when everything counts.
-    start: WallNanos,
     /// Where the tape was recorded: whose redtape says what it says of itself.
     host: String,
 }
@@ -40,24 +38,25 @@ enum Place {
 }
 
 impl MetricMaker {
-    /// What counts since `start`, recorded on `host`.
-    pub(super) fn new(replayed: Replayed, start: WallNanos, host: &str) -> Self {
-        Self { replayed, start, host: host.into() }
+    /// What was recorded on `host`.
+    pub(super) fn new(replayed: Replayed, host: &str) -> Self {
+        Self { replayed, host: host.into() }
     }
 
-    /// Requests with all metrics as they were at `at`, and how many points are in each. `services` are those of the series, as
-    /// far as they are known.
+    /// Requests with all metrics as they were at `at`, counted since `start`, and how many points are in each. `services` are
+    /// those of the series, as far as they are known.
     pub(super) fn make(
         &self,
-        at: WallNanos,
+        (start, at): (WallNanos, WallNanos),
         snapshot: &Snapshot,
         services: &Services,
     ) -> Vec<(ExportMetricsServiceRequest, u64)> {
         let time = self.replayed.time(at).unix_nanos();
+        let times = (self.replayed.time(start).unix_nanos().min(time), time);
         let mut requests = Vec::new();
         let mut owners: BTreeMap<Owner, Vec<Metric>> = BTreeMap::new();
         let mut points = 0;
-        for family in snapshot.families.iter().filter(|family| family.kind != FamilyKind::Info) {
+        for family in exported(snapshot) {
             let places: Vec<_> = family.labels.iter().map(|label| place(label)).collect();
             for series in &family.series {
                 let (owner, attributes) = self.identity(&places, series);
@@ -66,7 +65,7 @@ impl MetricMaker {
                     metrics.push(metric(family));
                 }
                 if let Some(data) = metrics.last_mut().and_then(|metric| metric.data.as_mut()) {
-                    self.push(data, family.scale, &series.value, attributes, time);
+                    push(data, family.scale, &series.value, attributes, times);
                 }
                 points += 1;
                 if points == POINTS_MAX {
@@ -100,39 +99,6 @@ impl MetricMaker {
         (owner, attributes)
     }
 
-    fn push(&self, data: &mut Data, scale: Scale, value: &Value, attributes: Vec<KeyValue>, time: u64) {
-        let start_time_unix_nano = self.replayed.time(self.start).unix_nanos().min(time);
-        match (data, value) {
-            (Data::Sum(sum), Value::Counter(count)) => {
-                let value = match scale {
-                    Scale::Seconds => Number::AsDouble(seconds(*count)),
-                    Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
-                };
-                sum.data_points.push(NumberDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano: time,
-                    value: Some(value),
-                    ..NumberDataPoint::default()
-                });
-            }
-            (Data::Histogram(histogram), Value::Histogram(counted)) => {
-                let scaled = |value: u128| if scale == Scale::Seconds { seconds(value) } else { value as f64 };
-                histogram.data_points.push(HistogramDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano: time,
-                    count: counted.count(),
-                    sum: Some(scaled(counted.sum())),
-                    bucket_counts: counted.counts().to_vec(),
-                    explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
-                    ..HistogramDataPoint::default()
-                });
-            }
-            _ => {}
-        }
-    }
-
     fn request(&self, owners: BTreeMap<Owner, Vec<Metric>>, services: &Services) -> ExportMetricsServiceRequest {
         let resource_metrics = owners.into_iter().map(|(owner, metrics)| ResourceMetrics {
             resource: Some(Resource { attributes: self.resource(&owner, services), ..Resource::default() }),
@@ -152,9 +118,8 @@ impl MetricMaker {
 
     fn resource(&self, owner: &Owner, services: &Services) -> Vec<KeyValue> {
         let mut attributes: Vec<_> = match services.get(owner) {
-            Some(service) => service
-                .resource()
-                .iter()
+            Some(known) => known
+                .attributes()
                 .map(|(key, value)| match value {
                     AttributeValue::Int(number) => pair(key, any_value::Value::IntValue(*number)),
                     AttributeValue::Text(value) => text(key, value),
@@ -182,6 +147,55 @@ impl MetricMaker {
             ("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
         ];
         all.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| text(key, value)).collect()
+    }
+}
+
+/// How many points a snapshot has.
+pub(super) fn points(snapshot: &Snapshot) -> u64 {
+    exported(snapshot).map(|family| family.series.len() as u64).sum()
+}
+
+/// The families that are exported: what others have as information, OTLP has as resources.
+fn exported(snapshot: &Snapshot) -> impl Iterator<Item = &Family> {
+    snapshot.families.iter().filter(|family| family.kind != FamilyKind::Info)
+}
+
+/// Adds a point, which counts from a first to a second time.
+fn push(
+    data: &mut Data,
+    scale: Scale,
+    value: &Value,
+    attributes: Vec<KeyValue>,
+    (start_time_unix_nano, time_unix_nano): (u64, u64),
+) {
+    match (data, value) {
+        (Data::Sum(sum), Value::Counter(count)) => {
+            let value = match scale {
+                Scale::Seconds => Number::AsDouble(seconds(*count)),
+                Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
+            };
+            sum.data_points.push(NumberDataPoint {
+                attributes,
+                start_time_unix_nano,
+                time_unix_nano,
+                value: Some(value),
+                ..NumberDataPoint::default()
+            });
+        }
+        (Data::Histogram(histogram), Value::Histogram(counted)) => {
+            let scaled = |value: u128| if scale == Scale::Seconds { seconds(value) } else { value as f64 };
+            histogram.data_points.push(HistogramDataPoint {
+                attributes,
+                start_time_unix_nano,
+                time_unix_nano,
+                count: counted.count(),
+                sum: Some(scaled(counted.sum())),
+                bucket_counts: counted.counts().to_vec(),
+                explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
+                ..HistogramDataPoint::default()
+            });
+        }
+        _ => {}
     }
 }
 
@@ -306,7 +320,11 @@ mod tests {
     }
 
     fn maker() -> MetricMaker {
-        MetricMaker::new(Replayed::default(), WallNanos::new(1_000), "web-1")
+        MetricMaker::new(Replayed::default(), "web-1")
+    }
+
+    fn times(start: u64, at: u64) -> (WallNanos, WallNanos) {
+        (WallNanos::new(start), WallNanos::new(at))
     }
 
     fn pairs(attributes: &[KeyValue]) -> Vec<String> {
@@ -320,7 +338,7 @@ mod tests {
     #[test]
     fn series_are_points_of_their_services() {
         let snapshot = Snapshot { families: vec![family(2)], observed: 6 };
-        let requests = maker().make(WallNanos::new(5_000), &snapshot, &Services::new());
+        let requests = maker().make(times(1_000, 5_000), &snapshot, &Services::new());
         let [(request, 2)] = requests.as_slice() else { panic!("{requests:?}") };
         let [first, second] = request.resource_metrics.as_slice() else { panic!("one resource an instance") };
         assert_eq!(
@@ -358,9 +376,8 @@ mod tests {
             ..family(0)
         };
         let replayed = Replayed::new(WallNanos::new(0), crate::export::Shift::default(), Some("r1"));
-        let maker = MetricMaker::new(replayed, WallNanos::new(0), "web-1");
-        let requests =
-            maker.make(WallNanos::new(5), &Snapshot { families: vec![family], observed: 0 }, &Services::new());
+        let maker = MetricMaker::new(replayed, "web-1");
+        let requests = maker.make(times(0, 5), &Snapshot { families: vec![family], observed: 0 }, &Services::new());
         let resource = &requests[0].0.resource_metrics[0];
         let attributes = pairs(&resource.resource.as_ref().unwrap().attributes);
         assert!(
@@ -379,9 +396,9 @@ mod tests {
     fn requests_are_bounded() {
         let many = usize::try_from(POINTS_MAX).unwrap() * 2 + 1;
         let requests =
-            maker().make(WallNanos::new(5), &Snapshot { families: vec![family(many)], observed: 0 }, &Services::new());
+            maker().make(times(0, 5), &Snapshot { families: vec![family(many)], observed: 0 }, &Services::new());
         assert_eq!(requests.iter().map(|(_, points)| *points).collect::<Vec<_>>(), [POINTS_MAX, POINTS_MAX, 1]);
-        assert_eq!(maker().make(WallNanos::new(5), &Snapshot::default(), &Services::new()), []);
+        assert_eq!(maker().make(times(0, 5), &Snapshot::default(), &Services::new()), []);
     }
 
     #[test]

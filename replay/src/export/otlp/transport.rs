@@ -252,7 +252,7 @@ fn said(answer: &[u8], json: bool) -> String {
 }
 
 /// As much of a text as fits into a message, without what a terminal would obey.
-fn short(text: &str) -> String {
+pub(in crate::export) fn short(text: &str) -> String {
     const LONGEST: usize = 200;
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
     text.trim_end().to_owned()
@@ -275,7 +275,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Whether TLS is at fault, which no other try mends. Its error may be wrapped in errors of I/O, whose `source` passes over it.
-fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
+pub(in crate::export) fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is::<rustls::Error>()
         || wrapped.is_some_and(|error| is_about_tls(error))

@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver};
 
 use super::message::{TimeSeries, WriteRequest};
-use crate::export::{Duty, ExportCounters, SignalCounters};
+use crate::export::otlp::{is_about_tls, short};
+use crate::export::{Counted, Duty, ExportCounters, SignalCounters};
 use crate::failure::{Failure, Kind, Result};
 
 /// Requests that may wait. With those of [`REQUEST_SAMPLES`] each that is about 16 MiB.
@@ -25,6 +26,9 @@ const REQUEST_SAMPLES: usize = 2_000;
 /// The first wait before a request is repeated; each further one is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How much of an answer is read, in bytes: its first line says why, or it says nothing.
+const ANSWER_MAX: usize = 4 << 10;
 
 /// How long what waits may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
@@ -52,6 +56,8 @@ pub(super) struct Sender {
     queue: mpsc::Sender<(WriteRequest, u64)>,
     thread: JoinHandle<()>,
     live: bool,
+    /// How many samples it was given.
+    given: Cell<u64>,
     counters: Arc<ExportCounters>,
     error: Arc<Mutex<String>>,
     name: String,
@@ -93,7 +99,7 @@ impl Sender {
             .name("remote-write".into())
             .spawn(move || courier.run(&runtime, requests))
             .map_err(|error| unable(&error))?;
-        Ok(Self { queue, thread, live, counters, error, name })
+        Ok(Self { queue, thread, live, given: Cell::new(0), counters, error, name })
     }
 
     /// Sends these, in as many requests as it takes.
@@ -102,6 +108,7 @@ impl Sender {
             let rest = series.split_off(series.len().min(REQUEST_SAMPLES));
             let samples = series.iter().map(|series| series.samples.len() as u64).sum();
             let request = (WriteRequest { timeseries: series }, samples);
+            self.given.set(self.given.get() + samples);
             // A thread that has panicked takes nothing any more.
             let sent = match self.live {
                 true => self.queue.try_send(request).is_ok(),
@@ -119,6 +126,9 @@ impl Sender {
     pub(super) fn finish(self) -> (String, String) {
         drop(self.queue);
         let ended = self.thread.join();
+        // What a thread that panicked had and what waited for it.
+        let Counted { exported, failed, dropped, .. } = self.counters.remote_write.counted();
+        self.counters.remote_write.failed(self.given.get().saturating_sub(exported + failed + dropped));
         let error = std::mem::take(&mut *lock(&self.error));
         (self.name, if ended.is_err() { "the sending thread failed".into() } else { error })
     }
@@ -235,9 +245,12 @@ impl Courier {
             .header("User-Agent", concat!("redtape/", env!("CARGO_PKG_VERSION")))
             .header("X-Prometheus-Remote-Write-Version", "0.1.0")
             .body(body);
-        let answer = match request.send().await {
+        let mut answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Err(Refusal { why: causes(&error.without_url()), again: Some(None) }),
+            Err(error) => {
+                let again = (!is_about_tls(&error) && !error.is_builder()).then_some(None);
+                return Err(Refusal { why: causes(&error.without_url()), again });
+            }
         };
         let status = answer.status();
         if status.is_success() {
@@ -245,8 +258,14 @@ impl Courier {
         }
         let retry = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         let peace = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let said = answer.text().await.unwrap_or_default();
-        let said: String = said.lines().next().unwrap_or_default().chars().take(200).collect();
+        let mut said = Vec::new();
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            said.extend(chunk.iter().take(ANSWER_MAX - said.len()));
+            if said.len() == ANSWER_MAX {
+                break;
+            }
+        }
+        let said = short(String::from_utf8_lossy(&said).lines().next().unwrap_or_default());
         let why = format!("{status}{}{said}", if said.is_empty() { "" } else { ": " });
         Err(Refusal { why, again: retry.then(|| peace.map(Duration::from_secs)) })
     }
@@ -282,6 +301,10 @@ mod tests {
     use super::*;
     use crate::export::remote_write::message::Sample;
 
+    fn sample() -> TimeSeries {
+        TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }] }
+    }
+
     /// What becomes of one sample, where the receiver has these answers: how many arrived, how many did not, and why.
     fn send(answers: Vec<&'static str>) -> (u64, u64, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -290,9 +313,17 @@ mod tests {
             for answer in answers {
                 let mut connection = listener.accept().unwrap().0;
                 let _ = connection.read(&mut [0; 4096]).unwrap();
-                connection.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+                // Longer than it is: who waits for all of it waits in vain.
+                let length = body.len().min(1) << 30;
+                let _ = write!(connection, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
             }
         });
+        send_to(&url)
+    }
+
+    /// The same, of a receiver at `url`.
+    fn send_to(url: &str) -> (u64, u64, String) {
         let duty = Duty { quiet: true, ..Duty::default() };
         let counters = Arc::clone(&duty.counters);
         let sender = Sender::start(Settings {
@@ -304,7 +335,7 @@ mod tests {
             name: "samples".into(),
         });
         let sender = sender.unwrap();
-        sender.send(vec![TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }] }]);
+        sender.send(vec![sample()]);
         let (_, error) = sender.finish();
         let counted = counters.remote_write.counted();
         (counted.exported, counted.failed, error)
@@ -320,5 +351,43 @@ mod tests {
     fn a_receiver_that_wants_to_be_left_alone_for_ages_is_given_up() {
         let (exported, failed, error) = send(vec!["503 Service Unavailable\r\nRetry-After: 18446744073709551615"]);
         assert_eq!((exported, failed, &*error), (0, 1, "503 Service Unavailable"));
+    }
+
+    #[test]
+    fn what_a_receiver_says_is_bounded_and_no_command_for_a_terminal() {
+        let (_, failed, error) = send(vec!["400 Bad Request\r\n\r\nout of\x1b[2J bounds\nand more"]);
+        assert_eq!((failed, &*error), (1, "400 Bad Request: out of [2J bounds"));
+        let (_, failed, error) = send(vec![format!("400 Bad Request\r\n\r\n{}", "a".repeat(2 * ANSWER_MAX)).leak()]);
+        assert_eq!((failed, error.len()), (1, "400 Bad Request: ".len() + 200));
+    }
+
+    #[test]
+    fn where_tls_is_at_fault_no_other_try_is_made() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let answering = thread::spawn(move || {
+            let mut connection = listener.accept().unwrap().0;
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            // An alert, fatal: handshake failure.
+            connection.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        });
+        let (_, failed, error) = send_to(&url);
+        assert!(failed == 1 && error.contains("HandshakeFailure"), "{error}");
+        assert!(answering.join().unwrap().accept().is_err(), "there was one connection");
+    }
+
+    #[test]
+    fn a_thread_that_fails_loses_nothing_in_silence() {
+        let (queue, mut requests) = mpsc::channel(4);
+        let thread = thread::spawn(move || assert!(requests.blocking_recv().is_none(), "as the test wants"));
+        let counters = Arc::<ExportCounters>::default();
+        let (error, name) = (Arc::default(), "samples".into());
+        let given = Cell::new(0);
+        let sender = Sender { queue, thread, live: false, given, counters: Arc::clone(&counters), error, name };
+        sender.send(vec![sample(), sample()]);
+        assert_eq!(sender.finish().1, "the sending thread failed");
+        assert_eq!(counters.remote_write.counted().failed, 2);
     }
 }
