@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::backfill::{Extent, fine_buckets};
 
 const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape");
+const SPANS: &str = "sum({__name__=~\"http_(client|server)_request_duration_seconds_count\"})";
 const LIMIT: Duration = Duration::from_secs(60);
 const PROMETHEUS: &[Requirement] = &[Requirement::Program("prometheus"), Requirement::Program("promtool")];
 
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("numbers::blocks_of_a_file_answer_like_the_replay", PROMETHEUS, blocks_of_a_file),
         trial("numbers::remote_write_answers_like_the_replay", PROMETHEUS, remote_write),
         trial("numbers::a_restart_loses_nothing", PROMETHEUS, a_restart_loses_nothing),
+        trial("numbers::a_restart_in_the_middle_loses_nothing", PROMETHEUS, a_restart_in_the_middle),
         trial("numbers::what_does_not_arrive_is_told", &[], what_does_not_arrive_is_told),
         trial("numbers::a_receiver_that_never_answers_is_left", &[], a_receiver_that_never_answers),
         trial("numbers::standard_output_has_one_result", &[], standard_output_has_one_result),
@@ -129,9 +131,32 @@ fn a_restart_loses_nothing() -> Result<()> {
     prometheus.resume()?;
     let finished = process.finish(LIMIT)?.expect_code(0)?;
     assert!(finished.stdout.contains("2520 spans"), "{}", finished.stdout);
-    let spans = "sum({__name__=~\"http_(client|server)_request_duration_seconds_count\"})";
     let end = Extent::of(&prometheus, 0.001)?.end;
-    assert_eq!(prometheus.number(spans, end)?, 2520.0);
+    assert_eq!(prometheus.number(SPANS, end)?, 2520.0);
+    Ok(())
+}
+
+fn a_restart_in_the_middle() -> Result<()> {
+    let mut prometheus = Prometheus::start(&[])?;
+    let length = info(Path::new(TAPE))?.duration_ns as f64 / 1e9;
+    let speed = format!("{:.3}x", length / 6.0);
+    let mut command = Command::new(binary("redtape")?);
+    command.args(["replay", TAPE, "--speed", &speed, "--remote-write", &prometheus.write_url()]);
+    let mut process = Process::start(command.args(["--rebase", "end=now-5s", "--metrics-step", "10ms"]))?;
+    prometheus.wait_for(SPANS, 1.0)?;
+    prometheus.stop()?;
+    // Until one more try, at least, has found nobody.
+    process.wait_for("trouble", LIMIT, |_, error| error.contains("trying again").then_some(()))?;
+    prometheus.resume()?;
+    let end = Extent::of(&prometheus, 0.01)?.end;
+    assert!(prometheus.number(SPANS, end)? < 2520.0, "it was the middle");
+    process.finish(LIMIT)?.expect_code(0)?;
+    let Extent { start, end } = Extent::of(&prometheus, 0.01)?;
+    assert_eq!(prometheus.number(SPANS, end)?, 2520.0);
+    // A step that was lost would leave a hole: redtape's own series have a sample at each.
+    let steps = format!("max(count_over_time(target_info[{}ms]))", ((end - start) * 1e3).round());
+    let found = prometheus.number(&steps, end)?;
+    assert!(found >= ((end - start) / 0.01).floor() - 1.0, "{found} of {} steps", (end - start) / 0.01);
     Ok(())
 }
 
