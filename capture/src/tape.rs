@@ -8,15 +8,27 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use redtape_core::tape::{CloseReason, Meta, RotatingWriter, Rotation, Totals, Writer, WriterOptions};
 use redtape_core::{ConnInfo, Event, MonoNanos, Origin};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::read_clocks;
 use crate::host::{HostFacts, random_origin};
 use crate::names::{files_of_set, numbered, part_of};
 use crate::recording::{EndReason, EventSink};
 use crate::settings::{Output, Settings};
+use crate::stop::Stop;
+
+/// How long a recording that is to end waits for a reader who takes nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a stalled write looks whether the recording is to end.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// What a pipe or socket that is ready takes without making the writer wait, in bytes: `PIPE_BUF` of pipe(7).
+const AT_ONCE: usize = 4096;
 
 /// A tape that is being written.
 pub struct TapeSink {
@@ -36,7 +48,8 @@ enum Files {
 type OpenNext = Box<dyn FnMut(u32, Option<(Totals, TapeOut)>) -> io::Result<TapeOut>>;
 
 impl TapeSink {
-    /// Begins the tape of a recording; `socket` is the connection to whoever reads it, if the output is one.
+    /// Begins the tape of a recording; `socket` is the connection to whoever reads it, if the output is one. A reader who
+    /// stands still is waited for until `stop` is wanted.
     ///
     /// # Errors
     /// The output cannot be made.
@@ -45,11 +58,12 @@ impl TapeSink {
         origin: Origin,
         arrival_hook: &str,
         socket: Option<&UnixStream>,
+        stop: &Stop,
     ) -> io::Result<Self> {
         let meta = meta(settings, origin, arrival_hook)
             .map_err(|error| io::Error::other(format!("cannot read /proc: {error}")))?;
         let written = Rc::new(Cell::new(0));
-        let files = Files::open(settings, meta, &written, socket)?;
+        let files = Files::open(settings, meta, &written, socket, stop)?;
         Ok(Self { files: Some(files), written })
     }
 
@@ -59,14 +73,20 @@ impl TapeSink {
 }
 
 impl Files {
-    fn open(settings: &Settings, meta: Meta, written: &Rc<Cell<u64>>, socket: Option<&UnixStream>) -> io::Result<Self> {
+    fn open(
+        settings: &Settings,
+        meta: Meta,
+        written: &Rc<Cell<u64>>,
+        socket: Option<&UnixStream>,
+        stop: &Stop,
+    ) -> io::Result<Self> {
         let Rotation { bytes, nanos } = settings.rotation;
         let one = |out, options| Ok(Self::One(Box::new(Writer::new(out, &meta, options)?)));
         let path = match &settings.output {
-            Output::Stdout => return one(TapeOut::pipe(io::stdout(), written)?, WriterOptions::PIPE),
+            Output::Stdout => return one(TapeOut::pipe(io::stdout(), written, stop)?, WriterOptions::PIPE),
             Output::Socket(_) => {
                 let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
-                return one(TapeOut::pipe(socket, written)?, WriterOptions::PIPE);
+                return one(TapeOut::pipe(socket, written, stop)?, WriterOptions::PIPE);
             }
             Output::File(path) if bytes.is_none() && nanos.is_none() => {
                 return one(TapeOut::part(path, written)?, WriterOptions::FILE);
@@ -166,14 +186,43 @@ struct TapeOut {
     /// The name while it is written, and the name when it is complete; a pipe has none.
     names: Option<(PathBuf, PathBuf)>,
     written: Rc<Cell<u64>>,
+    /// Whoever reads a pipe or socket.
+    reader: Option<Awaited>,
+}
+
+/// A reader, who may stand still.
+#[derive(Debug)]
+struct Awaited {
+    stop: Stop,
+    /// He stood still when the recording was to end: nothing more is written.
+    given_up: bool,
+}
+
+impl Awaited {
+    /// Waits until `pipe` takes [`AT_ONCE`] bytes, or has nobody to read it, which writing tells.
+    fn until_ready(&mut self, pipe: &File) -> io::Result<()> {
+        let mut deadline = None;
+        while !self.given_up {
+            match poll(&mut [PollFd::new(pipe, PollFlags::OUT)], Some(&LOOK)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            if self.stop.wanted() {
+                self.given_up = Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "its reader stands still; what was not written yet is lost"))
+    }
 }
 
 impl TapeOut {
-    fn pipe(pipe: impl AsFd, written: &Rc<Cell<u64>>) -> io::Result<Self> {
+    fn pipe(pipe: impl AsFd, written: &Rc<Cell<u64>>, stop: &Stop) -> io::Result<Self> {
         // The descriptor itself: the standard library's handle buffers lines, which would hold blocks back.
         let descriptor: OwnedFd = pipe.as_fd().try_clone_to_owned()?;
         let file = File::from(descriptor);
-        Ok(Self { file, names: None, written: Rc::clone(written) })
+        let reader = Some(Awaited { stop: stop.clone(), given_up: false });
+        Ok(Self { file, names: None, written: Rc::clone(written), reader })
     }
 
     /// A file that is called `PATH.part` until it is complete. Only its owner may read it: heads have cookies in them.
@@ -182,7 +231,7 @@ impl TapeOut {
         // Whether it may be overwritten was decided before. Made anew, it is no link to somewhere else.
         remove_if_there(&part)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-        Ok(Self { file, names: Some((part, path.to_owned())), written: Rc::clone(written) })
+        Ok(Self { file, names: Some((part, path.to_owned())), written: Rc::clone(written), reader: None })
     }
 
     fn complete(self) -> io::Result<()> {
@@ -191,7 +240,11 @@ impl TapeOut {
 }
 
 impl Write for TapeOut {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<usize> {
+        if let Some(reader) = &mut self.reader {
+            reader.until_ready(&self.file)?;
+            bytes = bytes.get(..AT_ONCE).unwrap_or(bytes);
+        }
         let written = self.file.write(bytes)?;
         self.written.set(self.written.get() + written as u64);
         Ok(written)

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redtape_core::Origin;
 
@@ -30,6 +30,9 @@ use crate::wiring::open_probes;
 
 /// How often it is tried to reach a reader.
 const CONNECT: Duration = Duration::from_millis(250);
+
+/// How long a socket may be closed to this user: who listens may open it to others only after it is there.
+const CLOSED: Duration = Duration::from_secs(2);
 
 /// Records a tape; at a socket one after the other.
 ///
@@ -75,11 +78,14 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
 
 /// Connects to whoever reads the tape, as soon as somebody does. `None` if the recording is to end before.
 fn connect(path: &Path, end: &End) -> Result<Option<UnixStream>, Failure> {
-    let mut told = end.settings.quiet;
+    let (mut told, mut refused) = (end.settings.quiet, None);
     while !end.asked() {
         match UnixStream::connect(path) {
             Ok(socket) => return Ok(Some(socket)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    && refused.get_or_insert_with(Instant::now).elapsed() < CLOSED => {}
             Err(error) => return Err(Failure::environment(format!("cannot connect to {}: {error}", path.display()))),
         }
         if !std::mem::replace(&mut told, true) {
@@ -100,7 +106,7 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     // The command is held before anything is opened, so that one that cannot be started leaves no tape behind.
     end.command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut source = open_probes(&settings, origin)?;
-    let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket) {
+    let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket, &end.stop) {
         Ok(sink) => sink,
         // It went while the programs were loaded.
         Err(error) if socket.is_some() && is_gone(&error) => return Ok(EndReason::PipeClosed),

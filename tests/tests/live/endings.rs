@@ -1,7 +1,7 @@
 //! How recordings end: on request, by force, on a full disk, and with few rights.
 
 use std::fs::{self, File};
-use std::io::{Write, pipe};
+use std::io::{PipeReader, Write, pipe};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("endings::an_interrupt_completes_the_tape", BPF, || signalled(Signal::INT)),
         trial("endings::a_termination_completes_the_tape", BPF, || signalled(Signal::TERM)),
         trial("endings::a_second_interrupt_aborts", BPF, interrupted_twice),
+        trial("endings::one_interrupt_is_enough_when_the_reader_stands_still", BPF, interrupted_once),
         trial("endings::users_of_io_uring_are_named", PYTHON, io_uring),
         trial("endings::after_a_duration", BPF, after_a_duration),
         trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
@@ -55,9 +56,9 @@ fn signalled(signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// The first interrupt has to complete a tape that nobody reads any longer; the second gives up on it.
-fn interrupted_twice() -> Result<()> {
-    let (_reader, writer) = pipe()?;
+/// A recorder whose tape nobody reads any longer, and the end of the pipe that nobody reads from.
+fn stalled() -> Result<(Process, PipeReader)> {
+    let (reader, writer) = pipe()?;
     let mut command = Command::new(binary("redtape-capture")?);
     command.args(["record", "--pid", &std::process::id().to_string(), "-o", "-"]);
     let mut recorder = Process::start_with_stdout(&mut command, writer.try_clone()?)?;
@@ -66,6 +67,12 @@ fn interrupted_twice() -> Result<()> {
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let mut filler = File::from(rustix::fs::open(path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty())?);
     while filler.write(&[0]).is_ok() {}
+    Ok((recorder, reader))
+}
+
+/// The first interrupt has to complete a tape, and waits a while for its reader; the second gives up on it.
+fn interrupted_twice() -> Result<()> {
+    let (recorder, _reader) = stalled()?;
     recorder.signal(Signal::INT)?;
     let status = format!("/proc/{}/status", recorder.id());
     wait_until("the first interrupt has been seen", || {
@@ -74,6 +81,14 @@ fn interrupted_twice() -> Result<()> {
     })?;
     recorder.signal(Signal::INT)?;
     recorder.finish(LIMIT)?.expect_code(130)?;
+    Ok(())
+}
+
+fn interrupted_once() -> Result<()> {
+    let (recorder, _reader) = stalled()?;
+    recorder.signal(Signal::INT)?;
+    let finished = recorder.finish(LIMIT)?.expect_code(5)?;
+    assert!(finished.stderr.contains("its reader stands still"), "{}", finished.stderr);
     Ok(())
 }
 
