@@ -33,7 +33,7 @@ impl Ran {
     /// Warns of tapes that were not whole, or fails because of them.
     pub(crate) fn check(&self, strict: bool, quiet: bool) -> Result {
         for gap in self.gaps.iter().filter(|_| !quiet) {
-            eprintln!("redtape: warning: files {} to {} of a rotated set are missing", gap.from, gap.to);
+            warn_of_gap(gap);
         }
         self.reports.iter().try_for_each(|(name, report)| Tape::check(name, report, strict, quiet))
     }
@@ -42,6 +42,11 @@ impl Ran {
     pub(crate) fn duration_nanos(&self) -> u64 {
         self.totals.first.map_or(0, |first| self.totals.last.since(first))
     }
+}
+
+/// Says that files are missing.
+pub(crate) fn warn_of_gap(gap: &SetGap) {
+    eprintln!("redtape: warning: files {} to {} of a rotated set are missing", gap.from, gap.to);
 }
 
 /// Runs tapes through the engine. The result is the same for any number of `jobs`; one thread is enough for what is held to a

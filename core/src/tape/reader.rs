@@ -221,8 +221,9 @@ impl<R: Read> Reader<R> {
         self.shift = nanos;
     }
 
-    /// Tells of files that are missing between the one that ended at `last_time` and this one.
-    pub(super) const fn after_missing_file(&mut self, last_time: MonoNanos) {
+    /// Tells of files of a set that are missing between the one that ended at `last_time` and this one: the first block that
+    /// is read begins with a [`Loss`].
+    pub const fn after_missing_file(&mut self, last_time: MonoNanos) {
         self.missing_before = Some(last_time.nanos());
     }
 

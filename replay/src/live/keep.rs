@@ -157,7 +157,11 @@ fn make_room(folder: &Path, files: usize) -> io::Result<()> {
         .collect();
     kept.sort_unstable();
     let surplus = (kept.len() + 1).saturating_sub(files);
-    kept.iter().take(surplus).try_for_each(fs::remove_file)
+    kept.iter().take(surplus).try_for_each(|path| match fs::remove_file(path) {
+        // Somebody was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    })
 }
 
 /// A moment as part of a file's name, such as `20261122T205500.123Z`: in the order of time, and of one length.

@@ -9,6 +9,7 @@ mod privileges;
 mod session;
 mod start;
 mod tapes;
+mod users;
 mod watch;
 
 pub use args::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -204,10 +205,20 @@ fn prepare_folder(args: &Live, user: Option<&User>) -> Result {
     if folder.exists() {
         return Ok(());
     }
-    let made = fs::create_dir(folder).and_then(|()| std::os::unix::fs::chown(folder, Some(user.uid), Some(user.gid)));
+    // A link of that name has no slash behind it.
+    let path: PathBuf = folder.components().collect();
+    let made = fs::create_dir(&path).and_then(|()| give(&path, *user));
     made.map_err(|error| {
         Failure::message(Kind::Environment, format!("--keep {}: cannot be made: {error}", folder.display()))
     })
+}
+
+/// Makes a folder that of `user`. It is opened first: what has taken its name since it was made may lead elsewhere.
+#[cfg(target_os = "linux")]
+fn give(folder: &Path, User { uid, gid }: User) -> std::io::Result<()> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    std::os::unix::fs::fchown(open(folder, flags, Mode::empty())?, Some(uid), Some(gid))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -259,12 +270,11 @@ fn how_it_ended(recorder: Option<Recorder>, over: &Over, interrupt: &Interrupt) 
             Err(error) => environment(format!("the recorder cannot be waited for: {error}")),
         };
     }
-    if interrupt.asked() {
-        return Ok(());
-    }
+    // What ended the run is all that counts: recorders at a socket come and go.
+    let Some(read) = over.read.as_ref().filter(|_| !interrupt.asked()) else { return Ok(()) };
     let truncated = over.ran.iter().flat_map(|ran| &ran.reports).find(|(_, report)| report.truncated);
-    match (&over.read, truncated) {
-        (Some(Err(failure)), _) => Err(failure.again()),
+    match (read, truncated) {
+        (Err(failure), _) => Err(failure.again()),
         (_, Some((name, _))) => environment(format!("{name}: ended without being closed: its recorder has died")),
         _ => Ok(()),
     }
@@ -288,4 +298,39 @@ fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Resul
         );
     }
     exported
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use redtape_core::tape::ReadReport;
+    use redtape_core::{Engine, EngineOptions};
+
+    use super::*;
+    use crate::run::Ran;
+
+    #[test]
+    fn a_folder_is_given_and_a_link_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let own = User { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        give(folder.path(), own).unwrap();
+        assert!(give(&link, own).is_err());
+    }
+
+    #[test]
+    fn only_what_ends_the_run_counts() {
+        let engine = Engine::new(EngineOptions::default());
+        let torn = ReadReport { truncated: true, ..ReadReport::default() };
+        let ran = || Ran {
+            metrics: engine.metrics().clone(),
+            totals: engine.totals().clone(),
+            end: WallNanos::new(0),
+            reports: vec![("unix:tape.sock".into(), torn)],
+            gaps: Vec::new(),
+        };
+        let ended = |read| how_it_ended(None, &Over { ran: Some(ran()), read }, &Interrupt::default());
+        assert!(ended(Some(Ok(()))).is_err(), "the tape is over, and was not closed");
+        assert!(ended(None).is_ok(), "standard output is closed, and a recorder had died before");
+    }
 }

@@ -3,20 +3,28 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use redtape_core::tape::{Block, CloseReason, Meta, ReadReport, Reader};
-use rustix::process::geteuid;
+use redtape_core::MonoNanos;
+use redtape_core::tape::{Block, CloseReason, Meta, ReadReport, Reader, SetGap, SetMember};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use super::follow;
+use super::users::Users;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Bytes, open_failure, read_failure};
 use crate::interrupt::Interrupt;
+use crate::run::warn_of_gap;
+
+/// How long it is waited after a connection that could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where tapes come from.
 pub(super) enum Source {
@@ -71,9 +79,12 @@ impl Source {
         if is_socket {
             fs::remove_file(&path).map_err(failed)?;
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        // A recorder without CAP_DAC_OVERRIDE is another user to this file; who it is is asked when it connects.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+        // A recorder without CAP_DAC_OVERRIDE is another user to this file; who it is is asked when it connects. It may do so
+        // as soon as the file is there, so it is made for all. There is no other thread yet that would make files.
+        let before = umask(Mode::XUSR | Mode::XGRP | Mode::XOTH);
+        let listener = UnixListener::bind(&path);
+        umask(before);
+        let listener = listener.map_err(failed)?;
         Ok(Self::Socket(path, listener))
     }
 
@@ -88,9 +99,9 @@ impl Source {
     /// Reads all tapes there are, until the end.
     pub(super) fn read(self, to: &SyncSender<Incoming>, interrupt: &Interrupt, peer: &Peer) {
         let ended = match self {
-            Self::Child(pipe) => read_one("the recorder", Box::new(pipe), to).map(drop),
-            Self::Stdin => read_one("standard input", Box::new(io::stdin()), to).map(drop),
-            Self::Pipe(path, file) => read_one(&path.display().to_string(), Box::new(file), to).map(drop),
+            Self::Child(pipe) => read_one("the recorder", Box::new(pipe), None, to).map(drop),
+            Self::Stdin => read_one("standard input", Box::new(io::stdin()), None, to).map(drop),
+            Self::Pipe(path, file) => read_one(&path.display().to_string(), Box::new(file), None, to).map(drop),
             Self::Socket(path, listener) => read_connections(&path, &listener, to, interrupt, peer),
             Self::Follow(path) => read_files(&path, to, interrupt),
         };
@@ -106,16 +117,35 @@ fn is_socket(facts: &fs::Metadata) -> bool {
 
 /// How a tape ended.
 struct Ended {
-    /// Its number in a set.
-    number: Option<u32>,
+    /// Its place in a set.
+    member: Option<SetMember>,
     reason: Option<CloseReason>,
+    /// The time of its last event.
+    last_time: MonoNanos,
 }
 
-/// Reads a tape to its end. `None` if the engine does not want more.
-fn read_one(name: &str, bytes: Bytes, to: &SyncSender<Incoming>) -> Result<Option<Ended>> {
+impl Ended {
+    /// The files that are missing between this one and one of the same set.
+    fn gap(&self, next: Option<SetMember>) -> Option<SetGap> {
+        let (SetMember { set, number }, next) = (self.member?, next?);
+        let (from, to) = (number.checked_add(1)?, next.number.checked_sub(1)?);
+        (set == next.set && from <= to).then_some(SetGap { set, from, to })
+    }
+}
+
+/// Reads a tape to its end; `before` is the file of its set before it. `None` if the engine does not want more.
+fn read_one(name: &str, bytes: Bytes, before: Option<&Ended>, to: &SyncSender<Incoming>) -> Result<Option<Ended>> {
     let mut reader = Reader::open(bytes).map_err(|error| open_failure(name, &error))?;
     let meta = reader.meta().clone();
-    let number = meta.set.map(|member| member.number);
+    let member = meta.set;
+    let mut last_time = MonoNanos::ZERO;
+    if let Some(before) = before {
+        last_time = before.last_time;
+        if let Some(gap) = before.gap(member) {
+            warn_of_gap(&gap);
+            reader.after_missing_file(last_time);
+        }
+    }
     if to.send(Incoming::Tape(Box::new(meta))).is_err() {
         return Ok(None);
     }
@@ -124,6 +154,7 @@ fn read_one(name: &str, bytes: Bytes, to: &SyncSender<Incoming>) -> Result<Optio
         if !reader.read_block(&mut block).map_err(|error| read_failure(name, &error))? {
             break;
         }
+        last_time = last_time.max(block.last_time());
         if to.send(Incoming::Block(block)).is_err() {
             return Ok(None);
         }
@@ -131,7 +162,7 @@ fn read_one(name: &str, bytes: Bytes, to: &SyncSender<Incoming>) -> Result<Optio
     let report = *reader.report();
     let reason = report.totals.map(|totals| totals.reason);
     let sent = to.send(Incoming::TapeEnd(name.to_owned(), Box::new(report)));
-    Ok(sent.ok().map(|()| Ended { number, reason }))
+    Ok(sent.ok().map(|()| Ended { member, reason, last_time }))
 }
 
 /// Reads what recorders send that connect, one after the other.
@@ -143,17 +174,24 @@ fn read_connections(
     peer: &Peer,
 ) -> Result {
     let name = format!("unix:{}", path.display());
+    let failed = |error| Failure::message(Kind::Environment, format!("{name}: users cannot be told: {error}"));
+    let users = Users::new().map_err(failed)?;
     while !interrupt.asked() {
-        let accepted = listener.accept().map_err(|error| {
-            Failure::message(Kind::Environment, format!("{name}: no connection can be accepted: {error}"))
-        })?;
-        let stream = accepted.0;
-        if let Err(reason) = check_peer(&stream) {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            // Too few descriptors, or somebody who has gone again: that passes.
+            Err(error) => {
+                eprintln!("redtape: warning: {name}: a connection cannot be accepted: {error}");
+                thread::sleep(ACCEPT_AGAIN);
+                continue;
+            }
+        };
+        if let Err(reason) = users.check(&stream) {
             eprintln!("redtape: warning: {name}: a connection was refused: {reason}");
             continue;
         }
         peer.set(stream.try_clone().ok());
-        let read = read_one(&name, Box::new(stream), to);
+        let read = read_one(&name, Box::new(stream), None, to);
         peer.set(None);
         match read {
             Ok(Some(_)) => {}
@@ -162,35 +200,6 @@ fn read_connections(
             Err(failure) => eprintln!("redtape: warning: {failure}"),
         }
     }
-    Ok(())
-}
-
-/// Only root and this process's own user may send tapes.
-#[cfg(target_os = "linux")]
-fn check_peer(stream: &UnixStream) -> std::result::Result<(), String> {
-    match peer_uid(stream).map_err(|error| error.to_string())? {
-        uid if uid == 0 || uid == geteuid().as_raw() => Ok(()),
-        uid => Err(format!("it is from user {uid}, which is neither root nor this program's")),
-    }
-}
-
-/// The user at the other end. (rustix does not tell of one in another container, which has no process id here.)
-#[cfg(target_os = "linux")]
-fn peer_uid(stream: &UnixStream) -> io::Result<u32> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _inside = runtime.enter();
-    let copy = stream.try_clone()?;
-    copy.set_nonblocking(true)?;
-    let peer = tokio::net::UnixStream::from_std(copy).and_then(|copy| copy.peer_cred());
-    // The two share this.
-    stream.set_nonblocking(false)?;
-    Ok(peer?.uid())
-}
-
-/// Without a way to ask, the file's permissions have to do.
-#[cfg(not(target_os = "linux"))]
-fn check_peer(_: &UnixStream) -> std::result::Result<(), String> {
-    let _ = geteuid();
     Ok(())
 }
 
@@ -204,12 +213,53 @@ fn read_files(path: &Path, to: &SyncSender<Incoming>, interrupt: &Interrupt) -> 
         Failure::message(Kind::Input, format!("{}: cannot be read: {error}{advice}", path.display()))
     };
     let mut next = follow::open(path, interrupt).map_err(failed)?;
+    let mut before: Option<Ended> = None;
     while let Some((file, bytes)) = next.take() {
         let bytes: Box<dyn Read + Send> = Box::new(bytes);
-        let Some(Ended { number, reason }) = read_one(&file.display().to_string(), bytes, to)? else { break };
-        if let (Some(number), Some(CloseReason::Rotated)) = (number, reason) {
-            next = follow::open_after(path, number, interrupt).map_err(failed)?;
+        let Some(ended) = read_one(&file.display().to_string(), bytes, before.as_ref(), to)? else { break };
+        if let (Some(member), Some(CloseReason::Rotated)) = (ended.member, ended.reason) {
+            next = follow::open_after(path, member.number, interrupt).map_err(failed)?;
         }
+        before = Some(ended);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use redtape_core::tape::{RotatingWriter, Rotation, Totals, WriterOptions};
+    use redtape_core::{Body, Event, Ext, LossCause};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_ring_has_dropped_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: u32| folder.path().join(format!("shop.{number:04}.tape"));
+        let open = |number: u32, _: Option<(Totals, File)>| File::create(path(number));
+        let rotation = Rotation { nanos: Some(1), ..Rotation::default() };
+        let mut set = RotatingWriter::new(Meta::default(), WriterOptions::FILE, rotation, open).unwrap();
+        for seconds in 1..=3 {
+            let time = MonoNanos::new(seconds * 1_000_000_000);
+            set.push(&Event { time, cpu: 0, seq: seconds, late: false, body: Body::Tick, ext: Ext::default() })
+                .unwrap();
+        }
+        set.finish(CloseReason::Done).unwrap();
+        fs::remove_file(path(1)).unwrap();
+
+        let (to, from) = sync_channel(64);
+        read_files(&folder.path().join("shop.tape"), &to, &Interrupt::default()).unwrap();
+        drop(to);
+        let mut losses = Vec::new();
+        for incoming in from {
+            let Incoming::Block(block) = incoming else { continue };
+            losses.extend(block.events().filter_map(|event| match event.body {
+                Body::Loss(loss) => Some((loss.cause, loss.from.nanos(), loss.to.nanos())),
+                _ => None,
+            }));
+        }
+        assert_eq!(losses, [(LossCause::Corrupt, 1_000_000_000, 3_000_000_000)]);
+    }
 }

@@ -1,6 +1,7 @@
 //! `redtape live`: what it prints is what the client saw and what a replay says; how it ends; what it may do.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -44,7 +45,6 @@ fn load(server: &Server, requests: u64) -> Load<'static> {
 
 /// A folder that everybody may enter and write to, since the engine is nobody.
 fn folder() -> Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
     Ok(folder)
@@ -324,6 +324,8 @@ fn socket() -> Result<()> {
     let mut recorder = record()?;
     recorder.wait_for("the recorder to wait", LIMIT, |_, said| said.contains("waiting for a reader").then_some(()))?;
     let mut live = listen()?.ready()?;
+    let mode = fs::metadata(folder.path().join("tape.sock"))?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o666, "whoever connects is asked who it is");
     load(&server, 30).send()?;
     live.wait_for_served(30)?;
     // It goes, and another one comes.
