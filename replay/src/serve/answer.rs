@@ -22,6 +22,11 @@ use crate::export::Replayed;
 /// Texts that are made at the same time; the others wait.
 const AT_ONCE: usize = 2;
 
+/// Whether all is well, for readiness.
+const HEALTH: &str = "/healthz";
+/// Whether the engine goes on, for liveness: what it waits for does not get well by its being started anew.
+const LIVENESS: &str = "/livez";
+
 /// One thing that is served.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -66,13 +71,23 @@ impl Site {
     ) -> Response {
         let path = uri.path();
         let page = pages.iter().find(|page| page.path == path);
-        if page.is_none() && path != "/healthz" {
+        let health = match path {
+            HEALTH => Some(self.window.check()),
+            LIVENESS => Some(self.window.check_engine()),
+            _ => None,
+        };
+        if page.is_none() && health.is_none() {
             return (StatusCode::NOT_FOUND, hint(pages)).into_response();
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")], "only GET\n").into_response();
         }
-        let Some(page) = page else { return self.health() };
+        let Some(page) = page else {
+            return match health {
+                Some(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+                _ => "ok\n".into_response(),
+            };
+        };
         page.requests.fetch_add(1, Ordering::Relaxed);
         let shown = self.window.look().await;
         // The semaphore is never closed.
@@ -83,13 +98,6 @@ impl Site {
         let site = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || site.page(what, shown.as_deref(), &accept, gzip)).await;
         made.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-    }
-
-    fn health(&self) -> Response {
-        match self.window.check() {
-            Ok(()) => "ok\n".into_response(),
-            Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-        }
     }
 
     fn page(&self, what: What, shown: Option<&Shown>, accept: &str, gzip: bool) -> Response {
@@ -145,6 +153,6 @@ fn compressed(text: &str) -> io::Result<Vec<u8>> {
 
 /// What is served instead.
 fn hint(pages: &[Page]) -> String {
-    let paths: Vec<_> = pages.iter().map(|page| page.path.as_str()).chain(["/healthz"]).collect();
+    let paths: Vec<_> = pages.iter().map(|page| page.path.as_str()).chain([HEALTH, LIVENESS]).collect();
     format!("not found; there is {}\n", paths.join(" and "))
 }

@@ -82,21 +82,28 @@ impl Window {
 
     /// Whether all is well, else what is not.
     pub(super) fn check(&self) -> std::result::Result<(), String> {
-        match &*self.state() {
-            State::Over => return Ok(()),
-            State::Failed(reason) => return Err(reason.clone()),
-            State::Running => {}
+        if let State::Failed(reason) = &*self.state() {
+            return Err(reason.clone());
         }
-        let now = self.millis();
-        let silent = |since: &AtomicU64| Duration::from_millis(now.saturating_sub(since.load(Ordering::Relaxed)));
-        let (engine, tape) = (silent(&self.attended), silent(&self.moved));
-        if engine > STALL {
-            return Err(format!("the engine has not been heard of for {} s", engine.as_secs()));
-        }
-        if self.live && tape > STALL {
+        self.check_engine()?;
+        let tape = self.since(&self.moved);
+        if self.live && matches!(*self.state(), State::Running) && tape > STALL {
             return Err(format!("the tape has stood still for {} s", tape.as_secs()));
         }
         Ok(())
+    }
+
+    /// Whether the engine's thread goes on, whatever those do that it depends on.
+    pub(super) fn check_engine(&self) -> std::result::Result<(), String> {
+        let engine = self.since(&self.attended);
+        if matches!(*self.state(), State::Running) && engine > STALL {
+            return Err(format!("the engine has not been heard of for {} s", engine.as_secs()));
+        }
+        Ok(())
+    }
+
+    fn since(&self, moment: &AtomicU64) -> Duration {
+        Duration::from_millis(self.millis().saturating_sub(moment.load(Ordering::Relaxed)))
     }
 
     fn millis(&self) -> u64 {
@@ -108,7 +115,7 @@ impl Window {
     }
 }
 
-/// Says how the run is, to whoever asks for `/healthz`.
+/// Says how the run is, to whoever asks for `/healthz` or `/livez`.
 #[derive(Clone, Debug)]
 pub(crate) struct Health(pub(super) Arc<Window>);
 
@@ -216,6 +223,8 @@ mod tests {
         let still = window(true);
         still.attended.store(still.millis(), Ordering::Relaxed);
         assert!(said(&still).starts_with("the tape has stood still for 6"));
+        assert_eq!(still.check_engine(), Ok(()), "it would not help to start the engine anew");
+        assert!(window(true).check_engine().is_err());
         let replayed = window(false);
         replayed.attended.store(replayed.millis(), Ordering::Relaxed);
         assert_eq!(replayed.check(), Ok(()));

@@ -56,6 +56,7 @@ fn the_format_is_the_clients_choice() -> Result<()> {
 
     for (path, status, says) in [
         ("/healthz", 200, "ok"),
+        ("/livez", 200, "ok"),
         ("/", 404, "/metrics"),
         ("/metrics/", 404, "/metrics"),
         ("/metrics?x=1", 200, "# HELP"),
