@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::serve::Listener;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::answer::{Page, Site, What};
 use super::endpoint::Endpoint;
@@ -21,6 +25,12 @@ use crate::interrupt::Interrupt;
 
 /// How often a server that lingers looks whether it is to end.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Connections to one listener at the same time; the others wait.
+const CONNECTIONS: usize = 128;
+
+/// How long a connection may take for a request's head, and be idle between two requests.
+const HEAD: Duration = Duration::from_secs(30);
 
 /// What is to be served, and where.
 #[derive(Clone, Debug, Default)]
@@ -205,10 +215,29 @@ fn run(runtime: &Runtime, bound: Vec<Bound>, site: &Arc<Site>, stopped: oneshot:
                 let (site, pages) = (Arc::clone(&site), Arc::clone(&pages));
                 async move { site.answer(&pages, request.method(), request.uri(), request.headers()).await }
             });
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            tokio::spawn(accept(listener, router));
         }
         let _ = stopped.await;
     });
+}
+
+/// Serves whoever connects, within bounds.
+async fn accept(mut listener: tokio::net::TcpListener, router: Router) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let service = TowerToHyperService::new(router);
+    let mut http = Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
+        // Axum's way of it, which waits a while where there are too few descriptors.
+        let (stream, _) = Listener::accept(&mut listener).await;
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        tokio::spawn(async move {
+            // Whoever does not get an answer has gone, or was too slow.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
 }
 
 #[cfg(test)]
