@@ -279,6 +279,19 @@ podLabels: {c: d}
         assert!(rendered.contains(part), "{part} in {rendered}");
     }
     assert!(!rendered.contains("SYS_ADMIN") && !rendered.contains("/internal/metrics"), "{rendered}");
+    // A Beyla file that chooses processes in its own way chooses no others, and may have a port of its own for itself.
+    let text = "
+config: {discovery: {services: [{exe_path: shop}]}, internal_metrics: {prometheus: {port: 8990, path: /own}}}
+podMonitor: {enabled: true}
+";
+    fs::write(&values, text)?;
+    let rendered = render(&[&values])?;
+    assert!(!rendered.contains("k8s_namespace"), "{rendered}");
+    for part in ["{name: internal, containerPort: 8990}", "- port: internal\n      path: /own\n"] {
+        assert!(rendered.contains(part), "{part} in {rendered}");
+    }
+    fs::write(&values, "config: {internal_metrics: {prometheus: null}}\npodMonitor: {enabled: true}\n")?;
+    assert!(!render(&[&values])?.contains("/internal/metrics"));
     fs::write(&values, "config: {prometheus_export: null}\n")?;
     let refused = render(&[&values]).map_err(|error| error.to_string());
     assert!(refused.as_ref().is_err_and(|error| error.contains("prometheus_export")), "{refused:?}");

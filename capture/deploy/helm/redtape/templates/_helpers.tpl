@@ -15,3 +15,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "redtape.port" -}}
 {{ required "config.prometheus_export.port: the engine's probes need it" .Values.config.prometheus_export.port }}
 {{- end }}
+
+{{- /* Every process in a pod is chosen where the values choose none: a default among them would be merged with theirs. */ -}}
+{{- define "redtape.config" -}}
+{{- $config := merge (dict) .Values.config -}}
+{{- if not (pick $config "discovery" "open_port" "executable_name" "auto_target_exe" "system_wide") -}}
+{{- $_ := set $config "discovery" (dict "instrument" (list (dict "k8s_namespace" "*"))) -}}
+{{- end -}}
+{{ toYaml $config }}
+{{- end }}
+
+{{- /* The port of what redtape says of itself; nothing where it is not served. */ -}}
+{{- define "redtape.internalPort" -}}
+{{- with get .Values.config "internal_metrics" }}{{ with get . "prometheus" }}{{ get . "port" }}{{ end }}{{ end }}
+{{- end }}
