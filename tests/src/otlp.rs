@@ -41,7 +41,7 @@ impl Otlp {
     /// It does not start.
     pub fn start() -> Result<Self> {
         let mut node = Command::new("node");
-        node.arg(script("node/receiver.js")).env("NODE_PATH", tools()?.join("node/node_modules"));
+        node.arg(script("node/receiver.js")).env("NODE_PATH", tools()?.join("npm/node_modules"));
         let mut process = Process::start(&mut node)?;
         let first = process.wait_for("the receiver's ports", READY, |stdout, _| {
             serde_json::from_str::<Value>(stdout.split_once('\n')?.0).ok()

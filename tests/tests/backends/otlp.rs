@@ -15,9 +15,9 @@ const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-d
 /// Spans of the tape, their phases included.
 const SPANS: usize = 2560;
 const LIMIT: Duration = Duration::from_secs(60);
-const RECEIVER: &[Requirement] = &[Requirement::Program("node"), Requirement::Tool("node/node_modules")];
+const RECEIVER: &[Requirement] = &[Requirement::Program("node"), Requirement::Tool("npm/node_modules")];
 const FORWARDED: &[Requirement] =
-    &[Requirement::Program("node"), Requirement::Tool("node/node_modules"), Requirement::Tool("python")];
+    &[Requirement::Program("node"), Requirement::Tool("npm/node_modules"), Requirement::Tool("python")];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

@@ -15,7 +15,7 @@ use redtape_tests::{
 use tempfile::TempDir;
 
 const BPF: Requirement = Requirement::Bpf;
-const RECEIVER: Requirement = Requirement::Tool("node/node_modules");
+const RECEIVER: Requirement = Requirement::Tool("npm/node_modules");
 const RATE: u64 = 50;
 const LIMIT: Duration = Duration::from_secs(30);
 
