@@ -8,7 +8,7 @@ use super::keys::inert_reason;
 use super::load::{ConfigError, Place, Warning};
 use super::own::{OtlpConfig, OtlpSignal};
 use super::root::Config;
-use super::scalar::{Period, hint};
+use super::scalar::{Period, did_you_mean};
 use crate::service::percent_decoded;
 
 /// How a variable is taken.
@@ -290,10 +290,14 @@ impl Config {
                     let reason = inert_reason(path).unwrap_or_default();
                     warnings.push(Warning { place: place(name), message: format!("has no effect: {reason}") });
                 } else if key != "CONFIG_PATH" {
-                    let known: Vec<_> = VARIABLES.iter().map(|(known, ..)| format!("{prefix}{known}")).collect();
-                    let known: Vec<_> = known.iter().map(String::as_str).collect();
-                    let message = format!("unknown variable; {}", hint(name, &known));
-                    warnings.push(Warning { place: place(name), message });
+                    let known = VARIABLES.iter().map(|(known, ..)| known);
+                    let known: Vec<_> = known.chain(WITHOUT_EFFECT.iter().map(|(known, _)| known)).copied().collect();
+                    // Of so many a few tell nothing.
+                    let hint = match did_you_mean(key, &known) {
+                        Some(near) => format!("did you mean `{prefix}{near}`?"),
+                        None => "`redtape config keys` lists those that there are".into(),
+                    };
+                    warnings.push(Warning { place: place(name), message: format!("unknown variable; {hint}") });
                 }
             }
         }

@@ -53,8 +53,10 @@ pub struct UnknownWord {
 }
 
 impl UnknownWord {
+    /// `word`, where one of `expected` was. An empty one of those means the default, which nobody has to write.
     pub(super) fn new(word: &str, expected: &[&str]) -> Self {
-        Self { word: word.into(), hint: hint(word, expected) }
+        let expected: Vec<_> = expected.iter().copied().filter(|word| !word.is_empty()).collect();
+        Self { word: word.into(), hint: hint(word, &expected) }
     }
 }
 

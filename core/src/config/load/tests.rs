@@ -155,6 +155,10 @@ fn values_that_cannot_be_used_say_what_can() {
         "redtape:\n  phases: sometimes\n",
         "c.yml:2:11: redtape.phases: `sometimes` is not possible here; expected one of `auto`, `always`, `never`",
     );
+    fails(
+        "redtape: {otlp: {traces: {compression: lz4}}}\n",
+        "c.yml:1:40: redtape.otlp.traces.compression: `lz4` is not possible here; expected one of `none`, `gzip`",
+    );
     fails("log_level: debgu\n", "c.yml:1:12: log_level: `debgu` is not possible here; did you mean `debug`?");
     fails(
         "prometheus_export:\n  ttl: 5\n",
@@ -249,6 +253,7 @@ fn the_environment_goes_over_the_file() {
             ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, b=x%2C%20y"),
             ("BEYLA_BPF_DEBUG", "true"),
             ("BEYLA_OPEN_PROT", "1"),
+            ("BEYLA_SOMETHING_ELSE", "1"),
             ("BEYLA_CONFIG_PATH", "x"),
             ("HOME", "/root"),
         ]))
@@ -259,6 +264,7 @@ fn the_environment_goes_over_the_file() {
         [
             "BEYLA_BPF_DEBUG: has no effect: `redtape-capture doctor` tells what the probes say",
             "BEYLA_OPEN_PROT: unknown variable; did you mean `BEYLA_OPEN_PORT`?",
+            "BEYLA_SOMETHING_ELSE: unknown variable; `redtape config keys` lists those that there are",
         ]
     );
     assert_eq!(config.open_port.unwrap().to_string(), "8443");
