@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FamilyKind, MetricFeature, MetricNames, MetricsConfig, Registry, Scale};
+use super::{MetricFeature, MetricNames, MetricsConfig, Registry, Scale};
 use crate::limits::Limits;
 
 const PAGE: &str = include_str!("../../../docs/metrics.md");
@@ -23,18 +23,13 @@ fn lines() -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
     for config in configs {
         for family in Registry::new(&config, &Limits::default()).snapshot().families {
-            let (suffix, kind) = match family.kind {
-                FamilyKind::Counter => ("_total", "counter"),
-                FamilyKind::Histogram => ("", "histogram"),
-                FamilyKind::Info => ("_info", "info"),
-            };
+            let (name, kind) = (family.exposed_name(), family.kind.as_str());
             let unit = match family.scale {
                 Scale::Bytes => "bytes",
                 Scale::None => "",
                 Scale::Seconds => "seconds",
             };
             let labels: Vec<_> = family.labels.iter().filter(|label| !label.starts_with("k8s_")).copied().collect();
-            let name = format!("{}{suffix}", family.name);
             let line = format!("| `{name}` | {kind} | {unit} | {} | {} |", labels.join(", "), family.help);
             // The first configuration is the usual one.
             lines.entry(name).or_insert(line);

@@ -76,11 +76,8 @@ pub(super) fn write_head(out: &mut impl Write, family: &Family, format: TextForm
     let Family { name, help, .. } = family;
     if format == TextFormat::Prometheus {
         // Here a family is called as its samples are.
-        let (suffix, kind) = match family.kind {
-            FamilyKind::Counter => ("_total", "counter"),
-            FamilyKind::Histogram => ("", "histogram"),
-            FamilyKind::Info => ("_info", "gauge"),
-        };
+        let suffix = family.kind.suffix();
+        let kind = if family.kind == FamilyKind::Info { "gauge" } else { family.kind.as_str() };
         return write!(out, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n");
     }
     writeln!(out, "# TYPE {name} {}", family.kind.as_str())?;

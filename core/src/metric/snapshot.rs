@@ -23,6 +23,15 @@ impl FamilyKind {
             Self::Info => "info",
         }
     }
+
+    /// What an exposition has behind a family's name; of a histogram, which has several samples, nothing.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Counter => "_total",
+            Self::Histogram => "",
+            Self::Info => "_info",
+        }
+    }
 }
 
 /// What the integers of a family stand for.
@@ -62,6 +71,13 @@ pub struct Family {
     pub labels: Vec<&'static str>,
     /// Its series.
     pub series: Vec<Series>,
+}
+
+impl Family {
+    /// Its name as an exposition has it: of a histogram without the suffixes of its samples.
+    pub fn exposed_name(&self) -> String {
+        format!("{}{}", self.name, self.kind.suffix())
+    }
 }
 
 /// One metric with one label set.

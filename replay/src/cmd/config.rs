@@ -115,7 +115,8 @@ struct Chosen {
 
 #[derive(Serialize)]
 struct Metric {
-    name: &'static str,
+    /// As in an exposition.
+    name: String,
     r#type: &'static str,
     labels: Vec<&'static str>,
 }
@@ -170,7 +171,11 @@ impl Explained {
             exports: exports(config),
             metrics: families
                 .into_iter()
-                .map(|family| Metric { name: family.name, r#type: family.kind.as_str(), labels: family.labels })
+                .map(|family| Metric {
+                    name: family.exposed_name(),
+                    r#type: family.kind.as_str(),
+                    labels: family.labels,
+                })
                 .collect(),
             environment: in_effect(env),
             ..Self::of(file)
