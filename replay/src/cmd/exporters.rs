@@ -54,10 +54,8 @@ pub(super) fn exporters(
         let sampling = Sampling { step, ttl_nanos: ttl(config), replayed: times.of_back_end()? };
         exports.add(RemoteWrite::new(url, &args.remote_write, sampling, duty.clone())?);
     }
-    if receivers.is_empty() {
-        return Ok(exports);
-    }
-    if let Some(warning) = times.warning().filter(|_| !args.quiet) {
+    let sends = !receivers.is_empty() || args.remote_write.remote_write.is_some();
+    if let Some(warning) = times.warning().filter(|_| sends && !args.quiet) {
         eprintln!("redtape: warning: {warning}");
     }
     for receiver in &receivers {
@@ -66,6 +64,9 @@ pub(super) fn exporters(
             Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), replayed, duty)?),
             Signal::Metrics => exports.add(OtlpMetrics::new(receiver, origin, interval, replayed, duty)?),
         }
+    }
+    if let Some(warning) = times.without_effect().filter(|_| !args.quiet) {
+        eprintln!("redtape: warning: {warning}");
     }
     Ok(exports)
 }

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
         }
     };
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
-    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()));
+    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()), args.quiet);
     ran.check(args.input.strict, args.quiet)?;
     match args.metrics {
         _ if args.prints_spans() => Ok(()),

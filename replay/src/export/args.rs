@@ -8,6 +8,7 @@ use redtape_core::config::{Compression, Protocol};
 
 use crate::pace::Speed;
 use crate::rebase::Rebase;
+use crate::url::or_tape;
 
 /// Spans and metrics by OTLP.
 #[derive(Args, Clone, Debug, Default)]
@@ -15,7 +16,7 @@ use crate::rebase::Rebase;
 pub struct OtlpArgs {
     /// Send spans and metrics to a receiver: gRPC on port 4317, else HTTP, to which /v1/traces and /v1/metrics are added;
     /// without a URL, to where the environment or the configuration says
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = or_tape)]
     pub otlp: Option<Option<String>>,
     /// Send spans to this very URL
     #[arg(long, value_name = "URL")]

@@ -50,14 +50,35 @@ pub(crate) trait Exporter {
 /// What became of what was to be exported to one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// What, and where to, as in `spans to http://tempo:4317`.
+    /// What, and where to, as in `spans to http://tempo:4317`; empty where nothing was to go anywhere.
     pub(crate) what: String,
+    /// What all of them are, if that is worth telling, as in `7 of requests and 2 phases of them`.
+    pub(crate) parts: String,
+    /// They are in a file.
+    pub(crate) written: bool,
     /// How many of them arrived.
     pub(crate) arrived: u64,
     /// How many did not.
     pub(crate) failed: u64,
     /// Why the last one did not.
     pub(crate) error: String,
+}
+
+impl Sent {
+    /// So many were written to a file.
+    pub(crate) fn written(count: u64, what: String) -> Self {
+        Self { what, written: true, arrived: count, ..Self::default() }
+    }
+
+    /// In words. Says, too, whether all arrived.
+    fn told(&self) -> (String, bool) {
+        let Self { what, parts, written, arrived, failed, error } = self;
+        if *failed > 0 {
+            return (format!("{failed} of {} {what} did not arrive: {error}", arrived + failed), false);
+        }
+        let (verb, colon) = (if *written { "written" } else { "arrived" }, if parts.is_empty() { "" } else { ": " });
+        (format!("{arrived} {what} {verb}{colon}{parts}"), true)
+    }
 }
 
 /// All exporters.
@@ -83,19 +104,22 @@ impl Exports {
         exporters.into_iter().for_each(|exporter| self.add(exporter));
     }
 
-    /// Ends all of them.
+    /// Ends all of them. Unless `quiet`, stderr has what arrived.
     ///
     /// # Errors
     ///
     /// Everything that did not arrive, with its number and reason; or that the run was interrupted.
-    pub(crate) fn finish(self, now: Now<'_>, last: &Arc<Snapshot>) -> Result {
+    pub(crate) fn finish(self, now: Now<'_>, last: &Arc<Snapshot>, quiet: bool) -> Result {
         let ended = self.all.into_iter().map(|exporter| exporter.finish(now, last)).collect::<Vec<_>>();
         let sent = ended.into_iter().collect::<Result<Vec<_>>>()?;
-        let failed = sent.iter().filter(|sent| sent.failed > 0).map(|sent| {
-            let Sent { what, arrived, failed, error } = sent;
-            format!("{failed} of {} {what} did not arrive: {error}", arrived + failed)
-        });
-        let mut failed: Vec<_> = failed.collect();
+        let mut failed = Vec::new();
+        for sent in sent.iter().filter(|sent| !sent.what.is_empty()) {
+            match sent.told() {
+                (told, true) if !quiet => eprintln!("redtape: {told}"),
+                (_, true) => {}
+                (told, false) => failed.push(told),
+            }
+        }
         if self.interrupt.asked() {
             failed.insert(0, "interrupted".into());
             return Err(Failure::message(Kind::Interrupted, failed.join("; ")));
@@ -145,5 +169,25 @@ impl<S: OutputSink> OutputSink for Tee<'_, S> {
     /// A closed pipe ends what is printed, not what is exported.
     fn is_closed(&self) -> bool {
         self.exports.interrupt.asked() || self.exports.all.is_empty() && self.out.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sent;
+
+    #[test]
+    fn what_became_of_it_is_a_line() {
+        let spans = Sent { what: "spans to http://tempo:4317".into(), arrived: 9, ..Sent::default() };
+        let parts = Sent { parts: "7 of requests and 2 phases of them".into(), ..spans.clone() };
+        let failed = Sent { failed: 3, error: "too old".into(), ..parts.clone() };
+        for (sent, told, all) in [
+            (spans, "9 spans to http://tempo:4317 arrived", true),
+            (parts, "9 spans to http://tempo:4317 arrived: 7 of requests and 2 phases of them", true),
+            (failed, "3 of 12 spans to http://tempo:4317 did not arrive: too old", false),
+            (Sent::written(4, "samples to a.om".into()), "4 samples to a.om written", true),
+        ] {
+            assert_eq!(sent.told(), (told.into(), all));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where spans and metrics go beside standard output: back ends and files.
 
+mod advice;
 mod args;
 mod counters;
 mod exports;

@@ -74,7 +74,12 @@ impl Exporter for OpenMetricsFile {
         let path = self.path.display();
         self.write()
             .map_err(|error| Failure::message(Kind::Environment, format!("{path}: cannot be written: {error}")))?;
-        Ok(Sent { what: format!("samples to {path}"), arrived: self.history.samples(), ..Sent::default() })
+        let what = if self.path == Path::new("-") {
+            "samples to standard output".into()
+        } else {
+            format!("samples to {path}")
+        };
+        Ok(Sent::written(self.history.samples(), what))
     }
 
     fn wants_spans(&self) -> bool {

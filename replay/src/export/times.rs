@@ -1,6 +1,6 @@
 //! Which times what a replay exports gets: by the command line, else by where it goes.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::SystemTime;
 
 use redtape_core::WallNanos;
@@ -17,6 +17,8 @@ pub(crate) struct Times<'a> {
     tapes: &'a [Tape],
     now: WallNanos,
     extent: OnceCell<Extent>,
+    /// Something is exported that has times, or a run's name.
+    used: Cell<bool>,
 }
 
 impl<'a> Times<'a> {
@@ -24,7 +26,7 @@ impl<'a> Times<'a> {
     pub(crate) fn new(args: &'a TimeArgs, tapes: &'a [Tape]) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = WallNanos::new(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        Self { args, tapes, now, extent: OnceCell::new() }
+        Self { args, tapes, now, extent: OnceCell::new(), used: Cell::new(false) }
     }
 
     /// The times of what goes to a file: as recorded, unless the command line moves them.
@@ -47,6 +49,7 @@ impl<'a> Times<'a> {
     }
 
     fn replayed(&self, rebase: Rebase) -> Result<Replayed> {
+        self.used.set(true);
         let run = self.args.run_id.as_deref();
         if rebase == Rebase::None && run.is_none() {
             return Ok(Replayed::default());
@@ -61,20 +64,88 @@ impl<'a> Times<'a> {
         Ok(Replayed::new(extent.start, rebase.shift(extent, self.now)?, run))
     }
 
-    /// What is worth knowing of the times of a back end that takes spans by their times.
+    /// What is worth knowing of the times of what goes to back ends.
     pub(crate) fn warning(&self) -> Option<&'static str> {
-        let (time, rebase) = (self.args, self.args.rebase);
-        let ahead = (time.speed.is_ahead() || time.max_idle.is_some()) && time.is_paced();
-        match rebase {
+        match self.args.rebase {
             Some(Rebase::None) => Some(
-                "with --rebase none spans have the times of the recording: a back end such as Tempo finds older ones by their \
-                 trace's id, not by search (ingestion_time_range_slack)",
+                "with --rebase none everything has the times of the recording: a back end such as Tempo finds older spans by their \
+                 trace's id, not by search (ingestion_time_range_slack), and Prometheus refuses samples that are much older than \
+                 its newest (out_of_order_time_window)",
             ),
-            None | Some(Rebase::Start(_)) if ahead => Some(
+            None | Some(Rebase::Start(_)) if self.runs_ahead() => Some(
                 "at this pace the exported times run ahead of the clock, and back ends may refuse what is in the future: \
                  --rebase end=now-5s puts all of them into the past",
             ),
             _ => None,
         }
+    }
+
+    /// Whether tape time goes faster than the clock. At full speed that is so where the start is where it shall be, not the end.
+    fn runs_ahead(&self) -> bool {
+        let TimeArgs { speed, max_idle, rebase, .. } = self.args;
+        speed.is_ahead() && (self.args.is_paced() || rebase.is_some()) || max_idle.is_some() && self.args.is_paced()
+    }
+
+    /// What of the command line has no effect, since nothing was exported that it is about.
+    pub(crate) fn without_effect(&self) -> Option<String> {
+        let TimeArgs { rebase, run_id, .. } = self.args;
+        let given = [("--run-id", run_id.is_some()), ("--rebase", rebase.is_some())];
+        let given: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect();
+        let (verb, them) = if given.len() == 1 { ("has", "it") } else { ("have", "them") };
+        (!given.is_empty() && !self.used.get()).then(|| {
+            format!(
+                "{} {verb} no effect: nothing is exported that {them} could change; standard output is always as recorded \
+                 (--otlp, --otlp-file, --remote-write, --openmetrics)",
+                given.join(" and ")
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        time: TimeArgs,
+    }
+
+    fn with<T>(arguments: &str, ask: impl Fn(&Times<'_>) -> T) -> T {
+        let args = Command::parse_from(std::iter::once("redtape").chain(arguments.split_whitespace())).time;
+        ask(&Times::new(&args, &[]))
+    }
+
+    #[test]
+    fn times_ahead_of_the_clock_are_said() {
+        for (arguments, expected) in [
+            ("--speed 10x", true),
+            ("--speed 1x --max-idle 1s", true),
+            ("--rebase start=now", true),
+            ("--speed 1x", false),
+            ("--speed 10x --rebase end=now-5s", false),
+            ("--max-idle 1s", false),
+            ("", false),
+        ] {
+            let warning = with(arguments, |times| times.warning());
+            assert_eq!(warning.is_some_and(|text| text.contains("ahead")), expected, "{arguments}");
+        }
+        assert!(with("--rebase none", |times| times.warning()).is_some_and(|text| text.contains("of the recording")));
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let said = |arguments: &str| with(arguments, |times| times.without_effect()).unwrap_or_default();
+        assert!(said("--run-id a").starts_with("--run-id has no effect: "));
+        assert!(said("--run-id a --rebase none").starts_with("--run-id and --rebase have no effect: "));
+        assert_eq!(said("--speed 1x"), "");
+        let exported = with("--rebase none", |times| {
+            times.of_file().unwrap();
+            times.without_effect()
+        });
+        assert_eq!(exported, None);
     }
 }

@@ -284,7 +284,7 @@ fn how_it_ended(recorder: Option<Recorder>, over: &Over, interrupt: &Interrupt) 
 fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Result {
     let Some(ran) = &over.ran else { return Ok(()) };
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
-    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()));
+    let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()), args.quiet);
     if let Some(format) = args.metrics {
         write_metrics(out, ran, format)?;
         out.flush().map_err(|error| Failure::new(Kind::Environment, error))?;

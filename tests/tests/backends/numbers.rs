@@ -168,6 +168,12 @@ fn what_does_not_arrive_is_told() -> Result<()> {
     assert!(said.contains(" samples to http://127.0.0.1:") && said.contains(" did not arrive: "), "{said}");
     assert!(said.contains("Connection refused") && !said.contains("secret"), "{said}");
 
+    // As to all back ends, times that are ahead of the clock are told of.
+    let ahead = run(&["--remote-write", &nobody, "--remote-write-retry", "0s", "--speed", "100x"], 5)?.stderr;
+    assert!(ahead.contains("run ahead of the clock") && ahead.contains("--rebase end=now-5s"), "{ahead}");
+    let without = run(&["--run-id", "a"], 0)?.stderr;
+    assert!(without.contains("warning: --run-id has no effect"), "{without}");
+
     // A server that is none of Prometheus' refuses at once, which is not tried again.
     let server = redtape_tests::Server::python()?;
     let refused = run(&["--remote-write", &format!("{}/api/v1/write", server.url())], 5)?;

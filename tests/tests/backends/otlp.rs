@@ -1,13 +1,19 @@
 //! Spans and metrics as a real receiver of OTLP gets them.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
+use std::{fs, thread};
 
 use libtest_mimic::Trial;
-use redtape_tests::{Finished, Otlp, Point, Process, Requirement, Result, Scripted, binary, received, replay, trial};
+use redtape_tests::{
+    Finished, Otlp, Point, Process, Requirement, Result, Scripted, Signal, binary, free_port, get, received, replay,
+    trial,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -25,12 +31,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp::http_protobuf", RECEIVER, || arrives(|otlp| otlp.http.clone(), "http/protobuf")),
         trial("otlp::http_json", RECEIVER, || arrives(|otlp| otlp.http.clone(), "http/json")),
         trial("otlp::gzip_over_http", FORWARDED, gzip_over_http),
+        trial("otlp::gzip_over_grpc", RECEIVER, gzip_over_grpc),
+        trial("otlp::exemplars_are_those_of_a_scrape", RECEIVER, exemplars),
         trial("otlp::the_environment_says_where", RECEIVER, the_environment_says_where),
         trial("otlp::times_are_moved_by_one_constant", RECEIVER, times_are_moved),
         trial("otlp::a_file_has_the_same", &[], a_file_has_the_same),
         trial("otlp::a_file_is_not_overwritten", &[], a_file_is_not_overwritten),
         trial("otlp::a_pace_is_kept", &[], a_pace_is_kept),
         trial("otlp::a_pipe_does_not_tell_its_end", RECEIVER, a_pipe_does_not_tell_its_end),
+        trial("otlp::live_counts_since_the_tape_began", RECEIVER, live_counts_since_the_tape_began),
     ]
 }
 
@@ -69,16 +78,16 @@ fn arrives(url: impl Fn(&Otlp) -> String, protocol: &str) -> Result<()> {
     let otlp = Otlp::start()?;
     let url = url(&otlp);
     let more = ["--rebase", "none", "--otlp-header", "x-scope-orgid=tenant 1", "--otlp-protocol", protocol];
-    run(
-        &[&["--otlp", &url, "--otlp-compression", if protocol == "grpc" { "gzip" } else { "none" }], &more[..]]
-            .concat(),
-        0,
-    )?;
+    let told = run(&[&["--otlp", &url], &more[..]].concat(), 0)?.stderr;
+    // Each end of a request is a span of the summary, and the phases are others.
+    assert!(told.contains(&format!("{SPANS} spans to {url}")), "{told}");
+    assert!(told.contains(" arrived: 2520 of requests and 40 phases of them\n"), "{told}");
     let spans = otlp.spans(SPANS)?;
     assert_eq!(spans.len(), SPANS);
     same(&texts(&spans), &printed()?);
     let points = otlp.points()?;
     same_metrics(&points)?;
+    assert!(told.contains(&format!("redtape: {} points of metrics to {url}", points.len())), "{told}");
     // Metrics belong to the same resources as spans; redtape's own to the host.
     for Point { resource, .. } in &points {
         let resource = Value::Object(resource.clone());
@@ -166,6 +175,100 @@ fn gzip_over_http() -> Result<()> {
         answers.contains_key("forwarded packed=True") && !answers.contains_key("forwarded packed=False"),
         "{answers:?}"
     );
+    Ok(())
+}
+
+/// What a client sends to a port, on its way to the receiver at `url`.
+fn tapped(url: &str) -> Result<(u16, Arc<Mutex<Vec<u8>>>)> {
+    let to: u16 = url.trim_end_matches('/').rsplit(':').next().ok_or("no port")?.parse()?;
+    let (listener, sent) = (TcpListener::bind("127.0.0.1:0")?, Arc::new(Mutex::new(Vec::new())));
+    let (port, log) = (listener.local_addr()?.port(), Arc::clone(&sent));
+    thread::spawn(move || -> io::Result<()> {
+        let (near, far) = (listener.accept()?.0, TcpStream::connect(("127.0.0.1", to))?);
+        let (mut near_too, mut far_too) = (near.try_clone()?, far.try_clone()?);
+        thread::spawn(move || io::copy(&mut far_too, &mut near_too));
+        let (mut from, mut to, mut piece) = (near, far, vec![0; 64 << 10]);
+        loop {
+            let count = from.read(&mut piece)?;
+            if count == 0 {
+                return to.shutdown(Shutdown::Write);
+            }
+            log.lock().unwrap().extend_from_slice(&piece[..count]);
+            to.write_all(&piece[..count])?;
+        }
+    });
+    Ok((port, sent))
+}
+
+fn gzip_over_grpc() -> Result<()> {
+    let otlp = Otlp::start()?;
+    for (compression, head) in [("gzip", &[1, 0x1f, 0x8b][..]), ("none", &[0])] {
+        let (port, sent) = tapped(&otlp.grpc)?;
+        let url = format!("http://127.0.0.1:{port}");
+        let more = ["--rebase", "none", "--otlp-protocol", "grpc", "--otlp-compression", compression];
+        run(&[&["--otlp-traces", &url], &more[..]].concat(), 0)?;
+        let sent = sent.lock().unwrap();
+        // Behind the preface frames follow: a length of three bytes, a type, of which 0 is DATA, and five bytes more. The first DATA
+        // begins with a message: whether it is compressed, its length of four bytes, and the message.
+        let mut at = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+        while sent[at + 3] != 0 {
+            at += 9 + sent[at..at + 3].iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+        }
+        let found = [&sent[at + 9..at + 10], &sent[at + 14..at + 16]].concat();
+        assert!(found.starts_with(head), "{compression}: {found:?}");
+    }
+    // The second replay sends what the first one has sent.
+    let spans = otlp.spans(2 * SPANS)?;
+    assert_eq!(spans.len(), 2 * SPANS);
+    same(&texts(&spans), &printed()?);
+    Ok(())
+}
+
+fn exemplars() -> Result<()> {
+    let folder = TempDir::new()?;
+    let config = folder.path().join("c.yml");
+    fs::write(&config, "prometheus_export: {exemplar_filter: always_on}")?;
+    let otlp = Otlp::start()?;
+    let port = free_port()?;
+    let (config, served) = (config.display().to_string(), format!("127.0.0.1:{port}"));
+    let mut command = redtape(&["--config", &config, "--otlp-metrics", &otlp.http, "--otlp-traces", &otlp.http])?;
+    command.args(["--otlp-protocol", "http/protobuf", "--prometheus", &served, "--linger", "forever"]);
+    let mut process = Process::start(&mut command)?;
+    process.wait_for("the summary", LIMIT, |stdout, _| stdout.contains("series").then_some(()))?;
+    let text = get(port, "/metrics", &["Accept: application/openmetrics-text"])?.body;
+    process.signal(Signal::INT)?;
+    process.finish(LIMIT)?.expect_code(0)?;
+    // As `traceID="…",spanID="…"} VALUE TIME`, of each bucket.
+    let scraped = text.lines().filter_map(|line| line.split_once(" # {")).map(|(_, exemplar)| {
+        let (ids, numbers) = exemplar.split_once("} ").unwrap();
+        let ids: Vec<_> = ids.split('"').collect();
+        let (value, time) = numbers.split_once(' ').unwrap();
+        let (seconds, nanos) = time.split_once('.').unwrap_or((time, ""));
+        (
+            ids[1].to_owned(),
+            ids[3].to_owned(),
+            value.parse::<f64>().unwrap().to_string(),
+            format!("{seconds}{nanos:0<9}"),
+        )
+    });
+    let scraped: BTreeSet<_> = scraped.collect();
+    let points = otlp.points()?;
+    let sent = points.iter().flat_map(|point| point.point["exemplars"].as_array().cloned().unwrap_or_default());
+    let sent: Vec<_> = sent.collect();
+    assert!(scraped.len() > 20, "{}", scraped.len());
+    let sent = sent.iter().map(|exemplar| {
+        // The receiver has ids as bytes.
+        let bytes = |key: &str| exemplar[key]["data"].as_array().cloned().unwrap_or_default();
+        let id = |key| bytes(key).iter().map(|byte| format!("{:02x}", byte.as_u64().unwrap())).collect::<String>();
+        let text = |key: &str| exemplar[key].as_str().unwrap_or_default().to_owned();
+        (id("traceId"), id("spanId"), exemplar["asDouble"].as_f64().unwrap().to_string(), text("timeUnixNano"))
+    });
+    let sent: BTreeSet<_> = sent.collect();
+    assert!(sent == scraped, "{} for {}: {:?}\n{:?}", sent.len(), scraped.len(), sent.first(), scraped.first());
+    // They lead to the spans that are exported beside them.
+    let spans = otlp.spans(SPANS)?;
+    let known: BTreeSet<_> = spans.iter().map(|span| (span["trace_id"].as_str(), span["span_id"].as_str())).collect();
+    assert!(sent.iter().all(|(trace, span, ..)| known.contains(&(Some(trace.as_str()), Some(span.as_str())))));
     Ok(())
 }
 
@@ -296,5 +399,21 @@ fn a_pipe_does_not_tell_its_end() -> Result<()> {
     let ahead = piped(&["--speed", "20x"], 0)?.stderr;
     assert!(ahead.contains("ahead of the clock"), "{ahead}");
     assert_eq!(otlp.spans(2 * SPANS)?.len(), 2 * SPANS);
+    Ok(())
+}
+
+/// Also where the tape is older than the engine.
+fn live_counts_since_the_tape_began() -> Result<()> {
+    let otlp = Otlp::start()?;
+    run(&["--rebase", "none", "--otlp-metrics", &otlp.http], 0)?;
+    let replayed = otlp.points()?;
+    let mut live = Command::new("sh");
+    live.args(["-c", &format!("cat {TAPE} | {} live --from -", binary("redtape")?.display())]);
+    live.env("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("{}/v1/metrics", otlp.http));
+    Process::run(&mut live, LIMIT)?.expect_code(0)?;
+    let all = otlp.points()?;
+    assert!(all.len() > replayed.len(), "{} points", all.len());
+    let starts: BTreeSet<_> = all.iter().map(|point| point.point["startTimeUnixNano"].to_string()).collect();
+    assert_eq!(starts.len(), 1, "the replay's and no other: {starts:?}");
     Ok(())
 }

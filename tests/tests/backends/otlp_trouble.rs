@@ -1,6 +1,7 @@
 //! Receivers that are down, slow, busy or not to be trusted: everything is told with counts, nothing is lost in silence.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
@@ -24,7 +25,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp_trouble::some_are_rejected", PYTHON, some_are_rejected),
         trial("otlp_trouble::too_slow", PYTHON, too_slow),
         trial("otlp_trouble::a_dead_connection", PYTHON, a_dead_connection),
+        trial("otlp_trouble::the_other_protocol", PYTHON, the_other_protocol),
         trial("otlp_trouble::tls", TLS, tls),
+        trial("otlp_trouble::mistakes_with_tls", TLS, mistakes_with_tls),
         trial("otlp_trouble::interrupted", &[], interrupted),
     ]
 }
@@ -47,6 +50,8 @@ fn nobody_is_there() -> Result<()> {
 fn what_is_no_url() -> Result<()> {
     for (arguments, says) in [
         (&["--otlp", "localhost:4317"][..], "http://localhost:4317"),
+        (&["--otlp", "a.tape"], "this is a tape, not a URL: write tapes before this flag"),
+        (&["--otlp-compression", "lz4"], "expected one of `none`, `gzip`"),
         (&["--otlp-traces", "ftp://localhost"], "--otlp-traces"),
         (&["--otlp", "http://localhost:1", "--otlp-header", "x"], "KEY=VALUE"),
         (&["--otlp", "http://localhost:1", "--otlp-certificate", "/none.pem"], "/none.pem"),
@@ -165,6 +170,51 @@ fn tls() -> Result<()> {
     let to = ["--otlp-traces", &url, "--otlp-certificate", &cert];
     run(&[&to[..], &["--otlp-client-certificate", &cert, "--otlp-client-key", &key]].concat(), 0)?;
     run(&[&to[..], &["--otlp-retry", "100ms"]].concat(), 5)?;
+    Ok(())
+}
+
+/// A receiver of one protocol at a port that says nothing of it, spoken to in the other one.
+fn the_other_protocol() -> Result<()> {
+    for (kind, protocol, says) in [
+        ("http", "grpc", "is it OTLP over HTTP? --otlp-protocol http/protobuf"),
+        ("grpc", "http/protobuf", "is it OTLP over gRPC? --otlp-protocol grpc"),
+    ] {
+        let receiver = Scripted::start(&[kind, "ok"], None)?;
+        let url = format!("http://127.0.0.1:{}", receiver.port());
+        let error = run(&["--otlp-traces", &url, "--otlp-protocol", protocol, "--otlp-retry", "300ms"], 5)?.stderr;
+        assert!(error.contains(says), "{kind}: {error}");
+    }
+    Ok(())
+}
+
+fn mistakes_with_tls() -> Result<()> {
+    let folder = TempDir::new()?;
+    certificate(folder.path())?;
+    let cert = folder.path().join("cert.pem").display().to_string();
+    for kind in ["http", "grpc"] {
+        let protocol = if kind == "grpc" { "grpc" } else { "http/protobuf" };
+        let told = |port: u16, host: &str, more: &[&str], says: &str| -> Result<()> {
+            let url = format!("https://{host}:{port}");
+            let to = ["--otlp-traces", &url, "--otlp-protocol", protocol, "--otlp-retry", "5s"];
+            let error = run(&[&to[..], more].concat(), 5)?.stderr;
+            assert!(error.contains(says) && !error.contains("trying again"), "{kind}: {says}: {error}");
+            Ok(())
+        };
+        let plain = Scripted::start(&[kind, "ok"], None)?;
+        told(plain.port(), "127.0.0.1", &[], "write http:// instead of https://")?;
+        let secure = Scripted::start(&[kind, "ok"], Some(folder.path()))?;
+        told(secure.port(), "127.0.0.1", &[], "name the issuer's, --otlp-certificate FILE")?;
+        told(secure.port(), "localhost", &["--otlp-certificate", &cert], "certificate is for another name")?;
+    }
+    // What a CA certifies itself with, as `openssl req -x509` makes it by default.
+    let mut own = Command::new("openssl");
+    own.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    own.args(["-subj", "/CN=a CA", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]);
+    Process::run(own.current_dir(folder.path()), Duration::from_secs(20))?.expect_code(0)?;
+    let ca = Scripted::start(&["http", "ok"], Some(folder.path()))?;
+    let url = format!("https://127.0.0.1:{}", ca.port());
+    let error = run(&["--otlp-traces", &url, "--otlp-certificate", &cert], 5)?.stderr;
+    assert!(error.contains("the certificate of a CA itself"), "{error}");
     Ok(())
 }
 

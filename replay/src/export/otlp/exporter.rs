@@ -22,7 +22,7 @@ use super::courier::{Counter, Courier, Duty};
 use super::metrics::{MetricMaker, points};
 use super::owners::{Owners, Services};
 use super::settings::Receiver;
-use super::spans::{SpanMaker, by_service, size};
+use super::spans::{SpanMaker, by_service, parts, size};
 use crate::export::exports::{Exporter, Sent};
 use crate::export::steps::Steps;
 use crate::export::{Counted, Replayed};
@@ -121,7 +121,8 @@ impl<T: Send + 'static> Line<T> {
             error if error.is_empty() && dropped > 0 => "the queue was full".into(),
             error => error,
         };
-        Sent { what: self.courier.name().into(), arrived: exported, failed: failed + dropped, error }
+        let what = self.courier.name().into();
+        Sent { what, arrived: exported, failed: failed + dropped, error, ..Sent::default() }
     }
 }
 
@@ -129,6 +130,8 @@ impl<T: Send + 'static> Line<T> {
 pub(crate) struct OtlpSpans {
     line: Line<(Arc<Service>, SpanData)>,
     maker: Arc<SpanMaker>,
+    /// Spans that it was given, each of which may have phases.
+    requests: u64,
 }
 
 impl OtlpSpans {
@@ -143,7 +146,7 @@ impl OtlpSpans {
         let line = Line::new(receiver, batching.queue.get(), duty, move |queue, courier| async move {
             send_spans(queue, courier, &resources, batching).await;
         })?;
-        Ok(Self { line, maker })
+        Ok(Self { line, maker, requests: 0 })
     }
 }
 
@@ -152,14 +155,16 @@ impl Exporter for OtlpSpans {
         if !span.sampled {
             return Ok(());
         }
+        self.requests += 1;
         for data in self.maker.make(span) {
             self.line.push((Arc::clone(&span.service), data), 1);
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: Now<'_>, _: &Arc<Snapshot>) -> Result<Sent> {
-        Ok(self.line.finish())
+    fn finish(self: Box<Self>, now: Now<'_>, _: &Arc<Snapshot>) -> Result<Sent> {
+        let sent = self.line.finish();
+        Ok(Sent { parts: parts(self.requests, sent.arrived + sent.failed, now.totals.spans), ..sent })
     }
 }
 

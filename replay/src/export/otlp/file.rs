@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use super::metrics::MetricMaker;
 use super::owners::Owners;
-use super::spans::{SpanMaker, by_service};
+use super::settings::Signal;
+use super::spans::{SpanMaker, by_service, parts};
 use crate::export::Replayed;
 use crate::export::exports::{Exporter, Sent};
 use crate::export::steps::Steps;
@@ -37,7 +38,10 @@ pub(crate) struct OtlpFile {
     owners: Owners,
     steps: Steps,
     waiting: Vec<(Arc<Service>, SpanData)>,
-    written: u64,
+    /// Spans of requests, and what was written.
+    requests: u64,
+    spans_written: u64,
+    points_written: u64,
 }
 
 impl OtlpFile {
@@ -51,14 +55,16 @@ impl OtlpFile {
     ) -> Self {
         Self {
             out,
-            name: path.display().to_string(),
+            name: if path == Path::new("-") { "standard output".into() } else { path.display().to_string() },
             spans: SpanMaker::new(replayed.clone()),
             metrics: MetricMaker::new(replayed, host),
             start,
             owners: Owners::default(),
             steps: Steps::new(interval),
             waiting: Vec::new(),
-            written: 0,
+            requests: 0,
+            spans_written: 0,
+            points_written: 0,
         }
     }
 
@@ -67,7 +73,7 @@ impl OtlpFile {
         if spans.is_empty() {
             return Ok(());
         }
-        self.written += spans.len() as u64;
+        self.spans_written += spans.len() as u64;
         let groups = by_service(spans).into_iter();
         let resource_spans = groups.flat_map(|(service, spans)| self.resource_spans(&service, spans)).collect();
         self.write_line(&ExportTraceServiceRequest { resource_spans })
@@ -85,7 +91,7 @@ impl OtlpFile {
 
     fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
         for (request, points) in self.metrics.make((self.start, at), snapshot, &self.owners.services()) {
-            self.written += points;
+            self.points_written += points;
             self.write_line(&request)?;
         }
         Ok(())
@@ -109,6 +115,7 @@ impl Exporter for OtlpFile {
         if !span.sampled {
             return Ok(());
         }
+        self.requests += 1;
         for data in self.spans.make(span) {
             self.waiting.push((Arc::clone(&span.service), data));
         }
@@ -123,7 +130,9 @@ impl Exporter for OtlpFile {
         self.write_spans()?;
         self.write_metrics(now.wall, last)?;
         self.out.flush().map_err(|error| self.unwritable(&error))?;
-        Ok(Sent { what: format!("spans and points to {}", self.name), arrived: self.written, ..Sent::default() })
+        let (spans, points) = (self.spans_written, self.points_written);
+        let what = format!("spans and {points} {} to {}", Signal::Metrics.units(), self.name);
+        Ok(Sent { parts: parts(self.requests, spans, now.totals.spans), ..Sent::written(spans, what) })
     }
 
     fn metrics_step(&self) -> Option<Duration> {

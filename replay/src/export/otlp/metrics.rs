@@ -7,10 +7,11 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    AggregationTemporality, Exemplar, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, Sum, exemplar,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use redtape_core::metric::{Family, FamilyKind, Scale, Series, Snapshot, Value};
+use redtape_core::metric::{self, Family, FamilyKind, Scale, Series, Snapshot, Value};
 use redtape_core::{AttributeValue, WallNanos};
 
 use super::owners::{Owner, Services};
@@ -62,10 +63,10 @@ impl MetricMaker {
                 let (owner, attributes) = self.identity(&places, series);
                 let metrics = owners.entry(owner).or_default();
                 if metrics.last().is_none_or(|metric| metric.name != family.otel_name) {
-                    metrics.push(metric(family));
+                    metrics.push(empty(family));
                 }
                 if let Some(data) = metrics.last_mut().and_then(|metric| metric.data.as_mut()) {
-                    push(data, family.scale, &series.value, attributes, times);
+                    self.push(data, family.scale, &series.value, attributes, times);
                 }
                 points += 1;
                 if points == POINTS_MAX {
@@ -97,6 +98,60 @@ impl MetricMaker {
         }
         attributes.sort_by(|a, b| a.key.cmp(&b.key));
         (owner, attributes)
+    }
+
+    /// Adds a point, which counts from a first to a second time.
+    fn push(
+        &self,
+        data: &mut Data,
+        scale: Scale,
+        value: &Value,
+        attributes: Vec<KeyValue>,
+        (start_time_unix_nano, time_unix_nano): (u64, u64),
+    ) {
+        match (data, value) {
+            (Data::Sum(sum), Value::Counter(count)) => {
+                let value = match scale {
+                    Scale::Seconds => Number::AsDouble(seconds(*count)),
+                    Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
+                };
+                sum.data_points.push(NumberDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano,
+                    value: Some(value),
+                    ..NumberDataPoint::default()
+                });
+            }
+            (Data::Histogram(histogram), Value::Histogram(counted)) => {
+                let scaled = |value: u128| if scale == Scale::Seconds { seconds(value) } else { value as f64 };
+                histogram.data_points.push(HistogramDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano,
+                    count: counted.count(),
+                    sum: Some(scaled(counted.sum())),
+                    bucket_counts: counted.counts().to_vec(),
+                    explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
+                    exemplars: self.exemplars(counted, scaled),
+                    ..HistogramDataPoint::default()
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The latest span of each bucket that has one, as it is exported.
+    fn exemplars(&self, counted: &metric::Histogram, scaled: impl Fn(u128) -> f64) -> Vec<Exemplar> {
+        let latest = (0..counted.counts().len()).filter_map(|bucket| counted.exemplar(bucket));
+        let exported = latest.map(|&metric::Exemplar { trace_id, span_id, value, at }| Exemplar {
+            filtered_attributes: Vec::new(),
+            time_unix_nano: self.replayed.time(at).unix_nanos(),
+            span_id: self.replayed.span_id(span_id).0.to_vec(),
+            trace_id: self.replayed.trace_id(trace_id).0.to_vec(),
+            value: Some(exemplar::Value::AsDouble(scaled(value.into()))),
+        });
+        exported.collect()
     }
 
     fn request(&self, owners: BTreeMap<Owner, Vec<Metric>>, services: &Services) -> ExportMetricsServiceRequest {
@@ -160,47 +215,8 @@ fn exported(snapshot: &Snapshot) -> impl Iterator<Item = &Family> {
     snapshot.families.iter().filter(|family| family.kind != FamilyKind::Info)
 }
 
-/// Adds a point, which counts from a first to a second time.
-fn push(
-    data: &mut Data,
-    scale: Scale,
-    value: &Value,
-    attributes: Vec<KeyValue>,
-    (start_time_unix_nano, time_unix_nano): (u64, u64),
-) {
-    match (data, value) {
-        (Data::Sum(sum), Value::Counter(count)) => {
-            let value = match scale {
-                Scale::Seconds => Number::AsDouble(seconds(*count)),
-                Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
-            };
-            sum.data_points.push(NumberDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano,
-                value: Some(value),
-                ..NumberDataPoint::default()
-            });
-        }
-        (Data::Histogram(histogram), Value::Histogram(counted)) => {
-            let scaled = |value: u128| if scale == Scale::Seconds { seconds(value) } else { value as f64 };
-            histogram.data_points.push(HistogramDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano,
-                count: counted.count(),
-                sum: Some(scaled(counted.sum())),
-                bucket_counts: counted.counts().to_vec(),
-                explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
-                ..HistogramDataPoint::default()
-            });
-        }
-        _ => {}
-    }
-}
-
 /// A metric without points.
-fn metric(family: &Family) -> Metric {
+fn empty(family: &Family) -> Metric {
     let aggregation_temporality = AggregationTemporality::Cumulative.into();
     let data = match family.kind {
         FamilyKind::Histogram => Data::Histogram(Histogram { data_points: Vec::new(), aggregation_temporality }),
@@ -287,7 +303,6 @@ mod tests {
     use std::sync::Arc;
 
     use redtape_core::MonoNanos;
-    use redtape_core::metric;
 
     use super::*;
 

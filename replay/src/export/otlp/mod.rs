@@ -15,4 +15,4 @@ pub(crate) use courier::Duty;
 pub(crate) use exporter::{Batching, OtlpMetrics, OtlpSpans};
 pub(crate) use file::OtlpFile;
 pub(crate) use settings::{Signal, configured, receivers};
-pub(super) use transport::{is_about_tls, short};
+pub(super) use transport::{retry_after, short};

@@ -117,6 +117,18 @@ pub(super) fn by_service(spans: Vec<(Arc<Service>, SpanData)>) -> Vec<(Arc<Servi
     groups
 }
 
+/// What `exported` spans are, of which so many are those of `requests`, of `all` that the tape has; nothing, where each is a
+/// span of the tape and the other way round.
+pub(super) fn parts(requests: u64, exported: u64, all: u64) -> String {
+    let (phases, others) = (exported.saturating_sub(requests), all.saturating_sub(requests));
+    let of_requests = match phases {
+        0 if others == 0 => return String::new(),
+        0 => format!("{requests} of requests"),
+        _ => format!("{requests} of requests and {phases} phases of them"),
+    };
+    if others == 0 { of_requests } else { format!("{of_requests}; {others} of other requests are not to be exported") }
+}
+
 /// About how many bytes a span takes in a request.
 pub(super) fn size(span: &SpanData) -> usize {
     const REST: usize = 120;
@@ -136,4 +148,17 @@ fn key_value((key, value): (&'static str, AttributeValue<'_>)) -> KeyValue {
 
 fn system_time(time: WallNanos) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(time.unix_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn what_spans_are_adds_up_to_what_the_tape_has() {
+        assert_eq!(parts(7, 7, 7), "");
+        assert_eq!(parts(7, 9, 7), "7 of requests and 2 phases of them");
+        assert_eq!(parts(7, 9, 10), "7 of requests and 2 phases of them; 3 of other requests are not to be exported");
+        assert_eq!(parts(0, 0, 10), "0 of requests; 10 of other requests are not to be exported");
+    }
 }

@@ -20,11 +20,18 @@ use tonic_types::StatusExt as _;
 use super::message;
 use super::settings::{Receiver, Signal, Tls, Wire};
 use super::verify::AnyCertificate;
+use crate::export::advice::{Trust, chain, is_about_tls, told};
 use crate::failure::{Failure, Kind, Result};
 use crate::url::without_credentials;
 
 /// What is asked of an answer's body: it says what was rejected, in a few words.
 const ANSWER_MAX: usize = 4 << 20;
+
+/// Where certificates are named.
+const TRUST: Trust = Trust {
+    issuer: "--otlp-certificate FILE (OTEL_EXPORTER_OTLP_CERTIFICATE)",
+    own: Some("--otlp-client-certificate FILE (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"),
+};
 
 /// The only statuses that may be tried again (OTLP, "Failures").
 const TRANSIENT: [StatusCode; 4] = [
@@ -47,6 +54,7 @@ pub(super) struct Refusal {
 #[derive(Debug)]
 pub(super) struct Transport {
     signal: Signal,
+    wire: Wire,
     headers: HeaderMap,
     timeout: Duration,
     gzip: bool,
@@ -82,7 +90,8 @@ impl Transport {
             Failure::message(Kind::Usage, format!("{}: {}", without_credentials(url), chain(&*error)))
         };
         let channel = channel.map_err(unusable)?;
-        Ok(Self { signal: *signal, headers: headers.clone(), timeout: *timeout, gzip: *gzip, channel })
+        let (signal, wire, headers) = (*signal, *wire, headers.clone());
+        Ok(Self { signal, wire, headers, timeout: *timeout, gzip: *gzip, channel })
     }
 
     /// Sends a request, and gives the answer, both in protobuf.
@@ -96,7 +105,7 @@ impl Transport {
                 }
             }
         };
-        tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| {
+        let answer = tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| {
             // What is at its other end may be gone without a word, and would be waited for each time. (Over HTTP/1.1 a
             // connection with a request that was given up is not used again.)
             if let Way::Grpc { endpoint, channel } = &self.channel {
@@ -104,6 +113,10 @@ impl Transport {
             }
             let reason = format!("no answer within {:?}", self.timeout);
             Err(Refusal { reason, again: Some(None) })
+        });
+        answer.map_err(|refusal| match other_protocol(self.wire, &refusal.reason) {
+            Some(advice) => Refusal { reason: format!("{}: {advice}", refusal.reason), ..refusal },
+            None => refusal,
         })
     }
 
@@ -123,7 +136,7 @@ impl Transport {
         }
         let unreached = |error: reqwest::Error| {
             let again = (!is_about_tls(&error) && !error.is_builder()).then_some(None);
-            Refusal { reason: chain(&error.without_url()), again }
+            Refusal { reason: told(&error.without_url(), TRUST), again }
         };
         let mut response = request.headers(self.headers.clone()).body(body).send().await.map_err(unreached)?;
         let status = response.status();
@@ -153,7 +166,7 @@ impl Transport {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
         let unready = |error: tonic::transport::Error| Refusal {
-            reason: chain(&error),
+            reason: told(&error, TRUST),
             again: (!is_about_tls(&error)).then_some(None),
         };
         client.ready().await.map_err(unready)?;
@@ -230,18 +243,36 @@ fn refusal(status: &Status) -> Refusal {
     };
     // A connection that fails has no status of the receiver's.
     match status.source() {
-        Some(source) => {
-            Refusal { reason: chain(source), again: if is_about_tls(status) { None } else { again.or(Some(None)) } }
-        }
+        Some(source) => Refusal {
+            reason: told(source, TRUST),
+            again: if is_about_tls(status) { None } else { again.or(Some(None)) },
+        },
         None if status.message().is_empty() => Refusal { reason: format!("it answered {:?}", status.code()), again },
         None => Refusal { reason: format!("it answered {:?}: {}", status.code(), short(status.message())), again },
     }
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(text: &str) -> Option<Duration> {
+pub(in crate::export) fn retry_after(text: &str) -> Option<Duration> {
     let date = || httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok();
     text.trim().parse().ok().map(Duration::from_secs).or_else(date)
+}
+
+/// What to do where an error says that the receiver speaks the other protocol, which answers with what is none in this one.
+fn other_protocol(wire: Wire, reason: &str) -> Option<&'static str> {
+    const GRPC: [&str; 3] = ["frame with invalid size", "http2 error", "mapped from HTTP status code"];
+    const HTTP: [&str; 3] =
+        ["invalid HTTP version parsed", "received unexpected message from connection", "415 Unsupported Media Type"];
+    match wire {
+        Wire::Grpc => GRPC
+            .iter()
+            .any(|sign| reason.contains(sign))
+            .then_some("is it OTLP over HTTP? --otlp-protocol http/protobuf (OTEL_EXPORTER_OTLP_PROTOCOL)"),
+        Wire::Protobuf | Wire::Json => HTTP
+            .iter()
+            .any(|sign| reason.contains(sign))
+            .then_some("is it OTLP over gRPC? --otlp-protocol grpc (OTEL_EXPORTER_OTLP_PROTOCOL)"),
+    }
 }
 
 /// What a receiver says of an error: a `google.rpc.Status`, or just text.
@@ -262,24 +293,6 @@ fn gzipped(body: &[u8]) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish().map(Bytes::from)
-}
-
-/// An error and its causes in one line, each said once.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.fold(String::new(), |text, cause| match cause.to_string() {
-        cause if text.contains(&cause) => text,
-        cause if text.is_empty() => cause,
-        cause => format!("{text}: {cause}"),
-    })
-}
-
-/// Whether TLS is at fault, which no other try mends. Its error may be wrapped in errors of I/O, whose `source` passes over it.
-pub(in crate::export) fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>()
-        || wrapped.is_some_and(|error| is_about_tls(error))
-        || error.source().is_some_and(is_about_tls)
 }
 
 /// Messages that are in protobuf already.

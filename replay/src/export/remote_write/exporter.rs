@@ -93,8 +93,10 @@ impl Exporter for RemoteWrite {
         self.sender.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.stale));
         let (what, error) = self.sender.finish();
         let counted = self.counters.remote_write.counted();
-        Ok(Sent { what, arrived: counted.exported, failed: counted.failed + counted.dropped, error })
+        let failed = counted.failed + counted.dropped;
+        Ok(Sent { what, arrived: counted.exported, failed, error, ..Sent::default() })
     }
+
     fn wants_spans(&self) -> bool {
         false
     }

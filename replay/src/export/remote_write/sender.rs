@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver};
 
 use super::message::{TimeSeries, WriteRequest};
-use crate::export::otlp::{is_about_tls, short};
+use crate::export::advice::{Trust, is_about_tls, told};
+use crate::export::otlp::{retry_after, short};
 use crate::export::{Counted, Duty, ExportCounters, SignalCounters};
 use crate::failure::{Failure, Kind, Result};
 
@@ -29,6 +30,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of an answer is read, in bytes: its first line says why, or it says nothing.
 const ANSWER_MAX: usize = 4 << 10;
+
+/// The longest rest that is granted: no clock ends before it is over.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where certificates are named.
+const TRUST: Trust = Trust { issuer: "SSL_CERT_FILE=FILE in the environment", own: None };
 
 /// How long what waits may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
@@ -93,6 +100,7 @@ impl Sender {
             error: Arc::clone(&error),
             down: false,
             said: false,
+            rest: None,
             deadline: Cell::new(None),
         };
         let thread = std::thread::Builder::new()
@@ -147,6 +155,8 @@ struct Courier {
     down: bool,
     /// It was said that there are more tries.
     said: bool,
+    /// Until when the receiver asked for rest, and in which words.
+    rest: Option<(Instant, String)>,
     /// When everything has to be over.
     deadline: Cell<Option<Instant>>,
 }
@@ -184,6 +194,7 @@ impl Courier {
     async fn deliver(&mut self, request: &WriteRequest) -> std::result::Result<(), String> {
         let body =
             snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).map_err(|error| error.to_string())?;
+        self.await_rest().await?;
         let (first, retry) = (Instant::now(), if self.down { Duration::ZERO } else { self.settings.retry });
         let (mut wait, mut again) = (FIRST_WAIT, false);
         loop {
@@ -194,6 +205,9 @@ impl Courier {
             };
             let Err(refusal) = answer else { return Ok(()) };
             let Some(peace) = refusal.again else { return Err(refusal.why) };
+            if let Some(peace) = peace {
+                self.rest = Some((Instant::now() + peace.min(LONGEST_REST), refusal.why.clone()));
+            }
             let pause = peace.unwrap_or(wait);
             let over = first.elapsed().saturating_add(pause) > retry;
             if over || self.settings.duty.interrupt.asked() {
@@ -205,6 +219,21 @@ impl Courier {
             wait = (wait * 2).min(LONGEST_WAIT);
             again = true;
         }
+    }
+
+    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take.
+    async fn await_rest(&mut self) -> std::result::Result<(), String> {
+        let Some((end, why)) = self.rest.clone() else { return Ok(()) };
+        let left = end.saturating_duration_since(Instant::now());
+        if left > self.settings.retry {
+            return Err(why);
+        }
+        self.pause(left).await;
+        if !left.is_zero() && self.settings.duty.interrupt.asked() {
+            return Err(why);
+        }
+        self.rest = None;
+        Ok(())
     }
 
     /// Comes back some time after the run was to end, for all requests the same.
@@ -249,7 +278,7 @@ impl Courier {
             Ok(answer) => answer,
             Err(error) => {
                 let again = (!is_about_tls(&error) && !error.is_builder()).then_some(None);
-                return Err(Refusal { why: causes(&error.without_url()), again });
+                return Err(Refusal { why: told(&error.without_url(), TRUST), again });
             }
         };
         let status = answer.status();
@@ -257,7 +286,7 @@ impl Courier {
             return Ok(());
         }
         let retry = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let peace = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let peace = answer.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
         let mut said = Vec::new();
         while let Ok(Some(chunk)) = answer.chunk().await {
             said.extend(chunk.iter().take(ANSWER_MAX - said.len()));
@@ -267,14 +296,8 @@ impl Courier {
         }
         let said = short(String::from_utf8_lossy(&said).lines().next().unwrap_or_default());
         let why = format!("{status}{}{said}", if said.is_empty() { "" } else { ": " });
-        Err(Refusal { why, again: retry.then(|| peace.map(Duration::from_secs)) })
+        Err(Refusal { why, again: retry.then_some(peace) })
     }
-}
-
-/// An error with all its causes: the last one says what happened.
-fn causes(error: &dyn std::error::Error) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source());
-    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Headers as they were given.
@@ -324,6 +347,15 @@ mod tests {
 
     /// The same, of a receiver at `url`.
     fn send_to(url: &str) -> (u64, u64, String) {
+        let (sender, counters) = sender(url);
+        sender.send(vec![sample()]);
+        let (_, error) = sender.finish();
+        let counted = counters.remote_write.counted();
+        (counted.exported, counted.failed, error)
+    }
+
+    /// Who sends to `url`, and what it counts.
+    fn sender(url: &str) -> (Sender, Arc<ExportCounters>) {
         let duty = Duty { quiet: true, ..Duty::default() };
         let counters = Arc::clone(&duty.counters);
         let sender = Sender::start(Settings {
@@ -334,11 +366,7 @@ mod tests {
             duty,
             name: "samples".into(),
         });
-        let sender = sender.unwrap();
-        sender.send(vec![sample()]);
-        let (_, error) = sender.finish();
-        let counted = counters.remote_write.counted();
-        (counted.exported, counted.failed, error)
+        (sender.unwrap(), counters)
     }
 
     #[test]
@@ -351,6 +379,24 @@ mod tests {
     fn a_receiver_that_wants_to_be_left_alone_for_ages_is_given_up() {
         let (exported, failed, error) = send(vec!["503 Service Unavailable\r\nRetry-After: 18446744073709551615"]);
         assert_eq!((exported, failed, &*error), (0, 1, "503 Service Unavailable"));
+    }
+
+    #[test]
+    fn a_receiver_that_wants_rest_is_left_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/api/v1/write", listener.local_addr().unwrap());
+        let answering = thread::spawn(move || {
+            let mut connection = listener.accept().unwrap().0;
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            let answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
+            connection.write_all(answer).unwrap();
+        });
+        let (sender, counters) = sender(&url);
+        (0..10).for_each(|_| sender.send(vec![sample()]));
+        let (_, error) = sender.finish();
+        answering.join().unwrap();
+        let Counted { failed, requests, .. } = counters.remote_write.counted();
+        assert_eq!((failed, requests, &*error), (10, 1, "503 Service Unavailable"));
     }
 
     #[test]
