@@ -7,7 +7,7 @@ use redtape_abi::{call, counter, kind, lane, layout as index};
 
 use crate::control;
 use crate::emit::{self, count, now};
-use crate::kernel::{current, in_compat_call, is_followed};
+use crate::kernel::{current, in_compat_call, is_followed, thread_key};
 use crate::maps::{FOLLOWED, FOLLOWED_ONLY, THREADS, Thread, USES_IO_URING, call_of, layout};
 use crate::processes;
 use crate::transfer;
@@ -55,7 +55,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         call::CLOSE => control::closing(&started(&ctx, number, tgid, tid)),
         call::EPOLL_WAIT | call::MMAP => {}
         call::IO_URING_ENTER | call::IO_URING_SETUP => uses_io_uring(tgid),
-        _ => enter(tid, now()),
+        _ => enter(now()),
     }
     0
 }
@@ -75,7 +75,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     }
     let ret: i64 = ctx.arg(1);
     match number {
-        call::EPOLL_WAIT | call::IO_URING_ENTER => turned(tid),
+        call::EPOLL_WAIT | call::IO_URING_ENTER => turned(),
         call::CLOSE | call::IO_URING_SETUP => {}
         call::MMAP => mapped(regs, ret, tgid),
         call::ACCEPT if ret >= 0 => control::accepted(&returned(regs, number, ret, tgid, tid)),
@@ -104,7 +104,7 @@ pub fn sys_exit_tls(ctx: BtfTracePointContext) -> i32 {
 /// A call that is being entered.
 #[inline(always)]
 fn started(ctx: &BtfTracePointContext, number: u8, tgid: u32, tid: u32) -> Call {
-    let loop_turn = THREADS.get_ptr(tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
+    let loop_turn = THREADS.get_ptr(thread_key()).map_or(0, |thread| unsafe { (*thread).loop_turn });
     let time = now();
     Call { number, tgid, tid, entry: time, exit: time, loop_turn, ret: 0, regs: ctx.arg(0) }
 }
@@ -114,7 +114,7 @@ fn started(ctx: &BtfTracePointContext, number: u8, tgid: u32, tid: u32) -> Call 
 fn returned(regs: *const u8, number: u8, ret: i64, tgid: u32, tid: u32) -> Call {
     let exit = now();
     let (mut entry, mut loop_turn) = (exit, 0);
-    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+    if let Some(thread) = THREADS.get_ptr_mut(thread_key()) {
         let thread = unsafe { &mut *thread };
         loop_turn = thread.loop_turn;
         if thread.entered != 0 {
@@ -126,27 +126,27 @@ fn returned(regs: *const u8, number: u8, ret: i64, tgid: u32, tid: u32) -> Call 
 }
 
 #[inline(always)]
-fn enter(tid: u32, time: u64) {
-    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+fn enter(time: u64) {
+    if let Some(thread) = THREADS.get_ptr_mut(thread_key()) {
         unsafe { (*thread).entered = time };
     } else {
-        add_thread(tid, Thread { entered: time, loop_turn: 0, reserved: 0 });
+        add_thread(Thread { entered: time, loop_turn: 0, reserved: 0 });
     }
 }
 
 /// The thread returned from an event wait: the next turn of its loop begins.
 #[inline(always)]
-fn turned(tid: u32) {
-    if let Some(thread) = THREADS.get_ptr_mut(tid) {
+fn turned() {
+    if let Some(thread) = THREADS.get_ptr_mut(thread_key()) {
         unsafe { (*thread).loop_turn = (*thread).loop_turn.wrapping_add(1) };
     } else {
-        add_thread(tid, Thread { entered: 0, loop_turn: 1, reserved: 0 });
+        add_thread(Thread { entered: 0, loop_turn: 1, reserved: 0 });
     }
 }
 
 #[inline(always)]
-fn add_thread(tid: u32, thread: Thread) {
-    if THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
+fn add_thread(thread: Thread) {
+    if THREADS.insert(thread_key(), thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
 }

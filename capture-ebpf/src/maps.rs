@@ -67,7 +67,7 @@ pub(crate) const FOLLOWED_ONLY: u32 = 1;
 /// The bit that is set once a process was reported to use io_uring.
 pub(crate) const USES_IO_URING: u32 = 2;
 
-/// Followed processes, by tgid: [`FOLLOWED_ONLY`] and [`USES_IO_URING`].
+/// Followed processes, by tgid in the recorder's pid namespace: [`FOLLOWED_ONLY`] and [`USES_IO_URING`].
 #[map]
 pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 
@@ -76,7 +76,7 @@ pub(crate) static FOLLOWED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOW
 #[map]
 pub(crate) static PROBED: HashMap<u32, u32> = HashMap::with_max_entries(FOLLOWED_MAX, 0);
 
-/// Threads of followed processes, by tid.
+/// Threads of followed processes, by the kernel's own tid, as all tables of threads: see `kernel::thread_key`.
 #[map]
 pub(crate) static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(THREADS_MAX, 0);
 

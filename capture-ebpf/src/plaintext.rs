@@ -9,7 +9,7 @@ use redtape_abi::{Data, counter, data_flags, kind, lane};
 
 use crate::emit::{self, count, now};
 use crate::keep::{has_frames, keep, keep_frames, send};
-use crate::kernel::current;
+use crate::kernel::{current, thread_key};
 use crate::maps::{AFTER_RETURN, THREADS, TLS_FREE, TLS_MOVED, TLS_OBJECTS, TLS_SCRATCH};
 use crate::payload::{Moved, Scratch, put};
 use crate::tls::{Object, Place, Running};
@@ -34,7 +34,6 @@ pub(crate) struct Plaintext {
 /// Plaintext was moved: takes its position, and goes on with `tls_keep`.
 #[inline(always)]
 pub(crate) fn moved(ctx: &impl EbpfContext, place: Place, object: &mut Object, call: &Running, len: u64, out: bool) {
-    let (_, tid) = current();
     let pos = if out { object.out_pos } else { object.in_pos };
     if out {
         object.out_pos = pos.wrapping_add(len);
@@ -43,7 +42,7 @@ pub(crate) fn moved(ctx: &impl EbpfContext, place: Place, object: &mut Object, c
     }
     let (buffer, entered, left, out) = (call.buffer, call.entered, now(), u64::from(out));
     let moved = Plaintext { place, buffer, len, pos, entered, left, out };
-    if TLS_MOVED.insert(tid, moved, u64::from(BPF_ANY)).is_err() {
+    if TLS_MOVED.insert(thread_key(), moved, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
         return;
     }
@@ -54,9 +53,9 @@ pub(crate) fn moved(ctx: &impl EbpfContext, place: Place, object: &mut Object, c
 #[uprobe]
 pub fn tls_keep(_ctx: ProbeContext) -> u32 {
     let (tgid, tid) = current();
-    let Some(moved) = TLS_MOVED.get_ptr(tid) else { return 0 };
+    let Some(moved) = TLS_MOVED.get_ptr(thread_key()) else { return 0 };
     let moved = unsafe { *moved };
-    let _gone = TLS_MOVED.remove(tid);
+    let _gone = TLS_MOVED.remove(thread_key());
     let Some(object) = TLS_OBJECTS.get_ptr_mut(moved.place) else { return 0 };
     // None is free if dozens of threads were preempted right here.
     let Ok(Some(number)) = TLS_FREE.pop() else {
@@ -83,7 +82,7 @@ pub fn tls_keep(_ctx: ProbeContext) -> u32 {
 /// Begins the record.
 #[inline(always)]
 fn begin(scratch: *mut Scratch, moved: &Plaintext, object: &Object, tgid: u32, tid: u32) {
-    let loop_turn = THREADS.get_ptr(tid).map_or(0, |thread| unsafe { (*thread).loop_turn });
+    let loop_turn = THREADS.get_ptr(thread_key()).map_or(0, |thread| unsafe { (*thread).loop_turn });
     let source = 12 + 2 * object.library + moved.out as u8;
     unsafe {
         (*scratch).moved = Moved {

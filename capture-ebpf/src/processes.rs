@@ -9,21 +9,21 @@ use aya_ebpf::programs::BtfTracePointContext;
 use redtape_abi::{Exec, Process, counter, kind, lane, layout as index, option};
 
 use crate::emit::{self, count, now};
-use crate::kernel::{current, field, is_followed, kernel};
+use crate::kernel::{child_id, current, field, is_followed, kernel, thread_key};
 use crate::maps::{FOLLOWED, FOLLOWED_ONLY, PROBED, THREADS, TLS_THREADS, layout, option};
 
 /// `sched_process_fork(parent, child)`: of threads, too.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
-    let parent: *const u8 = ctx.arg(0);
     let child: *const u8 = ctx.arg(1);
-    let (parent, child) = (core::hint::black_box(parent as u64), core::hint::black_box(child as u64));
-    let parent: u32 = field(parent, index::TASK_TGID);
-    let pid: u32 = field(child, index::TASK_PID);
-    let tgid: u32 = field(child, index::TASK_TGID);
-    if pid != tgid || !is_followed(parent) {
+    let child = core::hint::black_box(child as u64);
+    // The parent is who calls.
+    let (parent, _) = current();
+    let is_thread = field::<u32>(child, index::TASK_PID) != field::<u32>(child, index::TASK_TGID);
+    if is_thread || !is_followed(parent) {
         return 0;
     }
+    let Some(tgid) = child_id(child) else { return 0 };
     if FOLLOWED.insert(tgid, FOLLOWED_ONLY, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
@@ -35,10 +35,13 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 /// `sched_process_exec(task, old_pid, bprm)`
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    let (tgid, tid) = current();
+    let (tgid, _) = current();
     let old_pid: i32 = ctx.arg(1);
-    if old_pid.cast_unsigned() != tid {
+    if old_pid.cast_unsigned() != thread_key() {
         let _gone = THREADS.remove(old_pid.cast_unsigned());
+    }
+    if tgid == 0 {
+        return 0;
     }
     if let Some(state) = FOLLOWED.get_ptr_mut(tgid) {
         unsafe { *state = FOLLOWED_ONLY };
@@ -65,10 +68,10 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 /// `sched_process_exit(task)`, for each thread.
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    let (tgid, tid) = current();
     // Before anything else: the thread may have been followed once.
-    let _gone = THREADS.remove(tid);
-    let _gone = TLS_THREADS.remove(tid);
+    let _gone = THREADS.remove(thread_key());
+    let _gone = TLS_THREADS.remove(thread_key());
+    let (tgid, _) = current();
     if !is_followed(tgid) {
         return 0;
     }

@@ -106,7 +106,7 @@ fn accepted(typed: *const u8, sk: u64) {
 fn listening(sk: u64) {
     let (tgid, _) = current();
     let followed = is_followed(tgid);
-    if !followed && option(option::LISTEN_ALL) == 0 {
+    if !followed && (option(option::LISTEN_ALL) == 0 || tgid == 0) {
         return;
     }
     let port: u16 = field(sk, index::SK_LOCAL_PORT);

@@ -15,7 +15,7 @@ use redtape_abi::{Socket, TlsClue, counter, kind, lane, layout as index, tie};
 
 use crate::emit::{self, count, now};
 use crate::keep::Talk;
-use crate::kernel::{current, field, is_followed, is_probed, user};
+use crate::kernel::{current, field, is_followed, is_probed, thread_key, user};
 use crate::maps::{PROBED, TLS_OBJECTS, TLS_THREADS};
 use crate::plaintext::moved;
 
@@ -194,7 +194,7 @@ pub(crate) struct Call {
 /// A function is entered; `regs` are the registers.
 #[inline(always)]
 pub(crate) fn enter(regs: u64, call: &Call) {
-    let (tgid, tid) = current();
+    let (tgid, _) = current();
     if !is_probed(tgid, call.library) {
         return;
     }
@@ -211,7 +211,7 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         conflict: 0,
         asked: u32::from(call.asked),
     };
-    if let Some(thread) = TLS_THREADS.get_ptr_mut(tid) {
+    if let Some(thread) = TLS_THREADS.get_ptr_mut(thread_key()) {
         let thread = unsafe { &mut *thread };
         // A function of the library that another one calls, as where TLS runs within TLS. What lies further out on the stack was
         // left without returning.
@@ -227,7 +227,7 @@ pub(crate) fn enter(regs: u64, call: &Call) {
         return;
     }
     let thread = TlsThread { call: running, result: call.result, ..TlsThread::IDLE };
-    if TLS_THREADS.insert(tid, thread, u64::from(BPF_ANY)).is_err() {
+    if TLS_THREADS.insert(thread_key(), thread, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
 }
@@ -235,8 +235,8 @@ pub(crate) fn enter(regs: u64, call: &Call) {
 /// A function has returned `ret`.
 #[inline(always)]
 pub(crate) fn leave(ctx: &impl EbpfContext, ret: u64) {
-    let (tgid, tid) = current();
-    let Some(thread) = TLS_THREADS.get_ptr_mut(tid) else { return };
+    let (tgid, _) = current();
+    let Some(thread) = TLS_THREADS.get_ptr_mut(thread_key()) else { return };
     let thread = unsafe { &mut *thread };
     if thread.depth > 0 {
         thread.depth -= 1;
@@ -371,14 +371,14 @@ fn clue(object: &mut Object, carrier: u64, plain: u64, records: &Records, out: b
 /// read before there is anything to do with it.
 #[inline(always)]
 fn thread_of(socket: &SocketCall) -> Option<&'static mut TlsThread> {
-    if let Some(thread) = TLS_THREADS.get_ptr_mut(socket.tid) {
+    if let Some(thread) = TLS_THREADS.get_ptr_mut(thread_key()) {
         return Some(unsafe { &mut *thread });
     }
     PROBED.get_ptr(socket.tgid)?;
-    if TLS_THREADS.insert(socket.tid, TlsThread::IDLE, u64::from(BPF_ANY)).is_err() {
+    if TLS_THREADS.insert(thread_key(), TlsThread::IDLE, u64::from(BPF_ANY)).is_err() {
         count(counter::MAP_FULL);
     }
-    TLS_THREADS.get_ptr_mut(socket.tid).map(|thread| unsafe { &mut *thread })
+    TLS_THREADS.get_ptr_mut(thread_key()).map(|thread| unsafe { &mut *thread })
 }
 
 /// A thread moved bytes of a socket: of which of its TLS objects may they be?
@@ -437,7 +437,6 @@ pub(crate) struct SocketCall {
     pub key: u64,
     pub len: u64,
     pub tgid: u32,
-    pub tid: u32,
     /// The beginning of its payload, and how many bytes of it were captured.
     pub payload: *const u8,
     pub captured: u32,

@@ -244,7 +244,6 @@ pub(crate) fn moved_records(regs: u64) {
         key: forget!((*scratch).data.cookie),
         len: forget!((*scratch).data.len),
         tgid: forget!((*scratch).data.tgid),
-        tid: forget!((*scratch).data.tid),
         payload: unsafe { (&raw const (*scratch).payload).cast() },
         captured: forget!((*scratch).data.prefix_len),
         out,

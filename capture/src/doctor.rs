@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::bpf::{ArrivalHook, TRACEPOINTS};
 use crate::capabilities::Privileges;
-use crate::host::{in_host_pid_namespace, version_of};
+use crate::host::{PidNamespace, version_of};
 use crate::process::{PortIndex, ProcFs};
 use crate::tls::{TlsUse, tls_use};
 
@@ -59,7 +59,7 @@ pub fn checks() -> Vec<Check> {
     let mut checks = vec![kernel(&release, version), btf_check(&btf)];
     checks.extend(hooks(btf.as_deref().unwrap_or_default()));
     checks.extend(privileges());
-    checks.push(pid_namespace(in_host_pid_namespace()));
+    checks.push(pid_namespace(PidNamespace::current()));
     checks.push(lockdown(&fs::read_to_string("/sys/kernel/security/lockdown")));
     checks.push(unprivileged_bpf(&read_sysctl("kernel/unprivileged_bpf_disabled")));
     checks.push(perf_event_paranoid(&read_sysctl("kernel/perf_event_paranoid")));
@@ -143,12 +143,15 @@ fn privileges() -> Vec<Check> {
     privileges.needs().map(check).collect()
 }
 
-fn pid_namespace(hosts: bool) -> Check {
-    let (state, detail) = match hosts {
-        true => (State::Ok, "the host's"),
-        false => (State::Missing, "a container's own: the kernel tells of processes by other numbers"),
+fn pid_namespace(namespace: PidNamespace) -> Check {
+    let (state, detail) = match namespace {
+        PidNamespace::Initial => (State::Ok, "the host's: processes of all namespaces are recorded"),
+        PidNamespace::Own { .. } => {
+            (State::Limited, "one of its own: processes of this namespace are recorded, and no others")
+        }
+        PidNamespace::ForeignProc => (State::Missing, "another one than that of /proc, whose ids mean nothing here"),
     };
-    Check::new("pid namespace", state, detail, "run the recorder in the host's: docker run --pid=host, hostPID: true")
+    Check::new("pid namespace", state, detail, "to record all: docker run --pid=host, hostPID: true")
 }
 
 fn lockdown(file: &io::Result<String>) -> Check {
@@ -233,6 +236,7 @@ fn read_sysctl(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{State, btf_names, checks, hooks, kernel, lockdown, pid_namespace, version_of};
+    use crate::host::PidNamespace;
 
     #[test]
     fn kernels() {
@@ -251,9 +255,10 @@ mod tests {
 
     #[test]
     fn namespaces() {
-        assert_eq!(pid_namespace(true).state, State::Ok);
-        let own = pid_namespace(false);
-        assert!(own.state == State::Missing && own.remedy.contains("--pid=host"));
+        assert_eq!(pid_namespace(PidNamespace::Initial).state, State::Ok);
+        let own = pid_namespace(PidNamespace::Own { device: 4, inode: 1 });
+        assert!(own.state == State::Limited && own.remedy.contains("--pid=host"));
+        assert_eq!(pid_namespace(PidNamespace::ForeignProc).state, State::Missing);
     }
 
     #[test]

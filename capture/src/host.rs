@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use redtape_core::Origin;
+use rustix::fs::{major, minor};
 
 /// Where and how a tape was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,13 +39,45 @@ impl HostFacts {
     }
 }
 
-/// The inode number of the first pid namespace, that of the host (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
-const HOST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// The inode number of the initial pid namespace, that of the host (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// Whether this process sees the host's processes under the numbers that the kernel tells of them. In a container that has a
-/// pid namespace of its own they have others, and what is chosen by them is never seen. Where it cannot be told, yes.
-pub(crate) fn in_host_pid_namespace() -> bool {
-    fs::metadata("/proc/self/ns/pid").map_or(true, |link| link.ino() == HOST_PID_NAMESPACE)
+/// The pid namespace of this process: the one in whose ids it is told of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidNamespace {
+    /// The initial one, which has all processes.
+    Initial,
+    /// One of a container or a pod, whose processes alone can be recorded.
+    Own {
+        /// The device of its inode, as the kernel writes it.
+        device: u32,
+        /// Its inode number.
+        inode: u32,
+    },
+    /// Whichever it is, `/proc` shows another one's processes, under ids that mean nothing here.
+    ForeignProc,
+}
+
+impl PidNamespace {
+    /// That of this process. Where `/proc` does not tell, the initial one.
+    pub fn current() -> Self {
+        let shown = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+        if shown.is_some_and(|id: u32| id != std::process::id()) {
+            return Self::ForeignProc;
+        }
+        let Ok(link) = fs::metadata("/proc/self/ns/pid") else { return Self::Initial };
+        Self::of(link.dev(), link.ino())
+    }
+
+    fn of(device: u64, inode: u64) -> Self {
+        match u32::try_from(inode) {
+            Ok(inode) if u64::from(inode) != INITIAL_PID_NAMESPACE => {
+                // As MKDEV does, include/linux/kdev_t.h; user space has the bits in another order.
+                Self::Own { device: major(device) << 20 | minor(device), inode }
+            }
+            _ => Self::Initial,
+        }
+    }
 }
 
 /// The first two numbers of this kernel's release.
@@ -78,7 +111,7 @@ pub fn random_origin() -> std::io::Result<Origin> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostFacts, kernel_version, random_origin, version_of};
+    use super::{HostFacts, INITIAL_PID_NAMESPACE, PidNamespace, kernel_version, random_origin, version_of};
 
     #[test]
     fn host_facts_are_found() {
@@ -94,6 +127,15 @@ mod tests {
         assert_eq!(version_of("5.10.0-28-amd64"), Some((5, 10)));
         assert_eq!(version_of("odd"), None);
         assert!(kernel_version().is_some());
+    }
+
+    #[test]
+    fn pid_namespaces() {
+        assert_eq!(PidNamespace::of(4, INITIAL_PID_NAMESPACE), PidNamespace::Initial);
+        assert_eq!(PidNamespace::of(4, 4_026_532_200), PidNamespace::Own { device: 4, inode: 4_026_532_200 });
+        // Major 1, minor 0x102 in the order of user space, and of the kernel.
+        let own = PidNamespace::of(0x10_0102, 4_026_532_200);
+        assert_eq!(own, PidNamespace::Own { device: 1 << 20 | 0x102, inode: 4_026_532_200 });
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use clock::{mono_now, read_clocks};
 pub use command::{HeldCommand, hold};
 pub use doctor::{Check, State, checks};
 pub use exit::{ExitStatus, Failure};
-pub use host::{HostFacts, random_origin};
+pub use host::{HostFacts, PidNamespace, random_origin};
 pub use process::{Change, Inode, PortIndex, ProcFs, ProcessTable, StartKey};
 pub use progress::{Progress, Totals};
 pub use recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Reloaded, Until};

@@ -26,6 +26,10 @@ layout! {
     TASK_FILES = task_struct.files;
     TASK_PID = task_struct.pid;
     TASK_TGID = task_struct.tgid;
+    TASK_THREAD_PID = task_struct.thread_pid;
+    PID_LEVEL = pid.level;
+    PID_NUMBERS = pid.numbers;
+    UPID_NR = upid.nr;
     TASK_SIGNAL = task_struct.signal;
     SIGNAL_LIVE = signal_struct.live;
     BPRM_INTERP = linux_binprm.interp;

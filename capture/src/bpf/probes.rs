@@ -14,6 +14,7 @@ use super::functions::FunctionPrograms;
 use super::offsets::{kernel_layout, kernel_options};
 use super::skipped::skipped_runs;
 use super::syscalls::call_table;
+use crate::host::PidNamespace;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/redtape.bpf.o");
@@ -70,6 +71,8 @@ pub struct ProbeOptions {
     pub arrival_hooks: Vec<ArrivalHook>,
     /// Programs on functions of TLS libraries can be attached.
     pub tls: bool,
+    /// The pid namespace whose processes can be followed, by its ids.
+    pub pid_namespace: PidNamespace,
     /// Do without the helpers that Linux 5.10 lacks, where the kernel has them too: for tests.
     pub plain_helpers: bool,
 }
@@ -85,6 +88,7 @@ impl Default for ProbeOptions {
             every_listen: true,
             arrival_hooks: ArrivalHook::PREFERENCE.to_vec(),
             tls: false,
+            pid_namespace: PidNamespace::current(),
             plain_helpers: false,
         }
     }
@@ -334,6 +338,10 @@ fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
     switches[option::PREFIX_BYTES] = options.payload.prefix.min(limits::EDGE_BYTES_MAX);
     switches[option::TAIL_BYTES] = options.payload.tail.min(limits::EDGE_BYTES_MAX);
     switches[option::WAKE_BYTES] = limits::WAKE_BYTES.min(options.ring_bytes / 4);
+    if let PidNamespace::Own { device, inode } = options.pid_namespace {
+        switches[option::PID_NS_DEVICE] = device;
+        switches[option::PID_NS_INODE] = inode;
+    }
     if !options.plain_helpers {
         kernel_options(btf, &mut switches);
     }

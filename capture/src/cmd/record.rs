@@ -15,7 +15,7 @@ use crate::capabilities::{Privileges, ProbeFunctions, WriteAnywhere, drop_unneed
 use crate::cli::RecordArgs;
 use crate::command::HeldCommand;
 use crate::exit::Failure;
-use crate::host::{in_host_pid_namespace, random_origin};
+use crate::host::{PidNamespace, random_origin};
 use crate::names::part_of;
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
@@ -261,13 +261,12 @@ fn check_privileges() -> Result<Privileges, Failure> {
     let missing: Vec<_> =
         privileges.needs().filter(|(need, held)| need.required && !held).map(|(need, _)| need.name).collect();
     if missing.is_empty() {
-        return if in_host_pid_namespace() {
-            Ok(privileges)
-        } else {
-            Err(Failure::environment(
-                "this container has a pid namespace of its own, so its processes have other numbers than the kernel tells: \
-                 run the recorder in the host's (docker run --pid=host, hostPID: true)",
-            ))
+        return match PidNamespace::current() {
+            PidNamespace::Initial | PidNamespace::Own { .. } => Ok(privileges),
+            PidNamespace::ForeignProc => Err(Failure::environment(
+                "/proc shows another pid namespace's processes, whose ids mean nothing in this one: mount a /proc of its own \
+                 (unshare --mount-proc), or run the recorder in that namespace (docker run --pid=host, hostPID: true)",
+            )),
         };
     }
     let missing = missing.join(" and ");
