@@ -12,6 +12,7 @@ mod grpc;
 mod languages;
 mod late;
 mod loss;
+mod namespaces;
 mod networks;
 mod privileges;
 mod queue;
@@ -39,6 +40,7 @@ fn main() {
         command::trials(),
         configured::trials(),
         late::trials(),
+        namespaces::trials(),
         networks::trials(),
         loss::trials(),
         endings::trials(),

@@ -9,8 +9,8 @@ use libtest_mimic::Trial;
 use redtape_tests::{Process, Recorder, Recording, Requirement, Result, Server, Signal, Span, trial};
 use tempfile::TempDir;
 
-const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/tls_client.py");
-const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/tls_server.py");
+pub(crate) const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/tls_client.py");
+pub(crate) const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/tls_server.py");
 
 const NODE: &str = "
 const [https, fs] = [require('https'), require('fs')];
