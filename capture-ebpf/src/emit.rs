@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
 use redtape_abi::{Header, Life, counter, option};
 
 use crate::maps::{COUNTERS, LIVES, RECORDS, option};
@@ -64,15 +65,22 @@ pub(crate) fn send_at_once<T: 'static>(lane: u8, header: Header, fill: impl FnOn
 
 #[inline(always)]
 fn publish<T: 'static>(lane: u8, header: Header, flags: u64, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
-    let Some(mut entry) = RECORDS.reserve::<T>(0) else {
-        ring_full(lane);
-        return false;
-    };
+    let Some(mut entry) = reserve::<T>(lane) else { return false };
     fill(&mut entry);
     // Every record begins with its header.
     unsafe { entry.as_mut_ptr().cast::<Header>().write(header) };
     entry.submit(flags);
     true
+}
+
+/// Room for a record of `lane`. None if the ring is full; that is counted.
+#[inline(always)]
+pub(crate) fn reserve<T: 'static>(lane: u8) -> Option<RingBufEntry<T>> {
+    let entry = RECORDS.reserve::<T>(0);
+    if entry.is_none() {
+        ring_full(lane);
+    }
+    entry
 }
 
 /// Tells what happened to a followed process to who attaches to its TLS library, if anyone does.

@@ -4,7 +4,9 @@
 //!
 //! One object serves Linux 5.10 to 7.x. Where kernels differ, a switch in the read-only data (`OPTIONS`, `LAYOUT`) is a
 //! constant to the verifier, so what the kernel lacks is never reached. Rules that keep it loadable:
-//! - every function is inlined into its program: old kernels add up the stack frames of calls, 512 bytes in all;
+//! - every function is inlined into its program, `memset` included (hence the linker's option in ci/build-ebpf), so no closure is
+//!   used in several places. Kernels add up the stack frames of calls, 512 bytes in all, and of a program that has any call older
+//!   ones verify many more steps (`sys_exit` on Linux 6.1: 302,063 instead of 176,602 of the million that are allowed);
 //! - records are built in the ring buffer or in a per-CPU map, never on the stack;
 //! - a size is bounded where it is used, after [`core::hint::black_box`]: LLVM knows too much and drops the check
 //!   that the verifier needs;

@@ -24,6 +24,7 @@ pub(crate) struct Scratch {
     margin: [u8; HEAD_BYTES_MAX as usize],
     pub moved: Moved,
     pub walk: Walk,
+    pub messages: Messages,
     /// The address of the socket's `struct sock`, for the program that goes on with the call.
     pub socket: u64,
     /// How many bytes of the call's start, or of its end, are wanted.
@@ -58,6 +59,18 @@ pub(crate) struct Moved {
     pub reserved: u16,
 }
 
+/// What adds up the messages of a call that moves several.
+#[repr(C)]
+pub(crate) struct Messages {
+    /// How many were moved.
+    pub moved: u64,
+    /// How many bytes those make that were looked at, and the first of them.
+    pub len: u64,
+    pub first: u64,
+    /// 1: not all could be looked at.
+    pub unread: u64,
+}
+
 /// A field of the scratch map, forgotten by the verifier.
 macro_rules! forget {
     ($($place:tt)+) => {
@@ -68,10 +81,10 @@ pub(crate) use forget;
 
 /// Writes a field of the scratch map.
 macro_rules! put {
-    ($scratch:ident.$($place:tt).+, $value:expr) => {
+    ($scratch:ident.$($place:tt).+, $value:expr) => {{
         let value = $value;
         unsafe { (&raw mut (*$scratch).$($place).+).write_volatile(value) }
-    };
+    }};
 }
 pub(crate) use put;
 

@@ -39,6 +39,7 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let old_pid: i32 = ctx.arg(1);
     if old_pid.cast_unsigned() != thread_key() {
         let _gone = THREADS.remove(old_pid.cast_unsigned());
+        let _gone = TLS_THREADS.remove(old_pid.cast_unsigned());
     }
     if tgid == 0 {
         return 0;

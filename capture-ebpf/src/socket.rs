@@ -248,9 +248,16 @@ pub(crate) fn resume(sk: u64, state: u8, sock: &mut Sock) {
 /// Sends the facts of a connection unless they were sent; tries again at the next record if the ring is full.
 #[inline(always)]
 pub(crate) fn introduce(sk: u64, sock: &mut Sock, lane: u8) {
-    if sock.introduced == 0 && emit::send(lane, emit::header(kind::CONN, lane, now()), |conn| fill(conn, sk, sock)) {
-        sock.introduced = 1;
+    if sock.introduced != 0 {
+        return;
     }
+    let header = emit::header(kind::CONN, lane, now());
+    // Not by `emit::send`: what is called in several places, as a closure is, LLVM makes a function of its own.
+    let Some(mut entry) = emit::reserve::<Conn>(lane) else { return };
+    fill(&mut entry, sk, sock);
+    unsafe { (*entry.as_mut_ptr()).header = header };
+    entry.submit(emit::wake_flags());
+    sock.introduced = 1;
 }
 
 /// Field by field, in the ring's memory: a struct on the stack would take what old kernels leave of it.

@@ -33,7 +33,7 @@ const MMSG_BYTES: u64 = 64;
 #[inline(always)]
 pub(crate) fn moved(ctx: &impl EbpfContext, call: &Call) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    let Some((mut moved, walked)) = resolve(call) else { return };
+    let Some((mut moved, walked)) = resolve(call, scratch) else { return };
     if moved.flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
         return;
     }
@@ -83,7 +83,7 @@ pub(crate) fn moved_frames() {
 
 /// The call's socket, direction and bytes. None if it moved none, or not on a socket.
 #[inline(always)]
-fn resolve(call: &Call) -> Option<(Moved, Walked)> {
+fn resolve(call: &Call, scratch: *mut Scratch) -> Option<(Moved, Walked)> {
     if matches!(call.number, call::SENDFILE | call::SPLICE) {
         return resolve_kernel_copy(call);
     }
@@ -102,7 +102,7 @@ fn resolve(call: &Call) -> Option<(Moved, Walked)> {
         call::RECVFROM | call::SENDTO => (call.arg(3), (address, 0), (len, len)),
         call::READV | call::WRITEV => (0, (address, call.arg(2)), (len, len)),
         call::RECVMSG | call::SENDMSG => (call.arg(2), message(address), (len, len)),
-        _ => (call.arg(3), message(address), messages(address, len)),
+        _ => (call.arg(3), message(address), messages(scratch, address, len)),
     };
     Some((Moved { address, segments, len, within, flags, fd, out, source: call.number, reserved: 0 }, walked))
 }
@@ -165,27 +165,28 @@ fn message(header: u64) -> (u64, u64) {
 /// that one. Where not all lengths can be summed, the position is that of the last bytes, which are not the first
 /// message's.
 #[inline(always)]
-fn messages(headers: u64, moved: u64) -> (u64, u64) {
-    let mut len = 0_u64;
-    let mut first = 0;
-    let mut whole = moved <= u64::from(MESSAGES_MAX);
+fn messages(scratch: *mut Scratch, headers: u64, moved: u64) -> (u64, u64) {
+    put!(scratch.messages.moved, moved);
+    put!(scratch.messages.len, 0);
+    put!(scratch.messages.first, 0);
+    put!(scratch.messages.unread, u64::from(moved > u64::from(MESSAGES_MAX)));
     for n in 0..u64::from(MESSAGES_MAX) {
-        if n >= moved {
+        if n >= forget!((*scratch).messages.moved) {
             break;
         }
         match user::<u32>(headers.wrapping_add(n * MMSG_BYTES).wrapping_add(MSG_LEN)) {
-            Some(bytes) => len += u64::from(bytes),
-            None => whole = false,
+            Some(bytes) => put!(scratch.messages.len, forget!((*scratch).messages.len).wrapping_add(bytes.into())),
+            None => put!(scratch.messages.unread, 1),
         }
         if n == 0 {
-            first = len;
+            put!(scratch.messages.first, forget!((*scratch).messages.len));
         }
     }
-    if !whole {
+    if forget!((*scratch).messages.unread) != 0 {
         count(counter::BAD_ARGUMENT);
-        first = 0;
+        put!(scratch.messages.first, 0);
     }
-    (len, first)
+    (forget!((*scratch).messages.len), forget!((*scratch).messages.first))
 }
 
 /// Begins the record of the call.

@@ -432,3 +432,21 @@ fn attach_function(programs: &mut Ebpf, name: &str, kernel: &aya::Btf) -> Result
     program.attach()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OBJECT;
+
+    /// See the rules in capture-ebpf/src/main.rs.
+    #[test]
+    fn programs_call_no_functions() {
+        const CALL: u8 = 0x85;
+        const OF_THE_PROGRAM: u8 = 1;
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        assert!(object.programs.contains_key("sys_exit"));
+        for (&(section, offset), function) in &object.functions {
+            let calls = function.instructions.iter().filter(|it| it.code == CALL && it.src_reg() == OF_THE_PROGRAM);
+            assert_eq!(calls.count(), 0, "{} (section {section}, offset {offset})", function.name);
+        }
+    }
+}

@@ -11,6 +11,7 @@ use libtest_mimic::Trial;
 use redtape_tests::{
     Load, Process, Recorder, Recording, Requirement, Result, Server, Span, Truth, binary, free_port, served, trial,
 };
+use tempfile::TempDir;
 
 use crate::tls;
 
@@ -105,10 +106,11 @@ fn https() -> Result<()> {
 
 /// Its ids would be taken for those of other processes.
 fn foreign_proc() -> Result<()> {
+    let folder = TempDir::new()?;
     let port = free_port()?.to_string();
     let mut recorder = Command::new("unshare");
     recorder.args(["--pid", "--fork", "--kill-child"]).arg(binary("redtape-capture")?);
-    recorder.args(["record", "-o", "/dev/null", "--port", &port]);
+    recorder.args(["record", "--port", &port, "-o"]).arg(folder.path().join("a.tape"));
     let finished = Process::run(&mut recorder, Duration::from_secs(20))?.expect_code(5)?;
     assert!(finished.stderr.contains("/proc"), "{}", finished.stderr);
     Ok(())
