@@ -38,6 +38,8 @@ const TEMPO: Image = Image { name: "grafana/tempo:latest", variable: "REDTAPE_TE
 const RECORDER: Image =
     Image { name: "redtape-recorder:0.1.0", variable: "REDTAPE_RECORDER_IMAGE", may_be_missing: false };
 const ENGINE: Image = Image { name: "redtape-engine:0.1.0", variable: "REDTAPE_ENGINE_IMAGE", may_be_missing: false };
+const GREETINGS: Image =
+    Image { name: "redtape-greetings:0.1.0", variable: "REDTAPE_GREETINGS_IMAGE", may_be_missing: false };
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -46,6 +48,7 @@ fn main() {
         trial("prometheus_scrapes_a_replay", &[PROMETHEUS], || run(prometheus_scrapes_a_replay())),
         trial("tempo_gives_back_each_trace", &[TEMPO], || run(tempo_gives_back_each_trace())),
         trial("recorder_and_engine_see_a_service_of_the_host", &[RECORDER, ENGINE], || run(recorder_and_engine())),
+        trial("a_sidecar_sees_its_application_and_no_other", &[RECORDER, GREETINGS], || run(sidecar())),
         trial("the_recorder_says_what_it_lacks", &[RECORDER], || run(the_recorder_says_what_it_lacks())),
     ];
     libtest_mimic::run(&arguments, trials).exit();
@@ -165,9 +168,10 @@ async fn tempo_gives_back_each_trace() -> Result<()> {
 }
 
 /// As in docs/deploy.md. `SYS_ADMIN` stands for `BPF` and `PERFMON`, which older engines do not know by name.
-fn recorder() -> ContainerRequest<GenericImage> {
-    RECORDER.container("none").with_host_config_modifier(|host| {
-        host.pid_mode = Some("host".into());
+fn recorder(processes: &str) -> ContainerRequest<GenericImage> {
+    let processes = processes.to_owned();
+    RECORDER.container("none").with_host_config_modifier(move |host| {
+        host.pid_mode = Some(processes.clone());
         host.readonly_rootfs = Some(true);
         host.cap_drop = Some(vec!["ALL".into()]);
         host.cap_add = Some(["SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"].map(Into::into).into());
@@ -192,7 +196,7 @@ async fn recorder_and_engine() -> Result<()> {
     let socket = folder.path().join("tape.sock");
     within_limit(|| socket.exists().then_some(())).ok_or("the engine made no socket")?;
 
-    let recorder = recorder().with_mount(mount(&folder, "/run/redtape")).with_cmd([
+    let recorder = recorder("host").with_mount(mount(&folder, "/run/redtape")).with_cmd([
         "record",
         "--output=unix:/run/redtape/tape.sock",
         "--port",
@@ -220,14 +224,37 @@ async fn the_recorder_says_what_it_lacks() -> Result<()> {
     let said = text(unprivileged.stderr_to_vec().await?);
     assert!(code == 5 && said.contains("CAP_BPF and CAP_PERFMON missing"), "{code}: {said}");
     unprivileged.rm().await?;
+    Ok(())
+}
 
-    // With all it may have, but not among the host's processes.
-    let elsewhere = recorder().with_host_config_modifier(|host| host.cap_add = Some(vec!["SYS_ADMIN".into()]));
-    let elsewhere = elsewhere.with_cmd(["record", "--port", "80", "-o", "-"]).start().await?;
-    let code = within_limit_async(&elsewhere).await?;
-    let said = text(elsewhere.stderr_to_vec().await?);
-    assert!(code == 5 && said.contains("--pid=host"), "{code}: {said}");
-    elsewhere.rm().await?;
+/// As in a pod that shares its processes: the recorder is in the application's pid namespace. It is asked for what another
+/// program listens on, too, which it does not see.
+async fn sidecar() -> Result<()> {
+    let (folder, port) = (open_folder()?, free_port()?);
+    let listen = format!("127.0.0.1:{port}");
+    let service = GREETINGS.container("host").with_cmd(["message", "--listen", &listen, "--max-delay-us", "0"]);
+    let service = service.start().await?;
+    wait_until_it_accepts(port)?;
+    let mut elsewhere = Command::new(binary("greetings")?);
+    elsewhere.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
+    let elsewhere = Server::start(&mut elsewhere, "listening on")?;
+
+    let ports = format!("{port},{}", elsewhere.port());
+    let recorder = recorder(&format!("container:{}", service.id())).with_mount(mount(&folder, "/tapes"));
+    let recorder = recorder.with_cmd(["record", "--output=/tapes/a.tape", "--port", &ports]).start().await?;
+    wait_for_stderr(&recorder, "recording to").await?;
+    let truth = Load::new(format!("http://{listen}"), 200, &["/message"]).send()?;
+    Load::new(elsewhere.url(), 20, &["/message"]).send()?;
+    recorder.stop().await?;
+    assert_eq!(recorder.exit_code().await?, Some(0), "{}", text(recorder.stderr_to_vec().await?));
+    let spans = spans(&folder.path().join("a.tape"), &[])?;
+    assert_eq!(served(&spans), truth.counts());
+    for span in &spans {
+        // It is the first process of its namespace.
+        assert_eq!(span.resource.get("process.pid").and_then(serde_json::Value::as_u64), Some(1), "{span:?}");
+    }
+    recorder.rm().await?;
+    service.rm().await?;
     Ok(())
 }
 

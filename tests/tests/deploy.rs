@@ -30,6 +30,7 @@ fn main() {
         trial("manifests_are_of_the_apis_types", &[], of_the_apis_types),
         trial("manifests_fit_the_published_schemas", REAL, published_schemas),
         trial("manifests_give_the_recorder_what_it_needs_and_the_engine_nothing", &[], privileges),
+        trial("a_sidecar_shares_the_processes_of_its_pod", &[], sidecar),
         trial("configurations_are_taken_without_a_warning", &[], configurations),
         trial("manifests_are_what_the_chart_gives", CHART, chart_gives_manifests),
         trial("the_chart_takes_other_values", CHART, other_values),
@@ -174,8 +175,8 @@ fn published_schemas() -> Result<()> {
 fn privileges() -> Result<()> {
     for (path, objects) in manifests()? {
         for object in objects {
-            let containers = object["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default();
-            for container in &containers {
+            let pod = &object["spec"]["template"]["spec"];
+            for container in containers(pod) {
                 let (name, context) = (&container["name"], &container["securityContext"]);
                 let place = format!("{}: {} {name}", path.display(), object["metadata"]["name"]);
                 assert_eq!(context["readOnlyRootFilesystem"], true, "{place}");
@@ -189,12 +190,37 @@ fn privileges() -> Result<()> {
                 } else {
                     assert!(context["capabilities"]["add"].is_null(), "{place}");
                     assert_eq!(context["allowPrivilegeEscalation"], false, "{place}");
-                    let pod = &object["spec"]["template"]["spec"]["securityContext"];
-                    assert!(context["runAsNonRoot"] == true || pod["runAsNonRoot"] == true, "{place}");
+                    let of_all = &pod["securityContext"];
+                    assert!(context["runAsNonRoot"] == true || of_all["runAsNonRoot"] == true, "{place}");
                 }
             }
         }
     }
+    Ok(())
+}
+
+/// Those of a pod, sidecars first.
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainers", "containers"].into_iter().flat_map(|part| pod[part].as_array().into_iter().flatten())
+}
+
+/// A recorder looks at its pod or at its node, and a sidecar is told of what there is no pid namespace to tell by.
+fn sidecar() -> Result<()> {
+    let objects = objects(&fs::read_to_string(deploy().join("kubernetes/sidecar.yaml"))?)?;
+    let pod = objects.iter().map(|object| &object["spec"]["template"]["spec"]).find(|pod| pod.is_object());
+    let pod = pod.ok_or("no pod")?;
+    assert!(pod["shareProcessNamespace"] == true && pod["hostPID"].is_null(), "{pod:#}");
+    let names: Vec<_> = containers(pod).map(|container| container["name"].as_str().unwrap_or_default()).collect();
+    assert_eq!(names, ["engine", "recorder", "message"]);
+    for name in 0..2 {
+        assert_eq!(pod["initContainers"][name]["restartPolicy"], "Always");
+    }
+    let text = objects.iter().find_map(|object| object["data"]["redtape.yml"].as_str()).ok_or("no configuration")?;
+    let configuration: Value = serde_saphyr::from_str(text)?;
+    let asked = &configuration["discovery"]["instrument"][0];
+    assert_eq!(asked["open_ports"], pod["containers"][0]["ports"][0]["containerPort"]);
+    // In a pid namespace that all share, nothing is in another one.
+    assert!(asked["containers_only"].is_null());
     Ok(())
 }
 
