@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use redtape_core::Count;
+
 use crate::units::show_size;
 
 /// How often the line is written.
@@ -61,10 +63,9 @@ impl Progress {
 fn line(events_per_second: f64, totals: &Totals) -> String {
     let Totals { events, bytes, lost, processes, connections } = totals;
     let bytes = show_size(*bytes);
-    format!(
-        "recording: {events_per_second:.0} events/s, {events} events, {bytes}, {lost} lost, {processes} processes, \
-         {connections} connections"
-    )
+    let (events, connections) = (Count(*events, "event"), Count(*connections, "connection"));
+    let processes = Count(*processes as u64, "process");
+    format!("recording: {events_per_second:.0} events/s, {events}, {bytes}, {lost} lost, {processes}, {connections}")
 }
 
 #[cfg(test)]

@@ -42,7 +42,11 @@ impl EndOfInput {
 
 /// Whether the user wants the recording to end.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    signal: Arc<AtomicBool>,
+    /// An input whose end says it, too.
+    input: Option<Arc<EndOfInput>>,
+}
 
 impl Stop {
     /// Watches for SIGINT and SIGTERM from now on; and for SIGHUP, unless that has another meaning.
@@ -57,15 +61,22 @@ impl Stop {
         };
         for &signal in signals {
             // In this order: the handler that aborts sees whether an earlier signal has set the flag.
-            flag::register_conditional_shutdown(signal, ExitStatus::Interrupted.code().into(), Arc::clone(&stop.0))?;
-            flag::register(signal, Arc::clone(&stop.0))?;
+            let status = ExitStatus::Interrupted.code().into();
+            flag::register_conditional_shutdown(signal, status, Arc::clone(&stop.signal))?;
+            flag::register(signal, Arc::clone(&stop.signal))?;
         }
         Ok(stop)
     }
 
-    /// Whether a signal has come.
+    /// The end of `input` says it, too.
+    #[must_use]
+    pub fn or_at_end_of(self, input: OwnedFd) -> Self {
+        Self { input: Some(Arc::new(EndOfInput::new(input))), ..self }
+    }
+
+    /// Whether a signal has come, or the end of the input.
     pub fn wanted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.signal.load(Ordering::Relaxed) || self.input.as_ref().is_some_and(|input| input.has_come())
     }
 }
 

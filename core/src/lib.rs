@@ -8,6 +8,7 @@
 mod assemble;
 mod attributes;
 pub mod config;
+mod count;
 mod diagnostic;
 mod engine;
 mod event;
@@ -38,6 +39,7 @@ mod track;
 
 pub use assemble::Phases;
 pub use attributes::{Attribute, AttributeValue, Phase};
+pub use count::Count;
 pub use diagnostic::DiagnosticKind;
 pub use engine::{Engine, EngineOptions, Merge, Output, Part, Stage1, Stage2, Totals, Watermark};
 pub use event::{

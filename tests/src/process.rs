@@ -38,17 +38,17 @@ impl Process {
     pub fn start(command: &mut Command) -> Result<Self> {
         let output = TempDir::new()?;
         let stdout = File::create(output.path().join("stdout"))?;
-        Self::spawn(command, stdout.into(), output)
+        Self::spawn(command, Stdio::null(), stdout.into(), output)
     }
 
-    /// The same with a standard output of its own, which [`Process::stdout`] does not see.
-    pub fn start_with_stdout(command: &mut Command, stdout: impl Into<Stdio>) -> Result<Self> {
-        Self::spawn(command, stdout.into(), TempDir::new()?)
+    /// The same with a standard input and output of its own, which [`Process::stdout`] does not see.
+    pub fn start_between(command: &mut Command, stdin: impl Into<Stdio>, stdout: impl Into<Stdio>) -> Result<Self> {
+        Self::spawn(command, stdin.into(), stdout.into(), TempDir::new()?)
     }
 
-    fn spawn(command: &mut Command, stdout: Stdio, output: TempDir) -> Result<Self> {
+    fn spawn(command: &mut Command, stdin: Stdio, stdout: Stdio, output: TempDir) -> Result<Self> {
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(File::create(output.path().join("stderr"))?)
             .spawn()

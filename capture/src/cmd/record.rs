@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redtape_core::Origin;
+use redtape_core::{Count, Origin};
 
 use crate::capabilities::{Privileges, ProbeFunctions, WriteAnywhere, drop_unneeded};
 use crate::cli::RecordArgs;
@@ -51,15 +51,15 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     let watch = watch.transpose().map_err(unwatched)?;
     let stop = Stop::on_signals(if watch.is_some() { Hangup::Reloads } else { Hangup::Ends }).map_err(unwatched)?;
     let input = args.end_with_stdin.then(|| io::stdin().as_fd().try_clone_to_owned()).transpose().map_err(unwatched)?;
-    let mut end = End {
-        stop,
-        input: input.map(EndOfInput::new),
-        reader: None,
-        watch,
-        args: args.clone(),
-        settings,
-        command: None,
+    let stop = match input {
+        Some(input) => stop.or_at_end_of(input),
+        None => stop,
     };
+    let mut end = End { stop, deadline: None, reader: None, watch, args: args.clone(), settings, command: None };
+    if let Output::Socket(_) = end.settings.output {
+        // The time that is waited for a reader is a part of it.
+        end.deadline = end.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
+    }
     loop {
         let socket = match &end.settings.output {
             Output::Socket(path) => {
@@ -70,7 +70,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
         };
         let reason = record_tape(socket.as_ref(), &mut end)?;
         // A reader that comes again gets a tape of its own.
-        if socket.is_none() || reason != EndReason::PipeClosed || end.command.is_some() || end.asked() {
+        if socket.is_none() || reason != EndReason::PipeClosed || end.command.is_some() || end.stop.wanted() {
             return Ok(());
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
 /// Connects to whoever reads the tape, as soon as somebody does. `None` if the recording is to end before.
 fn connect(path: &Path, end: &End) -> Result<Option<UnixStream>, Failure> {
     let (mut told, mut refused) = (end.settings.quiet, None);
-    while !end.asked() {
+    while !end.stop.wanted() {
         match UnixStream::connect(path) {
             Ok(socket) => return Ok(Some(socket)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
@@ -91,7 +91,12 @@ fn connect(path: &Path, end: &End) -> Result<Option<UnixStream>, Failure> {
         if !std::mem::replace(&mut told, true) {
             eprintln!("waiting for a reader at {}", path.display());
         }
-        thread::sleep(CONNECT);
+        let left = end.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let message = "no reader came before the end of --duration: is `redtape live --from unix:PATH` running?";
+            return Err(Failure::environment(format!("{}: {message}", end.settings.output)));
+        }
+        thread::sleep(left.map_or(CONNECT, |left| left.min(CONNECT)));
     }
     Ok(None)
 }
@@ -189,7 +194,8 @@ fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Resul
     }
     if !settings.quiet {
         let processes = recording.totals().processes;
-        eprintln!("recording to {}: {processes} processes so far; Ctrl-C ends it", settings.output);
+        let processes = Count(processes as u64, "process");
+        eprintln!("recording to {}: {processes} so far; Ctrl-C ends it", settings.output);
     }
     Ok(())
 }
@@ -197,8 +203,8 @@ fn begin(recording: &mut Recording<'_>, settings: &Settings, end: &End) -> Resul
 /// What ends a recording.
 struct End {
     stop: Stop,
-    /// Standard input, where its end matters.
-    input: Option<EndOfInput>,
+    /// When everything ends, at a socket: there `--duration` is of all tapes, and of the time between them.
+    deadline: Option<Instant>,
     /// The other direction of the socket: its end is the reader's wish.
     reader: Option<EndOfInput>,
     watch: Option<ConfigWatch>,
@@ -208,20 +214,22 @@ struct End {
 }
 
 impl End {
-    /// Whether somebody wants no more recordings.
-    fn asked(&self) -> bool {
-        self.stop.wanted() || self.input.as_ref().is_some_and(EndOfInput::has_come)
+    /// Whether `--duration` is over, of a recording that has lasted for so long.
+    fn is_due(&self, elapsed: Duration) -> bool {
+        match self.deadline {
+            Some(deadline) => Instant::now() >= deadline,
+            None => self.settings.duration.is_some_and(|duration| elapsed >= duration),
+        }
     }
 }
 
 impl Until for End {
     fn ended(&mut self, elapsed: Duration, processes: &ProcessTable) -> Option<EndReason> {
-        let Settings { duration, .. } = self.settings;
-        if self.asked() {
+        if self.stop.wanted() {
             Some(EndReason::Signal)
         } else if self.reader.as_ref().is_some_and(EndOfInput::has_come) {
             Some(EndReason::PipeClosed)
-        } else if duration.is_some_and(|duration| elapsed >= duration) {
+        } else if self.is_due(elapsed) {
             Some(EndReason::Duration)
         } else if let Some(command) = &mut self.command {
             command.has_ended().unwrap_or(true).then_some(EndReason::CommandEnded)
@@ -237,7 +245,7 @@ impl Until for End {
             self.settings.reload(&self.args).and_then(|warnings| Ok((warnings, self.settings.discovery(command)?)));
         match reloaded {
             Err(failure) => {
-                eprintln!("redtape-capture: warning: {name}: {failure}; the configuration before stays");
+                eprintln!("redtape-capture: warning: {name}: {failure}; the recorder goes by the configuration before");
                 None
             }
             Ok((warnings, discovery)) => {
@@ -247,7 +255,7 @@ impl Until for End {
                 }
                 if !self.settings.quiet {
                     warnings.iter().for_each(|warning| eprintln!("redtape-capture: warning: {warning}"));
-                    eprintln!("{name}: taken up anew");
+                    eprintln!("redtape-capture: {name}: the recorder chooses processes anew by it");
                 }
                 Some(Reloaded { discovery, facts: text.to_facts() })
             }
@@ -306,5 +314,6 @@ fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>
     let Totals { events, bytes, lost, connections, .. } = totals;
     let name = &settings.output;
     let size = show_size(*bytes);
-    eprintln!("{name}: {events} events of {connections} connections, {size}, {lost} lost");
+    let (events, connections) = (Count(*events, "event"), Count(*connections, "connection"));
+    eprintln!("{name}: {events} of {connections}, {size}, {lost} lost");
 }

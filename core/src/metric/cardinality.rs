@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::snapshot::{Family, Snapshot, Value};
+use crate::count::Count;
 
 /// The series of a [`Snapshot`], counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -116,11 +117,13 @@ impl LabelCardinality {
 impl fmt::Display for Cardinality {
     /// A table of metrics, and below each its labels with the values that have the most series.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} series, {} samples a scrape, from {} spans", self.series, self.samples, self.spans)?;
+        let samples = |samples: usize| Count(samples as u64, "sample");
+        let spans = Count(self.spans, "span");
+        writeln!(f, "{} series, {} a scrape, from {spans}", self.series, samples(self.samples))?;
         write_growth(f, "growth", &self.growth)?;
         for metric in &self.metrics {
             let overflow = if metric.overflow { ", over the limit" } else { "" };
-            writeln!(f, "\n{}: {} series, {} samples{overflow}", metric.name, metric.series, metric.samples)?;
+            writeln!(f, "\n{}: {} series, {}{overflow}", metric.name, metric.series, samples(metric.samples))?;
             write_growth(f, "  growth", &metric.growth)?;
             for label in &metric.labels {
                 let worst = label.worst.iter().map(|worst| format!("{:?} {}", worst.value, worst.series));

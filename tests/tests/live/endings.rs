@@ -5,7 +5,7 @@ use std::io::{PipeReader, Write, pipe};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("endings::a_termination_completes_the_tape", BPF, || signalled(Signal::TERM)),
         trial("endings::a_second_interrupt_aborts", BPF, interrupted_twice),
         trial("endings::one_interrupt_is_enough_when_the_reader_stands_still", BPF, interrupted_once),
+        trial("endings::the_end_of_the_input_is_enough_when_the_reader_stands_still", BPF, input_ended),
+        trial("endings::a_reader_that_does_not_come_is_not_waited_for_longer_than_a_duration", BPF, no_reader),
         trial("endings::users_of_io_uring_are_named", PYTHON, io_uring),
         trial("endings::after_a_duration", BPF, after_a_duration),
         trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
@@ -58,10 +60,16 @@ fn signalled(signal: Signal) -> Result<()> {
 
 /// A recorder whose tape nobody reads any longer, and the end of the pipe that nobody reads from.
 fn stalled() -> Result<(Process, PipeReader)> {
+    stalled_with(Stdio::null(), &[])
+}
+
+/// The same with a standard input, and more arguments.
+fn stalled_with(stdin: impl Into<Stdio>, arguments: &[&str]) -> Result<(Process, PipeReader)> {
     let (reader, writer) = pipe()?;
     let mut command = Command::new(binary("redtape-capture")?);
     command.args(["record", "--pid", &std::process::id().to_string(), "-o", "-"]);
-    let mut recorder = Process::start_with_stdout(&mut command, writer.try_clone()?)?;
+    command.args(arguments);
+    let mut recorder = Process::start_between(&mut command, stdin, writer.try_clone()?)?;
     recorder.wait_for("the recorder", LIMIT, |_, stderr| stderr.contains("recording").then_some(()))?;
     // Opened anew, so that only this end of the pipe does not wait.
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
@@ -89,6 +97,25 @@ fn interrupted_once() -> Result<()> {
     recorder.signal(Signal::INT)?;
     let finished = recorder.finish(LIMIT)?.expect_code(5)?;
     assert!(finished.stderr.contains("its reader stands still"), "{}", finished.stderr);
+    Ok(())
+}
+
+fn input_ended() -> Result<()> {
+    let (stdin, held) = pipe()?;
+    let (recorder, _reader) = stalled_with(stdin, &["--end-with-stdin"])?;
+    drop(held);
+    let finished = recorder.finish(LIMIT)?.expect_code(5)?;
+    assert!(finished.stderr.contains("its reader stands still"), "{}", finished.stderr);
+    Ok(())
+}
+
+fn no_reader() -> Result<()> {
+    let folder = TempDir::new()?;
+    let socket = format!("unix:{}", folder.path().join("tape.sock").display());
+    let mut command = Command::new(binary("redtape-capture")?);
+    command.args(["record", "--pid", &std::process::id().to_string(), "--duration", "1s", "-o", &socket]);
+    let finished = Process::run(&mut command, LIMIT)?.expect_code(5)?;
+    assert!(finished.stderr.contains("no reader came before the end of --duration"), "{}", finished.stderr);
     Ok(())
 }
 
