@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use redtape_core::MonoNanos;
 use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader};
+use redtape_core::{Count, MonoNanos};
 
 use crate::failure::{Failure, Kind, Result};
 
@@ -91,24 +91,25 @@ fn complaints(report: &ReadReport) -> Vec<String> {
     let mut complaints = Vec::new();
     if report.corrupt_blocks > 0 || report.missing_blocks > 0 {
         complaints.push(format!(
-            "{} damaged and {} missing blocks; their events are lost",
-            report.corrupt_blocks, report.missing_blocks
+            "{} damaged and {} missing; their events are lost",
+            Count(report.corrupt_blocks, "block"),
+            report.missing_blocks
         ));
     }
     if report.truncated {
         complaints.push("truncated: the end is missing; everything before it was read".into());
     }
     if report.skipped_bytes > 0 {
-        complaints.push(format!("{} bytes could not be read", report.skipped_bytes));
+        complaints.push(format!("{} could not be read", Count(report.skipped_bytes, "byte")));
     }
     if report.missing_events() > 0 {
-        complaints.push(format!("{} events that were recorded are missing", report.missing_events()));
+        complaints.push(format!("missing of what was recorded: {}", Count(report.missing_events(), "event")));
     }
     if report.unknown_blocks > 0 {
-        complaints.push(format!("{} blocks of a newer version were skipped", report.unknown_blocks));
+        complaints.push(format!("skipped, as of a newer version: {}", Count(report.unknown_blocks, "block")));
     }
     if report.unknown_records > 0 {
-        complaints.push(format!("{} events of a newer version were skipped", report.unknown_records));
+        complaints.push(format!("skipped, as of a newer version: {}", Count(report.unknown_records, "event")));
     }
     complaints
 }

@@ -113,6 +113,7 @@ const VARIABLES: &[(&str, &str, Take)] = &[
     ("PROMETHEUS_TTL", "prometheus_export.ttl", |config, text| parse(&mut config.prometheus_export.ttl, text)),
     ("SERVICE_NAME", "service_name", |config, text| set(&mut config.service_name, text)),
     ("SERVICE_NAMESPACE", "service_namespace", |config, text| set(&mut config.service_namespace, text)),
+    ("SHUTDOWN_TIMEOUT", "shutdown_timeout", |config, text| parse(&mut config.shutdown_timeout, text)),
     ("SYSTEM_WIDE", "system_wide", |config, text| switch(&mut config.system_wide, text)),
     ("TRACE_PRINTER", "trace_printer", |config, text| parse(&mut config.trace_printer, text)),
 ];
@@ -215,7 +216,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("MIN_PROCESS_AGE", "discovery.min_process_age"),
     ("NOOP_TRACES", "noop"),
     ("PROFILE_PORT", "profile_port"),
-    ("SHUTDOWN_TIMEOUT", "shutdown_timeout"),
     ("SKIP_GO_SPECIFIC_TRACERS", "discovery.skip_go_specific_tracers"),
 ];
 

@@ -11,6 +11,7 @@ use super::own::OwnConfig;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
 use super::ports::PortList;
 use super::routes::RoutesConfig;
+use super::scalar::Period;
 use super::section::{Inert, section, words};
 use crate::route::Evidence;
 
@@ -54,6 +55,8 @@ section! {
         trace_printer: TracePrinter = TracePrinter::Disabled,
         /// What redtape says of itself: with `error`, errors alone. All other levels say the same.
         log_level: LogLevel = LogLevel::Info,
+        /// How long `redtape live` may take to end: the recorder closes its tape, what is under way is sent.
+        shutdown_timeout: Period = Period::seconds(10),
         /// What Beyla has no key for.
         redtape: OwnConfig = OwnConfig::default(),
         /// Beyla's own recorder, which redtape's takes the place of.
@@ -73,7 +76,6 @@ section! {
         "redtape has no metrics of packets, TCP, processes or hosts" => [network, processes, stats, topology],
         "nothing is exported that is not asked for" => [noop],
         "redtape has no profiling endpoint" => [profile_port],
-        "what is under way is sent at the end, in the time that exporters have for a request" => [shutdown_timeout],
         "Go programs are recorded at their sockets, as all others; `record --tls off` does without probes on functions" => [skip_go_specific_tracers],
     }
 }

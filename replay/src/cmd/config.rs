@@ -10,7 +10,7 @@ use redtape_core::config::{
     keys_markdown, redact_secrets, variable_keys,
 };
 use redtape_core::metric::Registry;
-use redtape_core::{EngineOptions, Evidence};
+use redtape_core::{Count, EngineOptions, Evidence};
 use serde::Serialize;
 
 use super::unwritable;
@@ -78,6 +78,9 @@ fn check(args: &ConfigCheck, out: &mut Output) -> Result {
     writeln!(out).map_err(unwritable)?;
     loaded.map(|_| ()).map_err(|error| Failure::new(Kind::Usage, error))
 }
+
+/// What is exported where nothing is.
+const NOTHING: &str = "nothing, unless the command line says what";
 
 /// All that `config check` tells.
 #[derive(Default, Serialize)]
@@ -168,7 +171,7 @@ impl Explained {
             excludes: discovery.excluded().iter().map(condition).collect(),
             excludes_unless_by_id: discovery.excluded_unless_by_id().iter().map(condition).collect(),
             routes: routes(&config.routes),
-            exports: exports(config),
+            exports: Some(exports(config)).filter(|lines| !lines.is_empty()).unwrap_or_else(|| vec![NOTHING.into()]),
             metrics: families
                 .into_iter()
                 .map(|family| Metric {
@@ -183,7 +186,7 @@ impl Explained {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "{}: can be used, {} warnings", self.file, self.warnings.len())?;
+        writeln!(out, "{}: can be used, {}", self.file, Count(self.warnings.len() as u64, "warning"))?;
         let records: Vec<_> = self.records.iter().map(Chosen::line).collect();
         let nothing = ["nothing, unless the command line of the recorder says what".to_owned()];
         section(out, "Records a process if", if records.is_empty() { &nothing } else { &records })?;
@@ -269,7 +272,8 @@ fn routes(config: &RoutesConfig) -> Vec<String> {
     lines
 }
 
-fn exports(config: &Config) -> Vec<String> {
+/// Where a configuration has spans and metrics go.
+pub(crate) fn exports(config: &Config) -> Vec<String> {
     let mut lines = Vec::new();
     let (traces, metrics) = (&config.otel_traces_export, &config.otel_metrics_export);
     if !traces.endpoint.is_empty() {
@@ -290,9 +294,6 @@ fn exports(config: &Config) -> Vec<String> {
     let printer = config.printer();
     if printer != TracePrinter::Disabled {
         lines.push(format!("spans to standard output, as {}", printer.as_str()));
-    }
-    if lines.is_empty() {
-        lines.push("nothing, unless the command line says what".into());
     }
     lines
 }

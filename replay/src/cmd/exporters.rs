@@ -49,7 +49,7 @@ pub(super) fn exporters(
         let out = create(args, path)?;
         exports.add(OtlpFile::new((path, out), origin, interval, times.of_file()?));
     }
-    let duty = Duty { counters: Arc::clone(counters), interrupt, live: false, quiet: args.quiet };
+    let duty = Duty { counters: Arc::clone(counters), interrupt, quiet: args.quiet, ..Duty::default() };
     if let Some(url) = &args.remote_write.remote_write {
         let sampling = Sampling { step, ttl_nanos: ttl(config), replayed: times.of_back_end()? };
         exports.add(RemoteWrite::new(url, &args.remote_write, sampling, duty.clone())?);

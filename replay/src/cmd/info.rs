@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use redtape_core::tape::{Block, ContentHasher, Meta, ReadReport};
-use redtape_core::{Body, ClockMap, MonoNanos, Origin};
+use redtape_core::{Body, ClockMap, Count, MonoNanos, Origin};
 use serde::Serialize;
 
 use super::unwritable;
@@ -143,7 +143,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         ("command", meta.command.join(" ")),
         ("start", start),
         ("duration", nanos(info.duration_ns)),
-        ("events", format!("{} in {} blocks", info.events, report.blocks)),
+        ("events", format!("{} in {}", info.events, Count(report.blocks, "block"))),
         ("connections", info.connections.to_string()),
         ("processes", info.processes.to_string()),
         ("lost", info.lost.to_string()),

@@ -36,6 +36,7 @@ pub fn run(cli: Cli) -> Result {
     out.finish()
 }
 
+pub(crate) use config::exports;
 pub(crate) use replay::write_metrics;
 
 /// Standard output failed, other than by being closed: a full disk, most likely.

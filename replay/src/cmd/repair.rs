@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use redtape_core::Count;
 use redtape_core::tape::{RepairError, Repaired, WriterOptions, repair};
 
 use crate::cli::Repair;
@@ -55,23 +56,25 @@ fn is_same(a: &Path, b: &Path) -> bool {
 
 fn report(repaired: &Repaired, args: &Repair) {
     let Repaired { found, totals, malformed } = repaired;
-    eprintln!("{}: {} events in {} blocks were readable", args.tape.display(), found.events, found.blocks);
+    let (events, blocks) = (Count(found.events, "event"), Count(found.blocks, "block"));
+    eprintln!("{}: readable: {events} in {blocks}", args.tape.display());
     if found.is_whole() && *malformed == 0 {
         eprintln!("nothing was wrong with it");
     } else {
         eprintln!(
-            "damaged: {} blocks, {} bytes; missing: {} blocks; malformed: {malformed} records{}",
-            found.corrupt_blocks,
-            found.skipped_bytes,
-            found.missing_blocks,
+            "damaged: {}, {}; missing: {}; malformed: {}{}",
+            Count(found.corrupt_blocks, "block"),
+            Count(found.skipped_bytes, "byte"),
+            Count(found.missing_blocks, "block"),
+            Count(*malformed, "record"),
             if found.truncated { "; the end was missing" } else { "" }
         );
     }
     if found.unknown_blocks + found.unknown_records > 0 {
-        let (blocks, events) = (found.unknown_blocks, found.unknown_records);
-        eprintln!("left out, as they are of a newer version: {blocks} blocks, {events} events");
+        let (blocks, events) = (Count(found.unknown_blocks, "block"), Count(found.unknown_records, "event"));
+        eprintln!("left out, as they are of a newer version: {blocks}, {events}");
     }
-    eprintln!("{}: written, {} events", args.output.display(), totals.events);
+    eprintln!("{}: written, {}", args.output.display(), Count(totals.events, "event"));
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use redtape_core::metric::{Cardinality, RedRow};
-use redtape_core::{DiagnosticKind, SpanKind};
+use redtape_core::{Count, DiagnosticKind, SpanKind};
 
 use crate::input::Tape;
 use crate::run::Ran;
@@ -43,11 +43,11 @@ pub(super) fn write_summary(out: &mut impl Write, facts: &Facts, ran: &Ran) -> i
     let totals = &ran.totals;
     writeln!(
         out,
-        "{} events over {}, {} spans: {} errors, {} incomplete",
-        totals.events,
+        "{} over {}, {}: {}, {} incomplete",
+        Count(totals.events, "event"),
         nanos(ran.duration_nanos()),
-        totals.spans,
-        totals.errors,
+        Count(totals.spans, "span"),
+        Count(totals.errors, "error"),
         totals.incomplete
     )?;
     let red = ran.metrics.red();
@@ -105,7 +105,7 @@ fn key(row: &RedRow) -> [String; 4] {
 
 fn write_cardinality(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     let cardinality = Cardinality::new(&ran.metrics.snapshot(), 0, 0);
-    writeln!(out, "\n{} series, {} samples a scrape", cardinality.series, cardinality.samples)?;
+    writeln!(out, "\n{} series, {} a scrape", cardinality.series, Count(cardinality.samples as u64, "sample"))?;
     let mut table = Table::new(&["metric", "series"], 1);
     for metric in &cardinality.metrics {
         let over = if metric.overflow { " (over the limit)" } else { "" };
@@ -131,14 +131,14 @@ fn write_trouble(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
         writeln!(out, "not seen: {what} of {}", names.join(", "))?;
     }
     if carriers > totals.tls_seen {
-        writeln!(out, "TLS: {carriers} connections, {} of them seen into", totals.tls_seen)?;
+        writeln!(out, "TLS: {}, {} of them seen into", Count(carriers, "connection"), totals.tls_seen)?;
     }
     for (cause, count) in &totals.lost {
-        let unit = if cause.is_in_bytes() { "bytes" } else { "records" };
-        writeln!(out, "lost: {count} {unit}, {}", cause.name())?;
+        let lost = Count(*count, if cause.is_in_bytes() { "byte" } else { "record" });
+        writeln!(out, "lost: {lost}, {}", cause.name())?;
     }
     if totals.late > 0 {
-        writeln!(out, "late: {} events", totals.late)?;
+        writeln!(out, "late: {}", Count(totals.late, "event"))?;
     }
     other().try_for_each(|(kind, count)| writeln!(out, "{}: {count}", kind.name()))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::mpsc::Sender;
+
 /// Counts of one signal, of things (spans, points, samples) unless said otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct SignalCounters {
@@ -10,6 +12,8 @@ pub(crate) struct SignalCounters {
     dropped: AtomicU64,
     requests: AtomicU64,
     retried: AtomicU64,
+    waiting: AtomicU64,
+    room: AtomicU64,
 }
 
 /// What [`SignalCounters`] had counted at one moment.
@@ -25,6 +29,10 @@ pub(crate) struct Counted {
     pub(crate) requests: u64,
     /// Requests that were one more try.
     pub(crate) retried: u64,
+    /// What is in the queue now: spans, snapshots of metrics, or requests of remote write.
+    pub(crate) waiting: u64,
+    /// How much the queue holds; 0 without an exporter.
+    pub(crate) room: u64,
 }
 
 impl SignalCounters {
@@ -49,12 +57,25 @@ impl SignalCounters {
         self.retried.fetch_add(again.into(), Ordering::Relaxed);
     }
 
+    /// There is so much in this queue.
+    pub(crate) fn look_at<T>(&self, queue: &Sender<T>) {
+        let room = queue.max_capacity();
+        self.room.store(room as u64, Ordering::Relaxed);
+        self.waiting.store(room.saturating_sub(queue.capacity()) as u64, Ordering::Relaxed);
+    }
+
     /// The counts so far.
     pub(crate) fn counted(&self) -> Counted {
-        let [exported, failed, dropped, requests, retried] =
-            [&self.exported, &self.failed, &self.dropped, &self.requests, &self.retried]
-                .map(|count| count.load(Ordering::Relaxed));
-        Counted { exported, failed, dropped, requests, retried }
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counted {
+            exported: load(&self.exported),
+            failed: load(&self.failed),
+            dropped: load(&self.dropped),
+            requests: load(&self.requests),
+            retried: load(&self.retried),
+            waiting: load(&self.waiting),
+            room: load(&self.room),
+        }
     }
 }
 
@@ -67,6 +88,8 @@ pub(crate) struct ExportCounters {
     pub(crate) metrics: SignalCounters,
     /// Samples by remote write.
     pub(crate) remote_write: SignalCounters,
+    /// Blocks of a live run's tape that wait for the engine.
+    pub(crate) blocks: AtomicU64,
 }
 
 #[cfg(test)]
@@ -84,6 +107,10 @@ mod tests {
         let traces = Counted { exported: 3, failed: 2, requests: 2, retried: 1, ..Counted::default() };
         assert_eq!(counters.traces.counted(), traces);
         assert_eq!(counters.metrics.counted(), Counted { dropped: 1, ..Counted::default() });
-        assert_eq!(counters.remote_write.counted(), Counted::default());
+        let (queue, _entries) = tokio::sync::mpsc::channel(4);
+        queue.try_send(()).unwrap();
+        counters.remote_write.look_at(&queue);
+        let remote_write = Counted { waiting: 1, room: 4, ..Counted::default() };
+        assert_eq!(counters.remote_write.counted(), remote_write);
     }
 }

@@ -12,8 +12,6 @@ use super::args::Live;
 use crate::failure::{Failure, Kind, Result};
 
 const PROGRAM: &str = "redtape-capture";
-/// How long a recorder may take to end that has closed its pipe.
-const END: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// What the pipe between recorder and engine holds, if the kernel allows it: some hundred milliseconds of much traffic.
 #[cfg(target_os = "linux")]
@@ -57,13 +55,13 @@ impl Recorder {
         self.stdin = None;
     }
 
-    /// Waits for its end, when its pipe is closed.
-    pub(super) fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+    /// Waits for its end, for so long at most.
+    pub(super) fn wait(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
         self.end();
-        let deadline = Instant::now() + END;
+        let begun = Instant::now();
         loop {
             match self.child.try_wait()? {
-                None if Instant::now() < deadline => std::thread::sleep(POLL),
+                None if begun.elapsed() < time => std::thread::sleep(POLL),
                 status => return Ok(status),
             }
         }

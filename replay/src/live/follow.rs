@@ -17,6 +17,15 @@ pub(super) struct Growing {
     interrupt: Interrupt,
 }
 
+/// A file and its name.
+pub(super) type Found = (PathBuf, File);
+
+impl Growing {
+    pub(super) fn new(file: File, interrupt: &Interrupt) -> Self {
+        Self { file, interrupt: interrupt.clone() }
+    }
+}
+
 impl Read for Growing {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -31,35 +40,45 @@ impl Read for Growing {
     }
 }
 
-/// Opens the tape at `path`: complete, being written, or the oldest file of the set of that name. Waits until there is one;
-/// `None` if it is interrupted before.
-pub(super) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Option<(PathBuf, Growing)>> {
-    wait_for(interrupt, || {
+/// Opens the tape at `path`: complete, being written, or the oldest file of the set of that name; `None` if there is none yet.
+pub(super) fn find(path: &Path) -> io::Result<Option<Found>> {
+    open_first(|| {
         let single = [path.to_owned(), part_of(path)].into_iter().find(|path| path.exists());
-        Ok(single.or_else(|| files_of_set(path).into_iter().next().map(|(_, file)| file)))
+        single.or_else(|| files_of_set(path).into_iter().next().map(|(_, file)| file))
     })
+}
+
+/// The same, but waits until there is one; `None` if it is interrupted before.
+pub(super) fn open(path: &Path, interrupt: &Interrupt) -> io::Result<Option<Found>> {
+    wait_for(interrupt, || find(path))
 }
 
 /// Opens the file of the set after `number`, or the first one behind it that is still there.
-pub(super) fn open_after(path: &Path, number: u32, interrupt: &Interrupt) -> io::Result<Option<(PathBuf, Growing)>> {
+pub(super) fn open_after(path: &Path, number: u32, interrupt: &Interrupt) -> io::Result<Option<Found>> {
     wait_for(interrupt, || {
-        let mut files = files_of_set(path).into_iter();
-        Ok(files.find(|(other, _)| *other > number).map(|(_, file)| file))
+        open_first(|| {
+            let mut files = files_of_set(path).into_iter();
+            files.find(|(other, _)| *other > number).map(|(_, file)| file)
+        })
     })
 }
 
-fn wait_for(
-    interrupt: &Interrupt,
-    found: impl Fn() -> io::Result<Option<PathBuf>>,
-) -> io::Result<Option<(PathBuf, Growing)>> {
+/// Opens what is found. What has gone meanwhile was completed, and has its own name by then.
+fn open_first(found: impl Fn() -> Option<PathBuf>) -> io::Result<Option<Found>> {
+    while let Some(path) = found() {
+        match File::open(&path) {
+            Ok(file) => return Ok(Some((path, file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn wait_for(interrupt: &Interrupt, found: impl Fn() -> io::Result<Option<Found>>) -> io::Result<Option<Found>> {
     loop {
-        if let Some(path) = found()? {
-            match File::open(&path) {
-                Ok(file) => return Ok(Some((path, Growing { file, interrupt: interrupt.clone() }))),
-                // It was completed, and has its own name by now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        if let Some(found) = found()? {
+            return Ok(Some(found));
         }
         if interrupt.asked() {
             return Ok(None);

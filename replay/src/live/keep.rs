@@ -45,6 +45,10 @@ impl Keep {
     /// Nothing can be written there.
     pub(super) fn new(args: &KeepArgs) -> Result<Option<Self>> {
         let Some(folder) = args.folder.clone() else { return Ok(None) };
+        if folder.exists() && !folder.is_dir() {
+            let message = format!("--keep {}: is a file; give a folder, in which tapes are kept", folder.display());
+            return Err(Failure::message(Kind::Usage, message));
+        }
         let probe = folder.join(".redtape-writable");
         let written =
             fs::create_dir_all(&folder).and_then(|()| File::create(&probe)).and_then(|_| fs::remove_file(probe));

@@ -1,26 +1,28 @@
 //! The engine's side of a live run: blocks, what is learned from outside, and signals, one after the other, in one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use redtape_core::config::{Config, ConfigText};
 use redtape_core::tape::{Block, BlockKind, CloseReason, Meta, Outside, ReadReport};
-use redtape_core::{Body, Engine, Event, Evidence, Ext, Horizon, Origin};
+use redtape_core::{Body, Count, Engine, Event, Evidence, Ext, Horizon, Origin, Tgid};
 
 use super::keep::Keep;
-use super::tapes::Incoming;
+use super::tapes::{Awaited, Incoming};
 use super::watch::Watch;
+use crate::export::ExportCounters;
 use crate::failure::{Failure, Kind, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Ending, Interrupt};
 use crate::run::{Ran, drain, finish, take_block};
+use crate::serve::Health;
 use crate::settings::{HORIZON, unusable};
 use crate::sink::OutputSink;
 
 /// How long the loop waits for something to come: it also bounds how late a signal is seen.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long a recorder may take to close its tape when it was told to.
-const CLOSE: Duration = Duration::from_secs(10);
 /// How long whoever cannot be told may take to do it by himself.
 const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of a configuration: a block of a tape has to hold it.
@@ -34,6 +36,13 @@ pub(super) struct Session {
     pub(super) ignore_traceparent: bool,
     pub(super) keep: Option<Keep>,
     pub(super) quiet: bool,
+    /// How it is, for who asks for `/healthz`.
+    pub(super) health: Option<Health>,
+    pub(super) counters: Arc<ExportCounters>,
+    pub(super) awaited: Awaited,
+    /// How long the run may take to end, and when it has to be over.
+    pub(super) shutdown: Duration,
+    pub(super) ending: Ending,
     pub(super) state: State,
 }
 
@@ -44,12 +53,16 @@ pub(super) struct State {
     /// What the engine began with, and what it has come to go by.
     began_with: ConfigText,
     goes_by: ConfigText,
+    /// What the recorder has taken up since its tape began.
+    recorder_goes_by: Option<ConfigText>,
     horizon: String,
     origin: Option<Origin>,
     /// What was learned before there was a tape.
     early: Outside,
     /// A block has come.
     recording: bool,
+    /// The processes that the present tape begins with, until it was said how many they are.
+    chosen: Option<BTreeSet<Tgid>>,
     tapes: Vec<(String, ReadReport)>,
 }
 
@@ -62,7 +75,7 @@ pub(super) struct Over {
 }
 
 /// Tells whoever records to close the tape. Says whether anybody could be told.
-pub(super) trait Ending {
+pub(super) trait Tells {
     fn end(&mut self) -> bool;
 }
 
@@ -72,14 +85,20 @@ impl Session {
         mut self,
         incoming: &Receiver<Incoming>,
         interrupt: &Interrupt,
-        ending: &mut dyn Ending,
+        recorder: &mut dyn Tells,
         sink: &mut impl OutputSink,
     ) -> Result<Over> {
         let (mut deadline, mut read) = (None, None);
+        if let Some(health) = &self.health {
+            health.wait(self.awaited.missing.clone(), self.awaited.due);
+        }
         while read.is_none() && deadline.is_none_or(|deadline| Instant::now() < deadline) && !sink.is_closed() {
             match incoming.recv_timeout(WAIT) {
                 Ok(Incoming::Tape(meta)) => self.begin(&meta, sink)?,
-                Ok(Incoming::Block(block)) => self.block(&block)?,
+                Ok(Incoming::Block(block)) => {
+                    self.counters.blocks.fetch_sub(1, Ordering::Relaxed);
+                    self.block(&block)?;
+                }
                 Ok(Incoming::TapeEnd(name, report)) => self.end(name, &report),
                 Ok(Incoming::Enrich(facts)) => self.enrich(&facts),
                 Ok(Incoming::End(result)) => read = Some(result),
@@ -87,7 +106,13 @@ impl Session {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if deadline.is_none() && interrupt.asked() {
-                deadline = Instant::now().checked_add(if ending.end() { CLOSE } else { GRACE });
+                self.ending.within(self.shutdown);
+                // What a recorder needs is milliseconds; the rest of the time is for what is sent.
+                let half = self.shutdown / 2;
+                deadline = Instant::now().checked_add(if recorder.end() { half } else { half.min(GRACE) });
+            }
+            if let Some(health) = &self.health {
+                health.attend();
             }
             if self.watch.as_mut().is_some_and(Watch::changed) {
                 self.reload();
@@ -129,6 +154,11 @@ impl Session {
         if let Some(engine) = &mut state.engine {
             engine.host(meta.origin, &meta.host);
         }
+        let goes_on = meta.set.is_some_and(|member| member.number > 0) && state.recording;
+        state.chosen = (!goes_on).then(BTreeSet::new);
+        if let Some(health) = &self.health {
+            health.go_on();
+        }
         let mut meta = meta.clone();
         state.began_with.put_into(&mut meta);
         meta.extra.push((HORIZON.to_owned(), state.horizon.clone()));
@@ -137,24 +167,55 @@ impl Session {
     }
 
     fn block(&mut self, block: &Block) -> Result {
-        let own = self.config.is_some() && block.kind() == BlockKind::Enrich;
-        if own && ConfigText::from_facts(&block.annotation()).is_some() {
-            return Ok(());
+        if block.kind() == BlockKind::Enrich
+            && let Some(text) = ConfigText::from_facts(&block.annotation())
+        {
+            self.recorder_goes_by(text);
+            if self.config.is_some() {
+                return Ok(());
+            }
         }
+        self.tell(block);
         let Some(engine) = &mut self.state.engine else { return Ok(()) };
         take_block(engine, block, self.state.origin, |_, _| Ok(()))?;
         self.kept(|keep| keep.block(block));
         if !std::mem::replace(&mut self.state.recording, true) {
-            if !self.quiet {
-                eprintln!("redtape: live: recording; Ctrl-C ends it");
-            }
             let early = std::mem::take(&mut self.state.early);
             early.facts().for_each(|facts| self.enrich(facts));
         }
         Ok(())
     }
 
+    /// Says that a tape has begun, and of how many processes, which are on it before anything else.
+    fn tell(&mut self, block: &Block) {
+        let Some(chosen) = &mut self.state.chosen else { return };
+        for event in block.events() {
+            match event.body {
+                Body::Process(info) => drop(chosen.insert(info.tgid)),
+                Body::Clock { .. } | Body::Enrich(_) | Body::Tick => {}
+                _ => break,
+            }
+        }
+        if block.kind() != BlockKind::Clock {
+            let processes = Count(chosen.len() as u64, "process");
+            if !self.quiet {
+                eprintln!("redtape: live: recording {processes} so far; Ctrl-C ends it");
+            }
+            self.state.chosen = None;
+        }
+    }
+
+    /// The recorder has taken up a configuration. Each file of a set that is kept says it again.
+    fn recorder_goes_by(&mut self, text: ConfigText) {
+        if self.state.recorder_goes_by.replace(text.clone()) != Some(text) && !self.quiet {
+            eprintln!("redtape: live: the recorder goes by the changed configuration");
+        }
+    }
+
     fn end(&mut self, name: String, report: &ReadReport) {
+        if let (Some(gone), Some(health)) = (&self.awaited.gone, &self.health) {
+            health.wait(gone.clone(), true);
+        }
         match report.totals.map(|totals| totals.reason) {
             // The next file goes on.
             Some(CloseReason::Rotated) => {}
@@ -188,13 +249,13 @@ impl Session {
         let Some(watch) = &self.watch else { return };
         let name = watch.path().display().to_string();
         match watch.read() {
-            Err(error) => eprintln!("redtape: warning: {name}: {error}; the configuration before stays"),
+            Err(error) => eprintln!("redtape: warning: {name}: {error}; the engine goes by the configuration before"),
             Ok((text, warnings)) if text != self.state.goes_by => {
                 if !self.quiet {
                     warnings.iter().for_each(|warning| eprintln!("redtape: warning: {warning}"));
                     eprintln!(
-                        "redtape: {name}: taken up anew: discovery, routes and filters; what it says of links, limits, \
-                         metrics and exports counts after a restart"
+                        "redtape: {name}: the engine has taken up routes, names and filters anew; links, limits, metrics \
+                         and exports stay until live is started again, and what is recorded until the recorder follows"
                     );
                 }
                 self.enrich(&text.to_facts());

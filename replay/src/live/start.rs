@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use redtape_core::WallNanos;
-use redtape_core::config::{Config, ConfigText, LogLevel};
+use redtape_core::config::{Config, ConfigText, LogLevel, TracePrinter};
+use redtape_core::{Count, WallNanos};
 
 use super::args::{FromWhere, Live};
 use super::child::Recorder;
 use super::keep::Keep;
-use super::session::{Ending, Over, Session, State, check};
-use super::tapes::{Incoming, Peer, Source};
+use super::session::{Over, Session, State, Tells, check};
+use super::tapes::{Awaited, Incoming, Peer, Source, ToEngine};
 use super::watch::Watch;
-use crate::cmd::write_metrics;
+use crate::cmd::{exports, write_metrics};
 use crate::export::{
     Batching, Duty, ExportCounters, Exports, OtlpMetrics, OtlpSpans, Replayed, Signal, Tee, configured,
 };
 use crate::failure::{Failure, Kind, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Ending, Interrupt};
 use crate::kube::{PodWatch, Wanted};
 use crate::printer::Printer;
 use crate::serve::{Endpoint, Listening, Serve, Server};
@@ -51,15 +51,16 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
 
     let counters = Arc::<ExportCounters>::default();
     let server = listening.map(|listening| listening.serve(&counters)).transpose()?;
-    for url in server.iter().flat_map(Server::urls).filter(|_| !args.quiet) {
-        eprintln!("redtape: serving {url}");
-    }
-    let mut exports = exporters(&own.config, &counters, args.quiet)?;
+    let ending = Ending::default();
+    let mut exports = exporters(&own.config, &counters, &ending, args.quiet)?;
     exports.extend(server.as_ref().map(Server::exporter));
+    let awaited = source.awaited();
+    announce(args, &own.config, &awaited);
 
     let (to_engine, incoming) = sync_channel::<Incoming>(BLOCKS_AHEAD);
     let peer = Peer::default();
     let _pods = watch_pods(&own.config, &to_engine)?;
+    let to_engine = ToEngine::new(to_engine, &counters);
     let (reader_interrupt, reader_peer) = (interrupt.clone(), peer.clone());
     thread::Builder::new()
         .name("tape".into())
@@ -72,6 +73,11 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
         ignore_traceparent: args.ignore_traceparent,
         keep,
         quiet: args.quiet,
+        health: server.as_ref().map(Server::health),
+        counters: Arc::clone(&counters),
+        awaited,
+        shutdown: own.config.shutdown_timeout.0,
+        ending: ending.clone(),
         state: State::default(),
     };
     let mut printer = Printer::new(out, args.spans, &own.config);
@@ -79,17 +85,18 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
         printer = printer.silent();
     }
     let mut tee = Tee { out: &mut printer, exports: &mut exports };
-    let mut ending = Recording { recorder: recorder.as_mut(), peer };
-    let over = session.run(&incoming, &interrupt, &mut ending, &mut tee)?;
+    let mut recording = Recording { recorder: recorder.as_mut(), peer };
+    let over = session.run(&incoming, &interrupt, &mut recording, &mut tee)?;
+    ending.within(own.config.shutdown_timeout.0);
     // Whoever reads tapes waits no longer for the engine.
     drop(incoming);
-    let ended = how_it_ended(recorder, &over, &interrupt);
-    if let (Some(server), Err(failure)) = (&server, &ended) {
-        server.health().fail(&failure.to_string());
+    if let Some(server) = server.as_ref().filter(|_| !interrupt.asked()) {
+        server.health().fail("nothing is recorded any more");
     }
     printer.finish()?;
     let finished = finish(args, exports, &over, out);
-    ended.and(finished)
+    let left = ending.left().unwrap_or_default();
+    how_it_ended(recorder, &over, &interrupt, left).and(finished)
 }
 
 /// Has the cluster tell of pods, if there is one.
@@ -142,12 +149,43 @@ fn open(args: &Live) -> Result<(Source, Option<Recorder>)> {
         (Some(FromWhere::Stdin), _) => (Source::Stdin, None),
         (Some(FromWhere::Pipe(path)), _) => (Source::pipe(path)?, None),
         (Some(FromWhere::Socket(path)), _) => (Source::listen(path.clone())?, None),
-        (None, Some(path)) => (Source::Follow(path.clone()), None),
+        (None, Some(path)) => (Source::follow(path.clone())?, None),
         (None, None) => {
             let (recorder, pipe) = Recorder::start(args)?;
             (Source::Child(pipe), Some(recorder))
         }
     })
+}
+
+/// Says where everything goes, and what is waited for.
+fn announce(args: &Live, config: &Config, awaited: &Awaited) {
+    let Live { keep, spans, metrics, quiet, .. } = args;
+    let prints = match (metrics, spans) {
+        (Some(_), _) => Some("metrics to standard output, at the end"),
+        (None, Some(_)) => Some("spans to standard output"),
+        (None, None) => None,
+    };
+    let mut config = config.clone();
+    if prints.is_some() {
+        // The command line goes over the configuration.
+        (config.trace_printer, config.print_traces) = (TracePrinter::Disabled, false);
+    }
+    let mut goes = exports(&config);
+    goes.extend(prints.map(Into::into));
+    goes.extend(keep.folder.as_ref().map(|folder| format!("tapes to {}", folder.display())));
+    if *quiet {
+        return;
+    }
+    match goes.as_slice() {
+        [] => eprintln!(
+            "redtape: warning: nothing is exported: give otel_traces_export, otel_metrics_export, prometheus_export or \
+             trace_printer in a configuration, or --spans, --metrics or --keep"
+        ),
+        goes => eprintln!("redtape: live: {}", goes.join("; ")),
+    }
+    if let Some(what) = &awaited.what {
+        eprintln!("redtape: live: waiting for {what}; Ctrl-C ends it");
+    }
 }
 
 /// What the configuration wants served.
@@ -164,14 +202,15 @@ fn serve(config: &Config) -> Serve {
 }
 
 /// What the configuration wants sent.
-fn exporters(config: &Config, counters: &Arc<ExportCounters>, quiet: bool) -> Result<Exports> {
+fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, quiet: bool) -> Result<Exports> {
     let mut exports = Exports::default();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = WallNanos::new(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let interval = config.otel_metrics_export.interval.0;
-    // What is left at the end is sent like everything before it; a second signal ends that, too.
-    let duty = Duty { counters: Arc::clone(counters), interrupt: Interrupt::default(), live: true, quiet };
+    // What is left at the end has one more try; a second signal ends that, too.
+    let (counters, ending) = (Arc::clone(counters), ending.clone());
+    let duty = Duty { counters, interrupt: Interrupt::default(), ending, live: true, quiet };
     for receiver in &configured(config)? {
         let (as_recorded, duty) = (Replayed::default(), duty.clone());
         match receiver.signal {
@@ -245,7 +284,7 @@ struct Recording<'a> {
     peer: Peer,
 }
 
-impl Ending for Recording<'_> {
+impl Tells for Recording<'_> {
     fn end(&mut self) -> bool {
         if let Some(recorder) = &mut self.recorder {
             recorder.end();
@@ -255,18 +294,18 @@ impl Ending for Recording<'_> {
     }
 }
 
-/// Whether it ended as it should: the tapes are over, and whoever was asked to end has done so.
-fn how_it_ended(recorder: Option<Recorder>, over: &Over, interrupt: &Interrupt) -> Result {
+/// Whether it ended as it should: the tapes are over, and whoever was asked to end has done so in the time that is left.
+fn how_it_ended(recorder: Option<Recorder>, over: &Over, interrupt: &Interrupt, left: Duration) -> Result {
     let environment = |message: String| Err(Failure::message(Kind::Environment, message));
     if let Some(mut recorder) = recorder {
-        let status = recorder.wait();
+        let status = recorder.wait(left);
         return match status {
             Ok(Some(status)) if status.success() => Ok(()),
             Ok(Some(status)) if status.code() == Some(2) => {
                 Err(Failure::message(Kind::Usage, "the recorder did not begin, see above"))
             }
             Ok(Some(status)) => environment(format!("the recorder ended with {status}")),
-            Ok(None) => environment("the recorder does not end".into()),
+            Ok(None) => environment("the recorder has not ended in the time that shutdown_timeout allows".into()),
             Err(error) => environment(format!("the recorder cannot be waited for: {error}")),
         };
     }
@@ -293,8 +332,12 @@ fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Resul
         let totals = &ran.totals;
         let lost: u64 = totals.lost.iter().filter(|(cause, _)| !cause.is_in_bytes()).map(|(_, count)| count).sum();
         eprintln!(
-            "redtape: live: {} events, {} spans: {} errors, {} incomplete; {lost} records lost",
-            totals.events, totals.spans, totals.errors, totals.incomplete
+            "redtape: live: {}, {}: {}, {} incomplete; {} lost",
+            Count(totals.events, "event"),
+            Count(totals.spans, "span"),
+            Count(totals.errors, "error"),
+            totals.incomplete,
+            Count(lost, "record")
         );
     }
     exported
@@ -329,7 +372,7 @@ mod tests {
             reports: vec![("unix:tape.sock".into(), torn)],
             gaps: Vec::new(),
         };
-        let ended = |read| how_it_ended(None, &Over { ran: Some(ran()), read }, &Interrupt::default());
+        let ended = |read| how_it_ended(None, &Over { ran: Some(ran()), read }, &Interrupt::default(), Duration::ZERO);
         assert!(ended(Some(Ok(()))).is_err(), "the tape is over, and was not closed");
         assert!(ended(None).is_ok(), "standard output is closed, and a recorder had died before");
     }

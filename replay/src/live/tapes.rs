@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,11 +14,15 @@ use std::time::Duration;
 
 use redtape_core::MonoNanos;
 use redtape_core::tape::{Block, CloseReason, Meta, ReadReport, Reader, SetGap, SetMember};
-use rustix::fs::Mode;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::process::umask;
 
-use super::follow;
+use super::follow::{self, Found, Growing};
 use super::users::Users;
+use super::users::own_name;
+use crate::export::ExportCounters;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Bytes, open_failure, read_failure};
 use crate::interrupt::Interrupt;
@@ -26,6 +31,9 @@ use crate::run::warn_of_gap;
 /// How long it is waited after a connection that could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether somebody has opened a pipe, or the run is to end.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
 /// Where tapes come from.
 pub(super) enum Source {
     /// A recorder that this process has started.
@@ -33,7 +41,21 @@ pub(super) enum Source {
     Stdin,
     Pipe(PathBuf, File),
     Socket(PathBuf, UnixListener),
-    Follow(PathBuf),
+    /// A tape that is being written; opened already, if it was there.
+    Follow(PathBuf, Option<Found>),
+}
+
+/// What a live run waits for.
+#[derive(Clone, Debug)]
+pub(super) struct Awaited {
+    /// As in `waiting for {what}`; `None` where the tape is there.
+    pub(super) what: Option<String>,
+    /// What is said as long as nothing has come.
+    pub(super) missing: String,
+    /// What is said when it has gone, where another one may come.
+    pub(super) gone: Option<String>,
+    /// Whether it comes soon, unless something is wrong.
+    pub(super) due: bool,
 }
 
 /// What comes to the engine from other threads.
@@ -48,6 +70,25 @@ pub(crate) enum Incoming {
     Enrich(Vec<(String, String)>),
     /// No more tapes come.
     End(Result),
+}
+
+/// The way of blocks to the engine, which counts those that wait.
+pub(super) struct ToEngine {
+    queue: SyncSender<Incoming>,
+    counters: Arc<ExportCounters>,
+}
+
+impl ToEngine {
+    pub(super) fn new(queue: SyncSender<Incoming>, counters: &Arc<ExportCounters>) -> Self {
+        Self { queue, counters: Arc::clone(counters) }
+    }
+
+    fn send(&self, incoming: Incoming) -> std::result::Result<(), ()> {
+        let blocks = u64::from(matches!(incoming, Incoming::Block(_)));
+        // Before it is there, for who takes it out counts it off.
+        self.counters.blocks.fetch_add(blocks, Ordering::Relaxed);
+        self.queue.send(incoming).map_err(drop)
+    }
 }
 
 /// The connection to the recorder at the other end of a socket, while there is one.
@@ -67,6 +108,40 @@ impl Peer {
 }
 
 impl Source {
+    /// What is waited for before there is a tape.
+    pub(super) fn awaited(&self) -> Awaited {
+        let (what, missing) = match self {
+            Self::Child(_) => (None, "the recorder has not begun yet".into()),
+            Self::Stdin => (Some("a tape on standard input".into()), "no tape has come on standard input yet".into()),
+            Self::Pipe(path, _) => {
+                let path = path.display();
+                (Some(format!("a tape in {path}")), format!("no tape has come in {path} yet"))
+            }
+            Self::Socket(path, _) => {
+                let path = path.display();
+                (Some(format!("a recorder at unix:{path}")), format!("no recorder has connected to unix:{path} yet"))
+            }
+            Self::Follow(path, found) => {
+                let path = path.display();
+                match found {
+                    Some(_) => (None, format!("{path} has no beginning yet")),
+                    None => (Some(format!("{path}, which is not there yet")), format!("{path} is not there yet")),
+                }
+            }
+        };
+        let gone = match self {
+            Self::Socket(path, _) => Some(format!("the recorder at unix:{} has gone", path.display())),
+            _ => None,
+        };
+        Awaited { what, missing, gone, due: matches!(self, Self::Child(_)) }
+    }
+
+    /// Opens a tape that is being written, if it is there: it may be its owner's alone.
+    pub(super) fn follow(path: PathBuf) -> Result<Self> {
+        let found = follow::find(&path).map_err(|error| unreadable(&path, &error))?;
+        Ok(Self::Follow(path, found))
+    }
+
     /// Listens at a socket. One that is left from an engine that is gone is replaced.
     pub(super) fn listen(path: PathBuf) -> Result<Self> {
         let failed = |error: io::Error| {
@@ -88,22 +163,24 @@ impl Source {
         Ok(Self::Socket(path, listener))
     }
 
-    /// Opens a pipe that has a name. Waits for a writer, as opening a pipe does.
+    /// Opens a pipe that has a name. Nobody needs to write to it yet.
     pub(super) fn pipe(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| {
+        let pipe = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        let pipe = pipe.map_err(|error| {
+            let error = io::Error::from(error);
             Failure::message(Kind::Input, format!("--from {}: cannot be opened: {error}", path.display()))
         })?;
-        Ok(Self::Pipe(path.into(), file))
+        Ok(Self::Pipe(path.into(), pipe.into()))
     }
 
     /// Reads all tapes there are, until the end.
-    pub(super) fn read(self, to: &SyncSender<Incoming>, interrupt: &Interrupt, peer: &Peer) {
+    pub(super) fn read(self, to: &ToEngine, interrupt: &Interrupt, peer: &Peer) {
         let ended = match self {
             Self::Child(pipe) => read_one("the recorder", Box::new(pipe), None, to).map(drop),
             Self::Stdin => read_one("standard input", Box::new(io::stdin()), None, to).map(drop),
-            Self::Pipe(path, file) => read_one(&path.display().to_string(), Box::new(file), None, to).map(drop),
+            Self::Pipe(path, file) => read_pipe(&path, file, to, interrupt),
             Self::Socket(path, listener) => read_connections(&path, &listener, to, interrupt, peer),
-            Self::Follow(path) => read_files(&path, to, interrupt),
+            Self::Follow(path, found) => read_files(&path, found, to, interrupt),
         };
         // Nobody may be waiting for it any more.
         let _ = to.send(Incoming::End(ended));
@@ -134,7 +211,7 @@ impl Ended {
 }
 
 /// Reads a tape to its end; `before` is the file of its set before it. `None` if the engine does not want more.
-fn read_one(name: &str, bytes: Bytes, before: Option<&Ended>, to: &SyncSender<Incoming>) -> Result<Option<Ended>> {
+fn read_one(name: &str, bytes: Bytes, before: Option<&Ended>, to: &ToEngine) -> Result<Option<Ended>> {
     let mut reader = Reader::open(bytes).map_err(|error| open_failure(name, &error))?;
     let meta = reader.meta().clone();
     let member = meta.set;
@@ -166,13 +243,7 @@ fn read_one(name: &str, bytes: Bytes, before: Option<&Ended>, to: &SyncSender<In
 }
 
 /// Reads what recorders send that connect, one after the other.
-fn read_connections(
-    path: &Path,
-    listener: &UnixListener,
-    to: &SyncSender<Incoming>,
-    interrupt: &Interrupt,
-    peer: &Peer,
-) -> Result {
+fn read_connections(path: &Path, listener: &UnixListener, to: &ToEngine, interrupt: &Interrupt, peer: &Peer) -> Result {
     let name = format!("unix:{}", path.display());
     let failed = |error| Failure::message(Kind::Environment, format!("{name}: users cannot be told: {error}"));
     let users = Users::new().map_err(failed)?;
@@ -203,19 +274,49 @@ fn read_connections(
     Ok(())
 }
 
-/// Reads a tape that is being written, and the files of its set that follow.
-fn read_files(path: &Path, to: &SyncSender<Incoming>, interrupt: &Interrupt) -> Result {
-    let failed = |error: io::Error| {
-        let advice = match error.kind() {
-            io::ErrorKind::PermissionDenied => "; when started as root, --user names who reads it",
-            _ => "",
-        };
-        Failure::message(Kind::Input, format!("{}: cannot be read: {error}{advice}", path.display()))
+/// Reads what comes through a pipe that has a name.
+fn read_pipe(path: &Path, file: File, to: &ToEngine, interrupt: &Interrupt) -> Result {
+    let name = path.display().to_string();
+    let failed = |error: io::Error| Failure::message(Kind::Input, format!("{name}: cannot be read: {error}"));
+    // Until somebody has written, or opened it and gone again.
+    while !interrupt.asked() {
+        match poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&LOOK)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => break,
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    if interrupt.asked() {
+        return Ok(());
+    }
+    // From here on, who reads waits.
+    let flags = fcntl_getfl(&file).map_err(|error| failed(error.into()))?;
+    fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
+    read_one(&name, Box::new(file), None, to).map(drop)
+}
+
+/// Why a file of `path` cannot be read, and what to do.
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "; a tape is its owner's alone, and {}: --user names whom live becomes instead of nobody when started as root",
+            own_name()
+        ),
+        _ => String::new(),
     };
-    let mut next = follow::open(path, interrupt).map_err(failed)?;
+    Failure::message(Kind::Input, format!("{}: cannot be read: {error}{advice}", path.display()))
+}
+
+/// Reads a tape that is being written, and the files of its set that follow.
+fn read_files(path: &Path, found: Option<Found>, to: &ToEngine, interrupt: &Interrupt) -> Result {
+    let failed = |error: io::Error| unreadable(path, &error);
+    let mut next = match found {
+        Some(found) => Some(found),
+        None => follow::open(path, interrupt).map_err(failed)?,
+    };
     let mut before: Option<Ended> = None;
     while let Some((file, bytes)) = next.take() {
-        let bytes: Box<dyn Read + Send> = Box::new(bytes);
+        let bytes: Box<dyn Read + Send> = Box::new(Growing::new(bytes, interrupt));
         let Some(ended) = read_one(&file.display().to_string(), bytes, before.as_ref(), to)? else { break };
         if let (Some(member), Some(CloseReason::Rotated)) = (ended.member, ended.reason) {
             next = follow::open_after(path, member.number, interrupt).map_err(failed)?;
@@ -234,6 +335,28 @@ mod tests {
 
     use super::*;
 
+    fn to_engine(queue: SyncSender<Incoming>) -> ToEngine {
+        ToEngine::new(queue, &Arc::default())
+    }
+
+    #[test]
+    fn a_pipe_is_opened_before_there_is_a_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let source = Source::pipe(&path).unwrap();
+        let mut tape = Vec::new();
+        let writer = redtape_core::tape::Writer::new(&mut tape, &Meta::default(), WriterOptions::PIPE).unwrap();
+        writer.finish(CloseReason::Done).unwrap();
+        let writing = thread::spawn(move || fs::write(path, tape));
+        let (to, from) = sync_channel(64);
+        source.read(&to_engine(to), &Interrupt::default(), &Peer::default());
+        writing.join().unwrap().unwrap();
+        let all: Vec<_> = from.into_iter().collect();
+        assert!(matches!(all.first(), Some(Incoming::Tape(_))));
+        assert!(matches!(all.last(), Some(Incoming::End(Ok(())))));
+    }
+
     #[test]
     fn a_file_that_a_ring_has_dropped_is_lost() {
         let folder = tempfile::tempdir().unwrap();
@@ -250,8 +373,7 @@ mod tests {
         fs::remove_file(path(1)).unwrap();
 
         let (to, from) = sync_channel(64);
-        read_files(&folder.path().join("shop.tape"), &to, &Interrupt::default()).unwrap();
-        drop(to);
+        read_files(&folder.path().join("shop.tape"), None, &to_engine(to), &Interrupt::default()).unwrap();
         let mut losses = Vec::new();
         for incoming in from {
             let Incoming::Block(block) = incoming else { continue };

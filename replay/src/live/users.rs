@@ -3,6 +3,18 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+/// This program's user, as in `live runs as user nobody (65534)`.
+pub(super) fn own_name() -> String {
+    let own = rustix::process::geteuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, uid) = (fields.next()?, fields.nth(1)?);
+        (uid.parse() == Ok(own)).then(|| format!("{name} ({own})"))
+    });
+    format!("live runs as user {}", name.unwrap_or_else(|| own.to_string()))
+}
+
 /// Tells who is at the other end of a socket.
 #[cfg(target_os = "linux")]
 pub(super) struct Users {

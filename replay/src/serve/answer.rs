@@ -85,6 +85,7 @@ impl Site {
         let Some(page) = page else {
             return match health {
                 Some(Err(reason)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+                Some(Ok(said)) if !said.is_empty() => format!("ok: {said}\n").into_response(),
                 _ => "ok\n".into_response(),
             };
         };

@@ -61,6 +61,13 @@ const FAMILIES: &[Family] = &[
         samples: |_| resident_bytes().map(one).into_iter().flatten().collect(),
     },
     Family {
+        name: "redtape_blocks_waiting",
+        help: "Blocks of the tape that the engine has not taken in yet, of 16 at most; only live.",
+        kind: MetricType::Gauge,
+        labels: &[],
+        samples: |view| view.blocks().into_iter().flatten().collect(),
+    },
+    Family {
         name: "redtape_diagnostics",
         help: "What was wrong with the input, and bounds that were reached.",
         kind: MetricType::Counter,
@@ -73,6 +80,20 @@ const FAMILIES: &[Family] = &[
         kind: MetricType::Counter,
         labels: &[],
         samples: |view| view.totals(|totals| one(totals.events)),
+    },
+    Family {
+        name: "redtape_export_queue_capacity",
+        help: "How much the queue before a back end holds.",
+        kind: MetricType::Gauge,
+        labels: &["exporter"],
+        samples: |view| view.by_queue(|counted| counted.room),
+    },
+    Family {
+        name: "redtape_export_queue_size",
+        help: "What waits before a back end: spans, snapshots of all metrics, requests of remote write.",
+        kind: MetricType::Gauge,
+        labels: &["exporter"],
+        samples: |view| view.by_queue(|counted| counted.waiting),
     },
     Family {
         name: "redtape_export_requests",
@@ -209,10 +230,23 @@ impl View<'_> {
         self.shown.map_or_else(Vec::new, |shown| samples(&shown.totals))
     }
 
-    fn by_exporter(&self, number: impl Fn(Counted) -> u64) -> Vec<Sample> {
-        let ExportCounters { traces, metrics, remote_write } = &*self.internal.counters;
+    fn exporters(&self) -> impl Iterator<Item = (&'static str, Counted)> {
+        let ExportCounters { traces, metrics, remote_write, .. } = &*self.internal.counters;
         let all = [("otlp_metrics", metrics), ("otlp_traces", traces), ("remote_write", remote_write)];
-        named(all.into_iter().map(|(name, counters)| (name, number(counters.counted()))))
+        all.map(|(name, counters)| (name, counters.counted())).into_iter()
+    }
+
+    fn by_exporter(&self, number: impl Fn(Counted) -> u64) -> Vec<Sample> {
+        named(self.exporters().map(|(name, counted)| (name, number(counted))))
+    }
+
+    /// Only exporters that there are.
+    fn by_queue(&self, number: impl Fn(Counted) -> u64) -> Vec<Sample> {
+        named(self.exporters().filter(|(_, counted)| counted.room > 0).map(|(name, counted)| (name, number(counted))))
+    }
+
+    fn blocks(&self) -> Option<Vec<Sample>> {
+        self.internal.live.then(|| one(self.internal.counters.blocks.load(Ordering::Relaxed)))
     }
 
     fn lag(&self) -> Option<Sample> {
@@ -307,6 +341,10 @@ mod tests {
         let counters = Arc::new(ExportCounters::default());
         counters.remote_write.exported(7);
         counters.traces.dropped(2);
+        counters.blocks.store(3, Ordering::Relaxed);
+        let (queue, _entries) = tokio::sync::mpsc::channel(4);
+        queue.try_send(()).unwrap();
+        counters.traces.look_at(&queue);
         let internal = Internal::new(counters, vec![(9090, [page].into())], live);
         let shown = Shown {
             at: redtape_core::MonoNanos::ZERO,
@@ -329,12 +367,17 @@ mod tests {
             "redtape_remote_write_exports_total 7.0\n",
             "# TYPE redtape_internal_build info\n",
             "redtape_tape_lag_seconds ",
+            "redtape_blocks_waiting 3.0\n",
+            "redtape_export_queue_size{exporter=\"otlp_traces\"} 1.0\n",
+            "redtape_export_queue_capacity{exporter=\"otlp_traces\"} 4.0\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(text.ends_with("# EOF\n"));
         assert!(FAMILIES.is_sorted_by_key(|family| family.name));
         assert!(!written(false).contains("redtape_tape_lag_seconds"));
+        assert!(!written(false).contains("redtape_blocks_waiting"));
+        assert!(!text.contains("queue_size{exporter=\"remote_write\"}"), "there is none");
     }
 
     #[test]

@@ -9,3 +9,4 @@ mod window;
 
 pub use endpoint::Endpoint;
 pub(crate) use server::{Listening, Serve, Server};
+pub(crate) use window::Health;

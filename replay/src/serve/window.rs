@@ -51,9 +51,21 @@ pub(super) struct Window {
 #[derive(Debug)]
 enum State {
     Running,
+    /// A live run has no tape.
+    Waiting(Waiting),
     /// The tape is over, and nothing will change any more.
     Over,
     Failed(String),
+}
+
+/// A live run without a tape.
+#[derive(Debug)]
+struct Waiting {
+    /// What has not come, or has gone.
+    reason: String,
+    since: Instant,
+    /// Whether it has to come soon.
+    due: bool,
 }
 
 impl Window {
@@ -80,26 +92,31 @@ impl Window {
         changes.borrow().clone()
     }
 
-    /// Whether all is well, else what is not.
-    pub(super) fn check(&self) -> std::result::Result<(), String> {
+    /// Whether all is well, else what is not. Where there is something to say, it is said also if all is well.
+    pub(super) fn check(&self) -> std::result::Result<String, String> {
         if let State::Failed(reason) = &*self.state() {
             return Err(reason.clone());
         }
         self.check_engine()?;
+        if let State::Waiting(Waiting { reason, since, due }) = &*self.state() {
+            let waited = since.elapsed();
+            let said = format!("{reason}; waiting for {} s", waited.as_secs());
+            return if *due && waited > STALL { Err(said) } else { Ok(said) };
+        }
         let tape = self.since(&self.moved);
         if self.live && matches!(*self.state(), State::Running) && tape > STALL {
             return Err(format!("the tape has stood still for {} s", tape.as_secs()));
         }
-        Ok(())
+        Ok(String::new())
     }
 
     /// Whether the engine's thread goes on, whatever those do that it depends on.
-    pub(super) fn check_engine(&self) -> std::result::Result<(), String> {
+    pub(super) fn check_engine(&self) -> std::result::Result<String, String> {
         let engine = self.since(&self.attended);
-        if matches!(*self.state(), State::Running) && engine > STALL {
+        if matches!(*self.state(), State::Running | State::Waiting(_)) && engine > STALL {
             return Err(format!("the engine has not been heard of for {} s", engine.as_secs()));
         }
-        Ok(())
+        Ok(String::new())
     }
 
     fn since(&self, moment: &AtomicU64) -> Duration {
@@ -120,9 +137,25 @@ impl Window {
 pub(crate) struct Health(pub(super) Arc<Window>);
 
 impl Health {
-    /// Something is wrong for good: the recorder has died.
+    /// Something is wrong for good: the recorder has gone, and none comes again.
     pub(crate) fn fail(&self, reason: &str) {
         *self.0.state() = State::Failed(reason.into());
+    }
+
+    /// There is no tape, for this reason. If `due`, one has to come soon for all to be well.
+    pub(crate) fn wait(&self, reason: String, due: bool) {
+        *self.0.state() = State::Waiting(Waiting { reason, since: Instant::now(), due });
+    }
+
+    /// There is a tape.
+    pub(crate) fn go_on(&self) {
+        self.0.moved.store(self.0.millis(), Ordering::Relaxed);
+        *self.0.state() = State::Running;
+    }
+
+    /// The engine's thread goes on, also while there is no tape.
+    pub(crate) fn attend(&self) {
+        self.0.attended.store(self.0.millis(), Ordering::Relaxed);
     }
 }
 
@@ -167,7 +200,7 @@ impl Exporter for Showing {
     fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.show(now, Arc::clone(last));
         let mut state = self.window.state();
-        if matches!(*state, State::Running) {
+        if matches!(*state, State::Running | State::Waiting(_)) {
             *state = State::Over;
         }
         Ok(Sent::default())
@@ -202,7 +235,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, window.shown.borrow().as_ref().unwrap()), "it was wanted once");
         showing.finish(now(&engine), &Arc::default()).unwrap();
         assert!(!Arc::ptr_eq(&first, window.shown.borrow().as_ref().unwrap()), "the end is always shown");
-        assert_eq!(window.check(), Ok(()));
+        assert_eq!(window.check(), Ok(String::new()));
     }
 
     #[test]
@@ -215,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_its_first_recorder_is_ready() {
+        let window = Arc::new(Window::new(true));
+        let health = Health(Arc::clone(&window));
+        let wait = |due| {
+            health.wait("no recorder has connected".into(), due);
+            if let State::Waiting(waiting) = &mut *window.state() {
+                waiting.since = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+            }
+            window.check()
+        };
+        assert_eq!(wait(false), Ok("no recorder has connected; waiting for 60 s".into()));
+        assert_eq!(wait(true), Err("no recorder has connected; waiting for 60 s".into()));
+        health.go_on();
+        assert_eq!(window.check(), Ok(String::new()));
+    }
+
+    #[test]
     fn what_stands_still_is_unhealthy() {
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         let window = |live| Window { started: long_ago, ..Window::new(live) };
@@ -223,10 +273,10 @@ mod tests {
         let still = window(true);
         still.attended.store(still.millis(), Ordering::Relaxed);
         assert!(said(&still).starts_with("the tape has stood still for 6"));
-        assert_eq!(still.check_engine(), Ok(()), "it would not help to start the engine anew");
+        assert_eq!(still.check_engine(), Ok(String::new()), "it would not help to start the engine anew");
         assert!(window(true).check_engine().is_err());
         let replayed = window(false);
         replayed.attended.store(replayed.millis(), Ordering::Relaxed);
-        assert_eq!(replayed.check(), Ok(()));
+        assert_eq!(replayed.check(), Ok(String::new()));
     }
 }

@@ -18,6 +18,7 @@ mod privileges;
 mod queue;
 mod running;
 mod servers;
+mod telling;
 mod tls;
 mod tls_linked;
 
@@ -46,6 +47,7 @@ fn main() {
         endings::trials(),
         privileges::trials(),
         running::trials(),
+        telling::trials(),
         demo::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();

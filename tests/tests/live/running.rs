@@ -73,7 +73,10 @@ fn replayed(tapes: &[PathBuf], arguments: &[&str]) -> Result<String> {
 }
 
 fn taken_up(live: &mut Live, times: usize) -> Result<()> {
-    let said = |_: &str, stderr: &str| (stderr.matches("taken up anew").count() >= times).then_some(());
+    let said = |_: &str, stderr: &str| {
+        let both = ["the engine has taken up", "the recorder goes by the changed configuration"];
+        both.iter().all(|by| stderr.matches(by).count() >= times).then_some(())
+    };
     live.process().wait_for("the configuration to be taken up anew", LIMIT, said)
 }
 

@@ -13,7 +13,7 @@ use super::settings::{Backoff, Receiver, Signal};
 use super::transport::Transport;
 use crate::export::{ExportCounters, SignalCounters};
 use crate::failure::Result;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Ending, Interrupt};
 use crate::url::without_credentials;
 
 /// How long what waits may take after Ctrl-C.
@@ -30,6 +30,8 @@ pub(crate) struct Duty {
     pub(crate) counters: Arc<ExportCounters>,
     /// Ends what has no hope.
     pub(crate) interrupt: Interrupt,
+    /// The time that is left to a live run that is to end.
+    pub(crate) ending: Ending,
     /// A live run: what finds the queue full is dropped and counted. Else it waits, and the tape with it.
     pub(crate) live: bool,
     /// Says nothing on stderr while it runs.
@@ -62,6 +64,8 @@ struct State {
     answer: Option<std::result::Result<Bytes, String>>,
     /// Why the latest that did not arrive did not.
     error: String,
+    /// Why the latest try had no answer; empty if it had one.
+    refused: String,
 }
 
 impl Courier {
@@ -91,11 +95,10 @@ impl Courier {
         }
     }
 
-    /// Everything has to be over in as long as one more request may take; of a replay, which nobody waits to shut down, with all
-    /// its tries.
+    /// Everything has to be over in as long as one more request may take, with all its tries; of a live run that is to end, in
+    /// the time that this may take.
     pub(super) fn hurry(&self, timeout: Duration) {
-        let tries = if self.duty.live { Duration::ZERO } else { self.backoff.elapsed };
-        self.state().deadline = Instant::now().checked_add(tries.saturating_add(timeout));
+        self.state().deadline = Instant::now().checked_add(self.backoff.elapsed.saturating_add(timeout));
     }
 
     /// Why the latest that did not arrive did not.
@@ -127,59 +130,75 @@ impl Courier {
 
     async fn deliver(&self, request: Bytes) -> std::result::Result<Bytes, String> {
         let first = Instant::now();
-        self.rest().await?;
         let mut pause = self.backoff.initial;
         let mut again = false;
         loop {
+            self.rest().await?;
+            let last = self.duty.ending.deadline().is_some();
             let sent = tokio::select! {
                 sent = self.transport.send(request.clone()) => sent,
-                () = self.cut_off() => return Err("given up before it was answered".into()),
+                () = self.cut_off() => return Err(self.unanswered()),
             };
             self.counters().request(again);
             let refusal = match sent {
                 Ok(answer) => {
                     self.down.store(false, Ordering::Relaxed);
+                    self.state().refused.clear();
                     return Ok(answer);
                 }
                 Err(refusal) => refusal,
             };
             let Some(wait) = refusal.again else { return Err(refusal.reason) };
+            self.state().refused.clone_from(&refusal.reason);
             if let Some(wait) = wait {
                 self.state().rest = Some((Instant::now() + wait.min(LONGEST_REST), refusal.reason.clone()));
             }
-            let wait = wait.unwrap_or(pause);
-            let over = first.elapsed().saturating_add(wait) > self.backoff.elapsed;
+            let over = last || first.elapsed().saturating_add(wait.unwrap_or(pause)) > self.backoff.elapsed;
             if over || self.down.load(Ordering::Relaxed) || self.duty.interrupt.asked() {
                 self.down.store(true, Ordering::Relaxed);
                 return Err(refusal.reason);
             }
             self.say(&refusal.reason);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.interrupted() => return Err(refusal.reason),
-                () = self.cut_off() => return Err(refusal.reason),
+            if wait.is_none() {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // What is left then is one more try.
+                    () = self.ending() => {}
+                    () = self.interrupted() => return Err(refusal.reason),
+                    () = self.cut_off() => return Err(refusal.reason),
+                }
             }
             pause = pause.saturating_mul(2).min(self.backoff.longest);
             again = true;
         }
     }
 
-    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take.
+    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take, and no longer
+    /// than a run that is to end may take.
     async fn rest(&self) -> std::result::Result<(), String> {
-        let Some((end, reason)) = self.state().rest.clone() else { return Ok(()) };
-        let left = end.saturating_duration_since(Instant::now());
-        if left > self.backoff.elapsed {
-            return Err(reason);
-        }
-        if !left.is_zero() {
+        loop {
+            let Some((end, reason)) = self.state().rest.clone() else { return Ok(()) };
+            let (left, ending) = (end.saturating_duration_since(Instant::now()), self.duty.ending.left());
+            if left > ending.unwrap_or(self.backoff.elapsed) {
+                return Err(reason);
+            }
+            if left.is_zero() {
+                self.state().rest = None;
+                return Ok(());
+            }
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
+                () = self.ending(), if ending.is_none() => {}
                 () = self.interrupted() => return Err(reason),
                 () = self.cut_off() => return Err(reason),
             }
         }
-        self.state().rest = None;
-        Ok(())
+    }
+
+    /// Why a request that was cut off did not arrive: most likely for the reason of the try before.
+    fn unanswered(&self) -> String {
+        let refused = self.state().refused.clone();
+        if refused.is_empty() { "no answer came before the end".into() } else { refused }
     }
 
     /// Says once that the receiver makes trouble, so that nobody wonders why nothing goes on.
@@ -187,6 +206,13 @@ impl Courier {
         if !self.duty.quiet && !self.said.swap(true, Ordering::Relaxed) {
             let (name, elapsed) = (&self.name, self.backoff.elapsed);
             eprintln!("redtape: warning: {name}: {reason}; trying again for {elapsed:?}");
+        }
+    }
+
+    /// Comes back when a live run is to end.
+    async fn ending(&self) {
+        while self.duty.ending.deadline().is_none() {
+            tokio::time::sleep(NOTICE).await;
         }
     }
 
@@ -206,7 +232,7 @@ impl Courier {
                     let grace = now + GRACE;
                     state.deadline = Some(state.deadline.map_or(grace, |deadline| deadline.min(grace)));
                 }
-                state.deadline
+                [state.deadline, self.duty.ending.deadline()].into_iter().flatten().min()
             };
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return;

@@ -91,6 +91,7 @@ impl<T: Send + 'static> Line<T> {
     /// Puts `item`, which is of `count` units, into the queue. Where that is full a replay waits; a live run goes on without.
     fn push(&self, item: T, count: u64) {
         let counters = self.courier.counters();
+        self.look();
         self.given.set(self.given.get() + count);
         if !self.live {
             if self.queue.blocking_send(item).is_err() {
@@ -103,6 +104,11 @@ impl<T: Send + 'static> Line<T> {
             Err(TrySendError::Full(_)) => counters.dropped(count),
             Err(TrySendError::Closed(_)) => counters.failed(count),
         }
+    }
+
+    /// Tells the counters how much waits.
+    fn look(&self) {
+        self.courier.counters().look_at(&self.queue);
     }
 
     /// Waits until all is sent, or it is clear that it cannot be, and tells what became of it.
@@ -159,6 +165,11 @@ impl Exporter for OtlpSpans {
         for data in self.maker.make(span) {
             self.line.push((Arc::clone(&span.service), data), 1);
         }
+        Ok(())
+    }
+
+    fn attend(&mut self, _: Now<'_>) -> Result {
+        self.line.look();
         Ok(())
     }
 
@@ -285,6 +296,11 @@ impl Exporter for OtlpMetrics {
         Ok(())
     }
 
+    fn attend(&mut self, _: Now<'_>) -> Result {
+        self.line.look();
+        Ok(())
+    }
+
     fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.push(now.wall, last);
         Ok(self.line.finish())
@@ -354,6 +370,57 @@ mod tests {
         answering.join().unwrap();
         assert_eq!((sent.failed, &*sent.error), (210, "it answered 503 Service Unavailable"));
         assert_eq!(counters.traces.counted().requests, 1);
+    }
+
+    /// Some requests of a live run to `port`, that are tried for an hour, and the first of them was in vain when the run is to
+    /// end; with the number of tries.
+    fn end_in_vain(port: u16, left: Duration) -> (Sent, u64) {
+        let args = OtlpArgs {
+            otlp_traces: Some(format!("http://127.0.0.1:{port}")),
+            otlp_retry: Some(Duration::from_secs(3600)),
+            ..OtlpArgs::default()
+        };
+        let receiver = receivers(&args, &Config::default()).unwrap().remove(0);
+        let duty = Duty { live: true, quiet: true, ..Duty::default() };
+        let (counters, ending) = (Arc::clone(&duty.counters), duty.ending.clone());
+        let work = |mut queue: Queue<u64>, courier: Arc<Courier>| async move {
+            while let Some(count) = queue.recv().await {
+                courier.bring(Bytes::from_static(b"x"), count).await;
+            }
+        };
+        let line = Line::new(&receiver, 8, duty, work).unwrap();
+        (0..3).for_each(|_| line.push(1, 1));
+        while counters.traces.counted().requests == 0 {
+            thread::yield_now();
+        }
+        ending.within(left);
+        let sent = line.finish();
+        (sent, counters.traces.counted().requests)
+    }
+
+    #[test]
+    fn a_run_that_is_to_end_has_one_more_try_for_each_request() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (sent, requests) = end_in_vain(port, Duration::from_secs(3600));
+        assert_eq!((sent.arrived, sent.failed), (0, 3));
+        assert!(sent.error.contains("Connection refused"), "{}", sent.error);
+        // The first may have been tried more often before.
+        assert!(requests >= 4, "{requests}");
+    }
+
+    #[test]
+    fn the_reason_is_told_also_of_what_was_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let mut connection = listener.accept().unwrap().0;
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            connection.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").unwrap();
+            // From here on, it says nothing.
+            listener.incoming().chain(std::iter::once(Ok(connection.try_clone().unwrap()))).for_each(std::mem::forget);
+        });
+        let (sent, _) = end_in_vain(port, Duration::from_millis(300));
+        assert_eq!((sent.failed, &*sent.error), (3, "it answered 503 Service Unavailable"));
     }
 
     #[test]

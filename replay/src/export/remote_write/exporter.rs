@@ -88,6 +88,11 @@ impl Exporter for RemoteWrite {
         Ok(())
     }
 
+    fn attend(&mut self, _: Now<'_>) -> Result {
+        self.sender.look();
+        Ok(())
+    }
+
     fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.sample(now.wall, last);
         self.sender.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.stale));

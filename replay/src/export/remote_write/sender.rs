@@ -130,6 +130,11 @@ impl Sender {
         }
     }
 
+    /// Tells the counters how much waits.
+    pub(super) fn look(&self) {
+        self.counters.remote_write.look_at(&self.queue);
+    }
+
     /// Sends what waits. Says what was sent where, and why the last of what did not arrive did not.
     pub(super) fn finish(self) -> (String, String) {
         drop(self.queue);
