@@ -34,6 +34,7 @@ fn main() {
         trial("configurations_are_taken_without_a_warning", &[], configurations),
         trial("manifests_are_what_the_chart_gives", CHART, chart_gives_manifests),
         trial("the_chart_takes_other_values", CHART, other_values),
+        trial("releases_in_two_namespaces_share_nothing", CHART, releases),
         trial("units_are_taken_by_systemd", UNITS, units),
         trial("units_let_both_give_up_privileges", UNITS, system_calls),
     ];
@@ -293,6 +294,7 @@ engine: {extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: 'http://tempo:431
 serviceAccount: {name: other, annotations: {a: b}}
 podMonitor: {enabled: true, labels: {release: prometheus}}
 priorityClassName: system-node-critical
+updateStrategy: {type: OnDelete, rollingUpdate: null}
 podAnnotations: {a: b}
 podLabels: {c: d}
 ";
@@ -300,8 +302,15 @@ podLabels: {c: d}
     let rendered = render(&[&values])?;
     let objects = objects(&rendered)?;
     objects.iter().try_for_each(check_object)?;
-    for part in ["registry.example/recorder:main", "containerPort: 9400", "--tls", "tempo:4317", "release: prometheus"]
-    {
+    let parts = [
+        "registry.example/recorder:main",
+        "containerPort: 9400",
+        "--tls",
+        "tempo:4317",
+        "release: prometheus",
+        "OnDelete",
+    ];
+    for part in parts {
         assert!(rendered.contains(part), "{part} in {rendered}");
     }
     assert!(!rendered.contains("SYS_ADMIN") && !rendered.contains("/internal/metrics"), "{rendered}");
@@ -324,9 +333,27 @@ podMonitor: {enabled: true}
     Ok(())
 }
 
+/// A release of the same name in another namespace must not take over what is in none.
+fn releases() -> Result<()> {
+    let of_the_cluster = |namespace: &str| -> Result<BTreeSet<(String, String)>> {
+        let objects = objects(&render_in(namespace, &[])?)?;
+        let everywhere = objects.iter().filter(|object| object["metadata"]["namespace"].is_null());
+        Ok(everywhere.map(|object| (object["kind"].to_string(), object["metadata"]["name"].to_string())).collect())
+    };
+    let (one, other) = (of_the_cluster("redtape")?, of_the_cluster("other")?);
+    assert_eq!((one.len(), other.len()), (2, 2), "{one:?} {other:?}");
+    assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+    Ok(())
+}
+
 fn render(values: &[&Path]) -> Result<String> {
+    render_in("redtape", values)
+}
+
+/// A release that is called `redtape`.
+fn render_in(namespace: &str, values: &[&Path]) -> Result<String> {
     let mut command = Command::new(go_of_debian("helm")?);
-    command.arg(deploy().join("helm/redtape")).args(["redtape", "redtape"]).args(values);
+    command.arg(deploy().join("helm/redtape")).args(["redtape", namespace]).args(values);
     Ok(Process::run(&mut command, LIMIT)?.expect_code(0)?.stdout)
 }
 

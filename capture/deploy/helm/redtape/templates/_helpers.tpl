@@ -12,6 +12,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.serviceAccount.name | default .Release.Name }}
 {{- end }}
 
+{{- /* The name of what is in no namespace. Releases of one name in several namespaces have one each. */ -}}
+{{- define "redtape.clusterName" -}}
+redtape:{{ .Release.Namespace }}:{{ .Release.Name }}
+{{- end }}
+
 {{- define "redtape.port" -}}
 {{ required "config.prometheus_export.port: the engine's probes need it" .Values.config.prometheus_export.port }}
 {{- end }}
