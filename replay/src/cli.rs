@@ -180,9 +180,10 @@ pub struct Export {
     /// Overwrite existing files
     #[arg(long)]
     pub force: bool,
-    /// How far apart samples are that are exported with their times, in tape time; for OTLP, the configuration says
-    #[arg(long, value_name = "DURATION", default_value = "15s")]
-    pub metrics_step: Period,
+    /// How far apart samples are that are exported with their times, in tape time [default: 15s]; for OTLP, the configuration
+    /// says
+    #[arg(long, value_name = "DURATION")]
+    pub metrics_step: Option<Period>,
     /// Serve all metrics to be scraped, as in `:9090` or `127.0.0.1:9090/metrics`; without an address, where the
     /// configuration says
     #[arg(long, value_name = "[HOST]:PORT[/PATH]", num_args = 0..=1)]

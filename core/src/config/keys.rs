@@ -10,13 +10,13 @@ use super::export::{
 use super::grafana::{Grafana, GrafanaOtlp};
 use super::kubernetes::Kubernetes;
 use super::metrics::{Attributes, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
-use super::own::{LimitsConfig, LinksConfig, OtlpConfig, OtlpSignal, OwnConfig, OwnMetrics};
+use super::own::{LimitsConfig, LinksConfig, OtlpConfig, OtlpSignal, OwnConfig, OwnMetrics, RemoteWriteConfig};
 use super::root::{Config, EbpfConfig, FilterConfig, NameResolver};
 use super::routes::{RoutesConfig, ServiceRoutes};
 use super::section::Key;
 
 /// The sections, each with its keys. A word in capitals stands for any name.
-const SECTIONS: [(&str, &[Key]); 32] = [
+const SECTIONS: [(&str, &[Key]); 33] = [
     ("", Config::KEYS),
     ("discovery", DiscoveryConfig::KEYS),
     ("discovery.services[]", ENTRY_KEYS),
@@ -49,6 +49,7 @@ const SECTIONS: [(&str, &[Key]); 32] = [
     ("redtape.otlp", OtlpConfig::KEYS),
     ("redtape.otlp.traces", OtlpSignal::KEYS),
     ("redtape.otlp.metrics", OtlpSignal::KEYS),
+    ("redtape.remote_write", RemoteWriteConfig::KEYS),
 ];
 
 /// All keys as tables in Markdown, a section each.

@@ -40,7 +40,7 @@ pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use own::{
     Compression, LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OtlpConfig, OtlpSignal, OwnConfig,
-    OwnMetrics, Phases, RpcNames,
+    OwnMetrics, Phases, RemoteWriteConfig, RpcNames,
 };
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};

@@ -1,5 +1,7 @@
 //! The section `redtape`: what Beyla has no key for.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::scalar::Period;
@@ -19,6 +21,25 @@ section! {
         metrics: OwnMetrics = OwnMetrics::default(),
         /// OTLP, beside `otel_traces_export` and `otel_metrics_export`.
         otlp: OtlpConfig = OtlpConfig::default(),
+        /// Metrics by Prometheus' remote write.
+        remote_write: RemoteWriteConfig = RemoteWriteConfig::default(),
+    }
+    without effect {}
+}
+
+section! {
+    /// `redtape.remote_write`: metrics by Prometheus' remote write.
+    RemoteWriteConfig {
+        /// The receiver's URL, as in `http://prometheus:9090/api/v1/write`; empty for none.
+        url: String = String::new(),
+        /// Headers of each request.
+        headers: BTreeMap<String, String> = BTreeMap::new(),
+        /// How long the receiver may take to answer a request.
+        timeout: Period = Period::seconds(10),
+        /// How long to go on trying, where the receiver is down or busy.
+        retry: Period = Period::seconds(30),
+        /// How far apart samples are, in tape time.
+        interval: Period = Period::seconds(15),
     }
     without effect {}
 }

@@ -34,7 +34,7 @@ fn shown(path: &str, value: &str) -> Option<String> {
         let end = value.get(value.trim_end().len()..).unwrap_or_default();
         return Some(format!("{REDACTED}{end}"));
     }
-    if key != "endpoint" {
+    if !["endpoint", "url"].contains(&key) {
         return None;
     }
     // Without a scheme it is of no use, but a secret all the same.
@@ -66,6 +66,7 @@ otel_metrics_export:
     X-Four: >-
       s3cret
   endpoint: \"http://s3cret@tempo\"
+redtape: {remote_write: {url: 'http://me:s3cret@prometheus/api', headers: {a: s3cret}}}
 grafana:
   otlp: {cloud_api_key: s3cret, cloud_zone: eu}
 service_name: shop
@@ -83,6 +84,7 @@ otel_metrics_export:
     X-Four: >-
       REDACTED
   endpoint: \"http://REDACTED@tempo\"
+redtape: {remote_write: {url: 'http://REDACTED@prometheus/api', headers: {a: REDACTED}}}
 grafana:
   otlp: {cloud_api_key: REDACTED, cloud_zone: eu}
 service_name: shop

@@ -284,6 +284,10 @@ pub(crate) fn exports(config: &Config) -> Vec<String> {
     if !metrics.endpoint.is_empty() {
         lines.push(format!("metrics by OTLP to {}", without_credentials(&metrics.endpoint)));
     }
+    let remote_write = &config.redtape.remote_write;
+    if !remote_write.url.is_empty() {
+        lines.push(format!("metrics by remote write to {}", without_credentials(&remote_write.url)));
+    }
     let (prometheus, internal) = (&config.prometheus_export, &config.internal_metrics.prometheus);
     if prometheus.port != 0 {
         lines.push(format!("metrics to be scraped at :{}{}", prometheus.port, prometheus.path));

@@ -12,7 +12,7 @@ use super::serving::ttl;
 use crate::cli::Replay;
 use crate::export::{
     Batching, Duty, ExportCounters, Exports, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, RemoteWrite, Sampling,
-    Signal, Times, receivers,
+    Signal, Target, Times, receivers,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
@@ -32,7 +32,8 @@ pub(super) fn exporters(
     let interruptible = !receivers.is_empty() || args.remote_write.remote_write.is_some() || args.time.is_paced();
     let interrupt = if interruptible { Interrupt::on_signals().map_err(no_signals)? } else { Interrupt::default() };
     let mut exports = Exports::new(interrupt.clone());
-    let step = args.export.metrics_step.0;
+    let remote_write = &config.redtape.remote_write;
+    let step = args.export.metrics_step.unwrap_or(remote_write.interval).0;
     if step.is_zero() {
         return Err(Failure::message(Kind::Usage, "--metrics-step: without a distance, samples have no end"));
     }
@@ -50,9 +51,9 @@ pub(super) fn exporters(
         exports.add(OtlpFile::new((path, out), origin, interval, times.of_file()?));
     }
     let duty = Duty { counters: Arc::clone(counters), interrupt, quiet: args.quiet, ..Duty::default() };
-    if let Some(url) = &args.remote_write.remote_write {
+    if let Some(target) = Target::given(&args.remote_write, remote_write)? {
         let sampling = Sampling { step, ttl_nanos: ttl(config), replayed: times.of_back_end()? };
-        exports.add(RemoteWrite::new(url, &args.remote_write, sampling, duty.clone())?);
+        exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
     }
     let sends = !receivers.is_empty() || args.remote_write.remote_write.is_some();
     if let Some(warning) = times.warning().filter(|_| sends && !args.quiet) {

@@ -18,7 +18,7 @@ pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use openmetrics::OpenMetricsFile;
 pub(crate) use otlp::{Batching, Duty, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, receivers};
 pub use remote_write::RemoteWriteArgs;
-pub(crate) use remote_write::{RemoteWrite, Sampling};
+pub(crate) use remote_write::{RemoteWrite, Sampling, Target};
 pub(crate) use replayed::Replayed;
 pub(crate) use shift::Shift;
 pub(crate) use times::Times;

@@ -21,7 +21,8 @@ use super::tapes::{Awaited, Incoming, Peer, Source, ToEngine};
 use super::watch::Watch;
 use crate::cmd::{exports, write_metrics};
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, OtlpMetrics, OtlpSpans, Replayed, Signal, Tee, configured,
+    Batching, Duty, ExportCounters, Exports, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling, Signal, Target,
+    Tee, configured,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::{Ending, Interrupt};
@@ -211,6 +212,12 @@ fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, q
     // What is left at the end has one more try; a second signal ends that, too.
     let (counters, ending) = (Arc::clone(counters), ending.clone());
     let duty = Duty { counters, interrupt: Interrupt::default(), ending, live: true, quiet };
+    if let Some(target) = Target::configured(&config.redtape.remote_write)? {
+        let ttl_nanos = Some(config.prometheus_export.ttl.nanos()).filter(|&ttl| ttl > 0);
+        let step = config.redtape.remote_write.interval.0;
+        let sampling = Sampling { step, ttl_nanos, replayed: Replayed::default() };
+        exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
+    }
     for receiver in &configured(config)? {
         let (as_recorded, duty) = (Replayed::default(), duty.clone());
         match receiver.signal {

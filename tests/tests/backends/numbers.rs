@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("numbers::remote_write_answers_like_the_replay", PROMETHEUS, remote_write),
         trial("numbers::a_restart_loses_nothing", PROMETHEUS, a_restart_loses_nothing),
         trial("numbers::a_restart_in_the_middle_loses_nothing", PROMETHEUS, a_restart_in_the_middle),
+        trial("numbers::live_writes_where_the_configuration_says", PROMETHEUS, live_writes),
         trial("numbers::what_does_not_arrive_is_told", &[], what_does_not_arrive_is_told),
         trial("numbers::a_receiver_that_never_answers_is_left", &[], a_receiver_that_never_answers),
         trial("numbers::standard_output_has_one_result", &[], standard_output_has_one_result),
@@ -151,12 +152,34 @@ fn a_restart_in_the_middle() -> Result<()> {
     let end = Extent::of(&prometheus, 0.01)?.end;
     assert!(prometheus.number(SPANS, end)? < 2520.0, "it was the middle");
     process.finish(LIMIT)?.expect_code(0)?;
-    let Extent { start, end } = Extent::of(&prometheus, 0.01)?;
+    let Extent { start, end, .. } = Extent::of(&prometheus, 0.01)?;
     assert_eq!(prometheus.number(SPANS, end)?, 2520.0);
     // A step that was lost would leave a hole: redtape's own series have a sample at each.
     let steps = format!("max(count_over_time(target_info[{}ms]))", ((end - start) * 1e3).round());
     let found = prometheus.number(&steps, end)?;
     assert!(found >= ((end - start) / 0.01).floor() - 1.0, "{found} of {} steps", (end - start) / 0.01);
+    Ok(())
+}
+
+fn live_writes() -> Result<()> {
+    let folder = TempDir::new()?;
+    let prometheus = Prometheus::start(&[])?;
+    let config = folder.path().join("c.yml").display().to_string();
+    fs::write(&config, format!("redtape: {{remote_write: {{url: '{}', interval: 100ms}}}}\n", prometheus.write_url()))?;
+    let mut live = Command::new("sh");
+    let line = format!("cat {TAPE} | {} live --from - --config {config}", binary("redtape")?.display());
+    let said = Process::run(live.args(["-c", &line]), LIMIT)?.expect_code(0)?.stderr;
+    assert!(said.contains(" samples to http://127.0.0.1:") && said.contains(" arrived\n"), "{said}");
+    let Extent { start, end, .. } = Extent::of(&prometheus, 0.0)?;
+    assert_eq!(prometheus.number(SPANS, end)?, 2520.0);
+    // What is over has ended, and before it began there was nothing.
+    assert!(prometheus.query(SPANS, end + 0.1)?.is_empty() && prometheus.query(SPANS, start - 0.1)?.is_empty());
+    assert!(end - start < 1.0, "the tape is of 0.87 s: {start} to {end}");
+    // A replay goes there, too, and as often as the flag says.
+    let finished = run(&["--config", &config, "--remote-write", "--metrics-step", "1s"], 0)?;
+    assert!(finished.stderr.contains(" samples to http://127.0.0.1:"), "{}", finished.stderr);
+    let error = run(&["--remote-write"], 2)?.stderr;
+    assert!(error.contains("redtape.remote_write.url is not set"), "{error}");
     Ok(())
 }
 

@@ -3,22 +3,25 @@
 use clap::Args;
 use redtape_core::config::Period;
 
+use crate::url::or_tape;
+
 /// Metrics to a receiver of Prometheus' remote write.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Remote write")]
 pub struct RemoteWriteArgs {
-    /// Send metrics to this URL, with their times, as in `http://127.0.0.1:9090/api/v1/write`
-    #[arg(long, value_name = "URL")]
-    pub remote_write: Option<String>,
+    /// Send metrics to this URL, with their times, as in `http://127.0.0.1:9090/api/v1/write`; without a URL, to where the
+    /// configuration says
+    #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = or_tape)]
+    pub remote_write: Option<Option<String>>,
     /// A header of each request, as in `Authorization=Bearer …`; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = header)]
     pub remote_write_header: Vec<(String, String)>,
-    /// How long the receiver may take to answer a request
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub remote_write_timeout: Period,
-    /// How long to go on trying, where the receiver is down or busy
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    pub remote_write_retry: Period,
+    /// How long the receiver may take to answer a request [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub remote_write_timeout: Option<Period>,
+    /// How long to go on trying, where the receiver is down or busy [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub remote_write_retry: Option<Period>,
     /// In the end, tell the receiver that all series have ended
     #[arg(long)]
     pub remote_write_stale: bool,

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use redtape_core::WallNanos;
 use redtape_core::metric::Snapshot;
-use reqwest::Url;
 
-use super::args::RemoteWriteArgs;
-use super::samples::Samples;
-use super::sender::{Sender, Settings, headers};
+use super::samples::{End, Samples};
+use super::sender::{Sender, Settings};
+use super::target::Target;
 use crate::export::steps::Steps;
 use crate::export::{Duty, ExportCounters, Exporter, Replayed, Sent};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::Result;
 use crate::sink::Now;
 
 /// Sends all metrics at each step.
@@ -22,7 +21,7 @@ pub(crate) struct RemoteWrite {
     counters: Arc<ExportCounters>,
     replayed: Replayed,
     steps: Steps,
-    stale: bool,
+    end: End,
     /// The time of the last step.
     last: Option<WallNanos>,
 }
@@ -39,33 +38,26 @@ pub(crate) struct Sampling {
 }
 
 impl RemoteWrite {
-    /// An exporter to `url`.
+    /// An exporter to `target`.
     ///
     /// # Errors
     ///
-    /// `url` or a header cannot be used, or the environment does not allow it.
-    pub(crate) fn new(url: &str, args: &RemoteWriteArgs, sampling: Sampling, duty: Duty) -> Result<Self> {
-        let url = parse(url)?;
-        let mut named = url.clone();
+    /// The environment does not allow it.
+    pub(crate) fn new(target: Target, sampling: Sampling, duty: Duty) -> Result<Self> {
+        let mut named = target.url.clone();
         // Neither fails for http. What is secret is not printed.
         let _ = named.set_username("");
         let _ = named.set_password(None);
-        let settings = Settings {
-            url,
-            headers: headers(&args.remote_write_header)?,
-            timeout: args.remote_write_timeout.0,
-            retry: args.remote_write_retry.0,
-            duty: duty.clone(),
-            name: format!("samples to {named}"),
-        };
+        let (end, counters) = (target.end, Arc::clone(&duty.counters));
+        let settings = Settings { target, duty, name: format!("samples to {named}") };
         let step = sampling.step;
         Ok(Self {
             samples: Samples::new(step, sampling.ttl_nanos, sampling.replayed.run()),
             sender: Sender::start(settings)?,
-            counters: duty.counters,
+            counters,
             replayed: sampling.replayed,
             steps: Steps::new(step),
-            stale: args.remote_write_stale,
+            end,
             last: None,
         })
     }
@@ -81,6 +73,11 @@ impl RemoteWrite {
 }
 
 impl Exporter for RemoteWrite {
+    /// What a run before has sent is older.
+    fn begin(&mut self, started: WallNanos) {
+        self.samples.begin(self.replayed.time(started));
+    }
+
     fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
         if self.steps.is_due(at) {
             self.sample(at, snapshot);
@@ -95,7 +92,7 @@ impl Exporter for RemoteWrite {
 
     fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.sample(now.wall, last);
-        self.sender.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.stale));
+        self.sender.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.end));
         let (what, error) = self.sender.finish();
         let counted = self.counters.remote_write.counted();
         let failed = counted.failed + counted.dropped;
@@ -108,41 +105,5 @@ impl Exporter for RemoteWrite {
 
     fn metrics_step(&self) -> Option<Duration> {
         Some(self.steps.interval())
-    }
-}
-
-fn parse(text: &str) -> Result<Url> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        let message = format!("--remote-write: {why}: give a URL such as http://127.0.0.1:9090/api/v1/write");
-        Failure::message(Kind::Usage, message)
-    };
-    let url = Url::parse(text).map_err(|error| wrong(&error))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        scheme => Err(wrong(&format!("`{scheme}` is neither http nor https"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_checked_before_anything_is_sent() {
-        for (text, part) in [
-            ("localhost:9090", "`localhost` is neither http nor https"),
-            ("9090", "relative URL without a base"),
-            ("http://", "empty host"),
-        ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("--remote-write: ") && error.contains(part), "{text}: {error}");
-        }
-        assert!(parse("http://user:secret@127.0.0.1:9090/api/v1/write").is_ok());
-    }
-
-    #[test]
-    fn a_header_that_is_none_is_told_without_its_value() {
-        let error = headers(&[("Bad Name".into(), "secret".into())]).unwrap_err().to_string();
-        assert_eq!(error, "--remote-write-header: `Bad Name` cannot be a header");
     }
 }

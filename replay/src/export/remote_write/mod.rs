@@ -6,6 +6,8 @@ mod exporter;
 mod message;
 mod samples;
 mod sender;
+mod target;
 
 pub use args::RemoteWriteArgs;
 pub(crate) use exporter::{RemoteWrite, Sampling};
+pub(crate) use target::Target;

@@ -20,6 +20,19 @@ pub(super) struct Samples {
     families: BTreeMap<&'static str, BySeries<Seen>>,
     /// A label that all series have.
     run: Option<Label>,
+    /// No sample is older.
+    begun: i64,
+}
+
+/// What series are told in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The last value once more, a step later.
+    Stays,
+    /// The same, and a step behind that the mark of the end.
+    StaysAndGoes,
+    /// The mark of the end, at once.
+    Goes,
 }
 
 #[derive(Debug)]
@@ -39,13 +52,20 @@ impl Samples {
             ttl: ttl_nanos.map(millis),
             families: Default::default(),
             run,
+            begun: i64::MIN,
         }
+    }
+
+    /// What there is began then: also the zeros of series are no older.
+    pub(super) fn begin(&mut self, at: WallNanos) {
+        self.begun = millis(at.unix_nanos());
     }
 
     /// The samples of a step: each series' value; of one that is new, a zero a step before, so that what it began with counts
     /// as an increase; of one that had ended and goes on, its old value a step before; of one that ends, the mark of that.
     pub(super) fn step(&mut self, at: WallNanos, snapshot: &Snapshot) -> Vec<TimeSeries> {
         let (at, mut all) = (millis(at.unix_nanos()), Vec::new());
+        let before = (at - self.step).max(self.begun);
         for family in &snapshot.families {
             let known = self.families.entry(family.name).or_default();
             let fact = family.kind == FamilyKind::Info;
@@ -71,8 +91,8 @@ impl Samples {
                         push(&mut all, family, series, &[(at, None)], self.run.as_ref());
                         continue;
                     }
-                    Some((ended, value)) => values.extend((at - self.step > ended).then(|| (at - self.step, value))),
-                    None if new && !fact => values.push((at - self.step, series.value.zero())),
+                    Some((ended, value)) => values.extend((before > ended && before < at).then_some((before, value))),
+                    None if new && !fact && before < at => values.push((before, series.value.zero())),
                     None => {}
                 }
                 values.push((at, series.value.clone()));
@@ -83,16 +103,20 @@ impl Samples {
         all
     }
 
-    /// The samples after the last step: each value once more, and if `stale`, the mark of the end behind it.
-    pub(super) fn end(&self, at: WallNanos, snapshot: &Snapshot, stale: bool) -> Vec<TimeSeries> {
+    /// The samples after the last step.
+    pub(super) fn end(&self, at: WallNanos, snapshot: &Snapshot, end: End) -> Vec<TimeSeries> {
         let (at, mut all) = (millis(at.unix_nanos()), Vec::new());
         for family in &snapshot.families {
             let known = self.families.get(family.name);
             let going_on =
                 |series: &&Series| known.and_then(|known| known.get(series)).is_some_and(|seen| seen.ended.is_none());
             for series in family.series.iter().filter(going_on) {
-                let mut values = vec![(at + self.step, Some(&series.value))];
-                values.extend(stale.then_some((at + 2 * self.step, None)));
+                let again = (at + self.step, Some(&series.value));
+                let values = match end {
+                    End::Stays => vec![again],
+                    End::StaysAndGoes => vec![again, (at + 2 * self.step, None)],
+                    End::Goes => vec![(at + 1, None)],
+                };
                 push(&mut all, family, series, &values, self.run.as_ref());
             }
         }
@@ -210,9 +234,19 @@ mod tests {
     fn a_series_begins_with_a_zero() {
         let mut samples = Samples::new(Duration::from_secs(15), None, None);
         assert_eq!(told(&mut samples, &[(100, 3), (115, 3), (130, 4)]), ["0@85 3@100", "3@115", "4@130"]);
-        let end = samples.end(WallNanos::new(130_000_000_000), &snapshot(&[("/a", 4)]), true);
+        let end = samples.end(WallNanos::new(130_000_000_000), &snapshot(&[("/a", 4)]), End::StaysAndGoes);
         let end: Vec<_> = end[0].samples.iter().map(|sample| sample.timestamp).collect();
         assert_eq!(end, [145_000, 160_000]);
+    }
+
+    #[test]
+    fn a_live_run_says_nothing_of_before_and_behind_it() {
+        let mut samples = Samples::new(Duration::from_secs(15), None, None);
+        samples.begin(WallNanos::new(95_000_000_000));
+        assert_eq!(told(&mut samples, &[(100, 3), (115, 4)]), ["0@95 3@100", "4@115"]);
+        let end = samples.end(WallNanos::new(115_000_000_000), &snapshot(&[("/a", 4)]), End::Goes);
+        let end: Vec<_> = end[0].samples.iter().map(|sample| (sample.timestamp, sample.value.to_bits())).collect();
+        assert_eq!(end, [(115_001, STALE.to_bits())]);
     }
 
     #[test]
@@ -224,7 +258,7 @@ mod tests {
         );
         assert_eq!(told(&mut samples, &[(190, 5), (205, 6)]), ["-@190", "6@205"]);
         assert!(told(&mut samples, &[(300, 6)])[0].starts_with('-'));
-        assert!(samples.end(WallNanos::new(301_000_000_000), &snapshot(&[("/a", 6)]), true).is_empty());
+        assert!(samples.end(WallNanos::new(301_000_000_000), &snapshot(&[("/a", 6)]), End::StaysAndGoes).is_empty());
     }
 
     #[test]

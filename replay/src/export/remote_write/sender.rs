@@ -6,13 +6,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, StatusCode};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver};
 
 use super::message::{TimeSeries, WriteRequest};
+use super::target::Target;
 use crate::export::advice::{Trust, is_about_tls, told};
 use crate::export::otlp::{retry_after, short};
 use crate::export::{Counted, Duty, ExportCounters, SignalCounters};
@@ -46,12 +47,7 @@ const NOTICE: Duration = Duration::from_millis(50);
 /// How to send.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    /// For one answer.
-    pub(super) timeout: Duration,
-    /// For all tries of one request.
-    pub(super) retry: Duration,
+    pub(super) target: Target,
     pub(super) duty: Duty,
     /// What is sent where, as messages name it.
     pub(super) name: String,
@@ -83,10 +79,10 @@ impl Sender {
         // Whoever has installed one before has installed the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
-            .default_headers(settings.headers.clone())
+            .default_headers(settings.target.headers.clone())
             // Followed, a POST becomes a GET that arrives as nothing, and headers go to who was not named.
             .redirect(Policy::none())
-            .timeout(settings.timeout)
+            .timeout(settings.target.timeout)
             .build()
             .map_err(|error| unable(&error))?;
         let runtime =
@@ -200,10 +196,11 @@ impl Courier {
         let body =
             snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).map_err(|error| error.to_string())?;
         self.await_rest().await?;
-        let (first, retry) = (Instant::now(), if self.down { Duration::ZERO } else { self.settings.retry });
+        let (first, retry) = (Instant::now(), if self.down { Duration::ZERO } else { self.settings.target.retry });
         let (mut wait, mut again) = (FIRST_WAIT, false);
         loop {
             self.signal().request(again);
+            let last = self.is_ending();
             let answer = tokio::select! {
                 answer = self.attempt(body.clone()) => answer,
                 () = self.cut_off() => return Err("given up before it was answered".into()),
@@ -214,7 +211,7 @@ impl Courier {
                 self.rest = Some((Instant::now() + peace.min(LONGEST_REST), refusal.why.clone()));
             }
             let pause = peace.unwrap_or(wait);
-            let over = first.elapsed().saturating_add(pause) > retry;
+            let over = last || first.elapsed().saturating_add(pause) > retry;
             if over || self.settings.duty.interrupt.asked() {
                 self.down = true;
                 return Err(refusal.why);
@@ -226,19 +223,22 @@ impl Courier {
         }
     }
 
-    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take.
+    /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take, and no longer
+    /// than a run that is to end may take.
     async fn await_rest(&mut self) -> std::result::Result<(), String> {
-        let Some((end, why)) = self.rest.clone() else { return Ok(()) };
-        let left = end.saturating_duration_since(Instant::now());
-        if left > self.settings.retry {
-            return Err(why);
+        loop {
+            let Some((end, why)) = self.rest.clone() else { return Ok(()) };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.rest = None;
+                return Ok(());
+            }
+            let Duty { ending, interrupt, .. } = &self.settings.duty;
+            if interrupt.asked() || left > ending.left().unwrap_or(self.settings.target.retry) {
+                return Err(why);
+            }
+            self.pause(left).await;
         }
-        self.pause(left).await;
-        if !left.is_zero() && self.settings.duty.interrupt.asked() {
-            return Err(why);
-        }
-        self.rest = None;
-        Ok(())
     }
 
     /// Comes back some time after the run was to end, for all requests the same.
@@ -247,6 +247,7 @@ impl Courier {
             let interrupted = self.settings.duty.interrupt.asked();
             let deadline = self.deadline.get().or_else(|| interrupted.then(|| Instant::now() + GRACE));
             self.deadline.set(deadline);
+            let deadline = [deadline, self.settings.duty.ending.deadline()].into_iter().flatten().min();
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return;
             }
@@ -254,10 +255,15 @@ impl Courier {
         }
     }
 
-    /// Waits, unless the run is to end.
+    /// Whether a live run is to end, so that each request has one more try.
+    fn is_ending(&self) -> bool {
+        self.settings.duty.ending.deadline().is_some()
+    }
+
+    /// Waits, but no longer than until the run is to end.
     async fn pause(&self, pause: Duration) {
-        let begun = Instant::now();
-        while begun.elapsed() < pause && !self.settings.duty.interrupt.asked() {
+        let (begun, ending) = (Instant::now(), self.is_ending());
+        while begun.elapsed() < pause && !self.settings.duty.interrupt.asked() && self.is_ending() == ending {
             tokio::time::sleep(NOTICE.min(pause.saturating_sub(begun.elapsed()))).await;
         }
     }
@@ -265,7 +271,7 @@ impl Courier {
     /// Says once that the receiver makes trouble, so that nobody wonders why nothing goes on.
     fn say(&mut self, why: &str) {
         if !std::mem::replace(&mut self.said, true) && !self.settings.duty.quiet {
-            let Settings { name, retry, .. } = &self.settings;
+            let Settings { name, target: Target { retry, .. }, .. } = &self.settings;
             eprintln!("redtape: warning: {name}: {why}; trying again for {retry:?}");
         }
     }
@@ -273,7 +279,7 @@ impl Courier {
     async fn attempt(&self, body: Vec<u8>) -> std::result::Result<(), Refusal> {
         let request = self
             .client
-            .post(self.settings.url.clone())
+            .post(self.settings.target.url.clone())
             .header("Content-Encoding", "snappy")
             .header("Content-Type", "application/x-protobuf")
             .header("User-Agent", concat!("redtape/", env!("CARGO_PKG_VERSION")))
@@ -305,29 +311,17 @@ impl Courier {
     }
 }
 
-/// Headers as they were given.
-///
-/// # Errors
-///
-/// The one that cannot be a header. Its value is not told: it may be secret.
-pub(super) fn headers(given: &[(String, String)]) -> Result<HeaderMap> {
-    let header = |(name, value): &(String, String)| {
-        let wrong = || Failure::message(Kind::Usage, format!("--remote-write-header: `{name}` cannot be a header"));
-        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value))
-    };
-    given.iter().map(header).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread;
 
+    use reqwest::header::HeaderMap;
+
     use super::*;
     use crate::export::remote_write::message::Sample;
+    use crate::export::remote_write::samples::End;
 
     fn sample() -> TimeSeries {
         TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }] }
@@ -364,10 +358,13 @@ mod tests {
         let duty = Duty { quiet: true, ..Duty::default() };
         let counters = Arc::clone(&duty.counters);
         let sender = Sender::start(Settings {
-            url: url.parse().unwrap(),
-            headers: HeaderMap::new(),
-            timeout: Duration::from_secs(10),
-            retry: Duration::from_secs(10),
+            target: Target {
+                url: url.parse().unwrap(),
+                headers: HeaderMap::new(),
+                timeout: Duration::from_secs(10),
+                retry: Duration::from_secs(10),
+                end: End::Stays,
+            },
             duty,
             name: "samples".into(),
         });
