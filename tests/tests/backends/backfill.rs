@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use redtape_tests::{Prometheus, Result};
+use redtape_tests::{Prometheus, Result, percent_encoded};
 
 /// A configuration whose buckets are so fine that interpolating within one costs less than a percent.
 pub(crate) fn fine_buckets(folder: &Path) -> Result<String> {
@@ -24,6 +24,8 @@ pub(crate) fn fine_buckets(folder: &Path) -> Result<String> {
 /// A tape's first and last moment, in seconds since the epoch, as exported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
+    /// The replay's run, as a pattern.
+    pub(crate) run: &'static str,
     pub(crate) start: f64,
     pub(crate) end: f64,
 }
@@ -31,7 +33,13 @@ pub(crate) struct Extent {
 impl Extent {
     /// As the samples tell: the first is a zero at the start, the last the last value once more, a step after the end.
     pub(crate) fn of(prometheus: &Prometheus, step: f64) -> Result<Self> {
-        let data = prometheus.api("query?query=%7B__name__%3D~%22.%2B_duration_seconds_count%22%7D%5B200y%5D")?;
+        Self::of_run(prometheus, step, ".*")
+    }
+
+    /// The same, of one run among several.
+    pub(crate) fn of_run(prometheus: &Prometheus, step: f64, run: &'static str) -> Result<Self> {
+        let all = format!("{{__name__=~\".+_duration_seconds_count\",replay_run=~\"{run}\"}}[200y]");
+        let data = prometheus.api(&format!("query?query={}", percent_encoded(&all)))?;
         let (mut start, mut end) = (f64::INFINITY, 0.0_f64);
         for series in data["result"].as_array().into_iter().flatten() {
             let values = series["values"].as_array().ok_or("a matrix has values")?;
@@ -40,7 +48,7 @@ impl Extent {
             (start, end) = times.fold((start, end), |(start, end), time| (start.min(time), end.max(time)));
         }
         assert!(start < end, "there are samples");
-        Ok(Self { start, end: end - step })
+        Ok(Self { run, start, end: end - step })
     }
 
     /// From start to end, as Prometheus writes a duration.

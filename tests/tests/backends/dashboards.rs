@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("dashboards::of_http_are_what_the_replay_says", &prometheus, http),
         trial("dashboards::of_grpc_are_what_the_replay_says", &prometheus, grpc),
         trial("dashboards::of_a_damaged_tape_tell_of_losses", &prometheus, damaged),
+        trial("dashboards::two_runs_are_told_apart", &prometheus, two_runs),
     ]
 }
 
@@ -39,6 +40,7 @@ fn damaged() -> Result<()> {
 }
 
 /// What the replay says.
+#[derive(Clone)]
 struct Facts {
     spans: Vec<Span>,
     metrics: Value,
@@ -209,6 +211,38 @@ fn check(tape: &Path) -> Result<()> {
     public_dashboard(&prometheus, extent, &facts)
 }
 
+/// Two replays that Prometheus has as fresh at once: each alone is what it is, and joins tell them apart.
+fn two_runs() -> Result<()> {
+    let folder = TempDir::new()?;
+    let prometheus = Prometheus::start(&[])?;
+    let config = fine_buckets(folder.path())?;
+    let tape = Path::new(ROOT).join("fixtures/greetings-demo/greetings.tape");
+    for (run, rebase) in [("first", "end=now-60s"), ("second", "end=now-5s")] {
+        let mut command = Command::new(binary("redtape")?);
+        command.arg("replay").arg(&tape).args(["-q", "--config", &config, "--metrics-step", "200ms", "--run-id", run]);
+        command.args(["--rebase", rebase, "--remote-write", &prometheus.write_url()]);
+        Process::run(&mut command, LIMIT)?.expect_code(0)?;
+    }
+    let facts = Facts::of(&tape, &config)?;
+    for run in ["first", "second"] {
+        let extent = Extent::of_run(&prometheus, 0.2, run)?;
+        own_dashboard(&prometheus, extent, &Facts { seconds: extent.end - extent.start, ..facts.clone() })?;
+    }
+    let Extent { end, .. } = Extent::of_run(&prometheus, 0.2, "second")?;
+    let joined = |on: &str| {
+        format!(
+            "sum by (replay_run) (http_server_request_duration_seconds_count + on({on}) group_left(job) 0 * target_info)"
+        )
+    };
+    let told_apart = prometheus.query(&joined("instance,replay_run"), end)?;
+    assert!(
+        told_apart.len() == 2 && told_apart["replay_run=first"] == told_apart["replay_run=second"],
+        "{told_apart:?}"
+    );
+    assert!(prometheus.query(&joined("instance"), end).is_err(), "two of one name on the one side");
+    Ok(())
+}
+
 fn own_dashboard(prometheus: &Prometheus, extent: Extent, facts: &Facts) -> Result<()> {
     let file = PathBuf::from(ROOT).join("capture/deploy/grafana/redtape.json");
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
@@ -223,6 +257,7 @@ fn own_dashboard(prometheus: &Prometheus, extent: Extent, facts: &Facts) -> Resu
                 ("$service", ".*"),
                 ("$instance", ".*"),
                 ("$job", ".*"),
+                ("$replay_run", extent.run),
             ] {
                 query = query.replace(variable, value);
             }
