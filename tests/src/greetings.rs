@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{Process, Result, binary};
+use crate::{Process, Result, Server, binary};
 
 const READY: Duration = Duration::from_secs(10);
 const LOAD: Duration = Duration::from_secs(60);
@@ -83,6 +83,22 @@ impl Greetings {
         let port = self.services.iter().find(|(name, ..)| *name == "frontend").map_or(0, |(_, _, port)| *port);
         format!("http://127.0.0.1:{port}")
     }
+}
+
+/// The service `message` alone, which answers at once, on a port of loopback that is free.
+pub fn message() -> Result<Server> {
+    message_at("127.0.0.1:0")
+}
+
+/// The same at an address and port.
+pub fn message_at(listen: &str) -> Result<Server> {
+    let mut command = Command::new(binary("greetings")?);
+    Server::start(command.args(["message", "--listen", listen, "--max-delay-us", "0"]), "listening on")
+}
+
+/// Requests for greetings to such a service.
+pub fn load(server: &Server, requests: u64) -> Load<'static> {
+    Load::new(server.url(), requests, &["/message"])
 }
 
 impl<'a> Load<'a> {

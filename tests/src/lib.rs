@@ -19,7 +19,7 @@ mod server;
 mod trial;
 
 pub use binary::binary;
-pub use greetings::{Answered, Counts, Greetings, Load, Truth};
+pub use greetings::{Answered, Counts, Greetings, Load, Truth, load, message, message_at};
 pub use http::{Answer, get, percent_encoded, request};
 pub use live::Live;
 pub use otlp::{Otlp, Point, Scripted, received};

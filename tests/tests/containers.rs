@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use redtape_tests::{
-    Load, Process, Prometheus, Result, Server, Signal, Span, binary, free_port, get, served, spans,
+    Load, Process, Prometheus, Result, Signal, Span, binary, free_port, get, message, served, spans,
     wait_until_it_accepts,
 };
 use tempfile::TempDir;
@@ -181,9 +181,7 @@ fn recorder(processes: &str) -> ContainerRequest<GenericImage> {
 
 async fn recorder_and_engine() -> Result<()> {
     let folder = open_folder()?;
-    let mut service = Command::new(binary("greetings")?);
-    service.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
-    let service = Server::start(&mut service, "listening on")?;
+    let service = message()?;
 
     let engine =
         ENGINE.container("none").with_mount(mount(&folder, "/run/redtape")).with_host_config_modifier(|host| {
@@ -235,9 +233,7 @@ async fn sidecar() -> Result<()> {
     let service = GREETINGS.container("host").with_cmd(["message", "--listen", &listen, "--max-delay-us", "0"]);
     let service = service.start().await?;
     wait_until_it_accepts(port)?;
-    let mut elsewhere = Command::new(binary("greetings")?);
-    elsewhere.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
-    let elsewhere = Server::start(&mut elsewhere, "listening on")?;
+    let elsewhere = message()?;
 
     let ports = format!("{port},{}", elsewhere.port());
     let recorder = recorder(&format!("container:{}", service.id())).with_mount(mount(&folder, "/tapes"));

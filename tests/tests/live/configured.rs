@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Live, Load, Recorder, Requirement, Result, Server, binary, get, trial};
+use redtape_tests::{Live, Load, Recorder, Requirement, Result, Server, binary, get, message_at, trial};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -23,9 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn server() -> Result<Server> {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let port = (8100..8980).find(free).ok_or("no port is free")?;
-    let mut command = Command::new(binary("greetings")?);
-    command.args(["message", "--listen", &format!("127.0.0.1:{port}"), "--max-delay-us", "0"]);
-    Server::start(&mut command, "listening on")
+    message_at(&format!("127.0.0.1:{port}"))
 }
 
 fn walk_through() -> Result<()> {

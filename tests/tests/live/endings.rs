@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use redtape_tests::{Load, Process, Recorder, Requirement, Result, Server, Signal, binary, info, served, spans, trial};
+use redtape_tests::{
+    Process, Recorder, Requirement, Result, Server, Signal, binary, info, load, message, served, spans, trial,
+};
 use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
@@ -33,16 +35,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("endings::a_full_disk_leaves_a_readable_tape", BPF, full_disk),
         trial("endings::two_capabilities_are_enough_for_a_process_id", SETPRIV, two_capabilities),
     ]
-}
-
-fn message() -> Result<Server> {
-    let mut command = Command::new(binary("greetings")?);
-    command.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
-    Server::start(&mut command, "listening on")
-}
-
-fn load(server: &Server, requests: u64) -> Load<'static> {
-    Load::new(server.url(), requests, &["/message"])
 }
 
 fn signalled(signal: Signal) -> Result<()> {

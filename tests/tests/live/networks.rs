@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Load, Process, Recorder, Requirement, Result, Server, Span, Truth, binary, served, trial};
+use redtape_tests::{Load, Process, Recorder, Requirement, Result, Span, Truth, binary, message_at, served, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     const IPV6: &[Requirement] = &[Requirement::Bpf, Requirement::Ipv6];
@@ -17,8 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn one_family(listen: &str, address: &str) -> Result<()> {
-    let mut command = Command::new(binary("greetings")?);
-    let server = Server::start(command.args(["message", "--listen", &format!("{listen}:0")]), "listening on")?;
+    let server = message_at(&format!("{listen}:0"))?;
     let recorder = Recorder::start(["--port", &server.port().to_string()])?;
     let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     let truth = Load::new(format!("http://{host}:{}", server.port()), 50, &["/message"]).send()?;

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use redtape_tests::{Greetings, Live, Load, Process, Requirement, Result, Server, Signal, Span, binary, served, trial};
+use redtape_tests::{
+    Greetings, Live, Load, Process, Requirement, Result, Server, Signal, Span, binary, load, message, served, trial,
+};
 use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 
@@ -31,16 +33,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("running::recorder_and_engine_come_and_go_at_a_socket", BPF, socket),
         trial("running::a_recorder_that_cannot_begin_is_told", BPF, cannot_begin),
     ]
-}
-
-fn message() -> Result<Server> {
-    let mut command = Command::new(binary("greetings")?);
-    command.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
-    Server::start(&mut command, "listening on")
-}
-
-fn load(server: &Server, requests: u64) -> Load<'static> {
-    Load::new(server.url(), requests, &["/message"])
 }
 
 /// A folder that everybody may enter and write to, since the engine is nobody.

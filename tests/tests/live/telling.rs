@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Live, Load, Process, Requirement, Result, Server, Signal, binary, free_port, get, served, trial};
+use redtape_tests::{Live, Load, Process, Requirement, Result, Signal, binary, free_port, get, message, served, trial};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -24,12 +24,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("telling::a_tape_of_root_alone_is_followed", BPF, tape_of_root),
         trial("telling::a_configuration_that_cannot_be_read_any_more_names_the_user", BPF, unreadable),
     ]
-}
-
-fn message() -> Result<Server> {
-    let mut command = Command::new(binary("greetings")?);
-    command.args(["message", "--listen", "127.0.0.1:0", "--max-delay-us", "0"]);
-    Server::start(&mut command, "listening on")
 }
 
 /// A folder that everybody may enter, since the engine is nobody, with a configuration.
