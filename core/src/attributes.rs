@@ -101,7 +101,10 @@ impl Span {
 
     /// `rpc.service` and `rpc.method` of a gRPC call.
     pub fn rpc(&self) -> Option<(&str, &str)> {
-        self.http.path().strip_prefix('/').filter(|_| self.is_grpc())?.rsplit_once('/')
+        if !self.is_grpc() {
+            return None;
+        }
+        self.http.path().strip_prefix('/')?.rsplit_once('/')
     }
 
     /// The span's name: method and route, or the method alone; of gRPC the service and method.

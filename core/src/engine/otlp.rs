@@ -12,8 +12,10 @@ pub(super) enum Signal {
 /// The signal that `span` is an export of: a call that worked, to a path of OTLP (OpenTelemetry Protocol, "OTLP/HTTP" and
 /// "OTLP/gRPC").
 pub(super) fn signal(span: &Span) -> Option<Signal> {
-    let worked = span.kind == SpanKind::Client && span.status == Status::Unset && !span.incomplete();
-    let path = Some(span.http.path()).filter(|_| worked)?;
+    if span.kind != SpanKind::Client || span.status != Status::Unset || span.incomplete() {
+        return None;
+    }
+    let path = span.http.path();
     if span.is_grpc() {
         match path {
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Some(Signal::Traces),
