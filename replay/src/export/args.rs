@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use redtape_core::config::{Compression, Protocol};
+use redtape_core::config::{Compression, Period, Protocol};
 
 use crate::pace::Speed;
 use crate::rebase::Rebase;
@@ -94,12 +94,9 @@ impl TimeArgs {
     }
 }
 
-/// A length of time such as `500ms`, `5s` or `1m30s`.
+/// A length of time, written as in a configuration.
 fn duration(text: &str) -> Result<Duration, String> {
-    let length: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| format!("`{text}` is no duration: write a number and a unit, as in `500ms` or `5s`"))?;
-    Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
+    text.parse().map(|Period(length)| length).map_err(|error| error.to_string())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
