@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use redtape_core::{Body, Data, Direction, Limits, MonoNanos, Ranges, Role, Shard, Source, Stamp, What};
-use redtape_core_fuzz::{connection, event};
+use redtape_fuzz::{connection, event};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use redtape_core::{Body, Data, DataFlags, Direction, Limits, MonoNanos, Ranges, Role, Shard, Source, Stamp};
-use redtape_core_fuzz::{connection, event};
+use redtape_fuzz::{connection, event};
 
 // The input is a sequence of calls: what happens, how many bytes, how far the position jumps, how many bytes were not
 // captured; then the bytes.
