@@ -160,8 +160,10 @@ impl Settings {
             warnings: warnings.iter().map(ToString::to_string).collect(),
             ..self.clone()
         };
-        if changed.discovery(None)?.is_empty() && self.command.is_empty() {
-            return Err(Failure::usage("it chooses no process any more"));
+        let name = self.config_path.as_deref().unwrap_or(Path::new("")).display();
+        let chosen = changed.discovery(None).map_err(|failure| Failure::usage(format!("{name}: {failure}")))?;
+        if chosen.is_empty() && self.command.is_empty() {
+            return Err(Failure::usage(format!("{name}: it chooses no process any more")));
         }
         *self = changed;
         Ok(self.warnings.clone())

@@ -245,7 +245,7 @@ impl Until for End {
             self.settings.reload(&self.args).and_then(|warnings| Ok((warnings, self.settings.discovery(command)?)));
         match reloaded {
             Err(failure) => {
-                eprintln!("redtape-capture: warning: {name}: {failure}; the recorder goes by the configuration before");
+                eprintln!("redtape-capture: warning: {failure}; the recorder goes by the configuration before");
                 None
             }
             Ok((warnings, discovery)) => {

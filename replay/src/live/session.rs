@@ -59,6 +59,8 @@ pub(super) struct State {
     origin: Option<Origin>,
     /// What was learned before there was a tape.
     early: Outside,
+    /// A tape has begun, and is not over.
+    open: bool,
     /// A block has come.
     recording: bool,
     /// The processes that the present tape begins with, until it was said how many they are.
@@ -109,7 +111,12 @@ impl Session {
                 self.ending.within(self.shutdown);
                 // What a recorder needs is milliseconds; the rest of the time is for what is sent.
                 let half = self.shutdown / 2;
-                deadline = Instant::now().checked_add(if recorder.end() { half } else { half.min(GRACE) });
+                let time = match recorder.end() {
+                    true => half,
+                    false if self.state.open => half.min(GRACE),
+                    false => Duration::ZERO,
+                };
+                deadline = Instant::now().checked_add(time);
             }
             if let Some(health) = &self.health {
                 health.attend();
@@ -131,6 +138,7 @@ impl Session {
     /// A tape begins: the first one, or that of a recorder that was started again.
     fn begin(&mut self, meta: &Meta, sink: &mut impl OutputSink) -> Result {
         let state = &mut self.state;
+        state.open = true;
         state.origin = Some(meta.origin).filter(|&origin| origin != Origin::default());
         if state.engine.is_none() {
             let text = self.config.clone().unwrap_or_else(|| ConfigText::of_meta(meta));
@@ -213,6 +221,7 @@ impl Session {
     }
 
     fn end(&mut self, name: String, report: &ReadReport) {
+        self.state.open = false;
         if let (Some(gone), Some(health)) = (&self.awaited.gone, &self.health) {
             health.wait(gone.clone(), true);
         }
@@ -249,7 +258,7 @@ impl Session {
         let Some(watch) = &self.watch else { return };
         let name = watch.path().display().to_string();
         match watch.read() {
-            Err(error) => eprintln!("redtape: warning: {name}: {error}; the engine goes by the configuration before"),
+            Err(error) => eprintln!("redtape: warning: {error}; the engine goes by the configuration before"),
             Ok((text, warnings)) if text != self.state.goes_by => {
                 if !self.quiet {
                     warnings.iter().for_each(|warning| eprintln!("redtape: warning: {warning}"));

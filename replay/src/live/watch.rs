@@ -58,20 +58,20 @@ impl Watch {
 
     /// What it says now, with what has no effect.
     pub(super) fn read(&self) -> Result<(ConfigText, Vec<String>), String> {
-        let yaml = fs::read_to_string(&self.path).map_err(|error| unreadable(&error))?;
+        let yaml = fs::read_to_string(&self.path).map_err(|error| unreadable(&self.path, &error))?;
         check(&yaml, &self.env, &self.path.display().to_string()).map(|(text, _, warnings)| (text, warnings))
     }
 }
 
 /// Why a file cannot be read, and what to do.
-fn unreadable(error: &io::Error) -> String {
+fn unreadable(path: &Path, error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::PermissionDenied => {
             format!("; {}, who has to be able to read it and to enter its folders", own_name())
         }
         _ => String::new(),
     };
-    format!("cannot be read: {error}{advice}")
+    format!("{}: cannot be read: {error}{advice}", path.display())
 }
 
 fn stamp(path: &Path) -> Stamp {
