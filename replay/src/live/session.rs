@@ -91,9 +91,6 @@ impl Session {
         sink: &mut impl OutputSink,
     ) -> Result<Over> {
         let (mut deadline, mut read) = (None, None);
-        if let Some(health) = &self.health {
-            health.wait(self.awaited.missing.clone(), self.awaited.due);
-        }
         while read.is_none() && deadline.is_none_or(|deadline| Instant::now() < deadline) && !sink.is_closed() {
             match incoming.recv_timeout(WAIT) {
                 Ok(Incoming::Tape(meta)) => self.begin(&meta, sink)?,

@@ -56,6 +56,9 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
     let mut exports = exporters(&own.config, &counters, &ending, args.quiet)?;
     exports.extend(server.as_ref().map(Server::exporter));
     let awaited = source.awaited();
+    if let Some(server) = &server {
+        server.health().wait(awaited.missing.clone(), awaited.due);
+    }
     announce(args, &own.config, &awaited);
 
     let (to_engine, incoming) = sync_channel::<Incoming>(BLOCKS_AHEAD);

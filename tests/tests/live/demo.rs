@@ -76,7 +76,9 @@ fn demo() -> Result<()> {
     live.stop()?.expect_code(0)?;
     if std::env::var_os("REDTAPE_DEMO_SECONDS").is_some() {
         let answered = truth.answered;
-        println!("\n{answered} requests in {seconds} s: {answered} spans of the frontend and {good} whole traces at the");
+        println!(
+            "\n{answered} requests in {seconds} s: {answered} spans of the frontend and {good} whole traces at the"
+        );
         println!("receiver of OTLP, and the client's count of each route and status in Prometheus");
     }
     Ok(())
