@@ -22,7 +22,7 @@ pub use binary::binary;
 pub use greetings::{Answered, Counts, Greetings, Load, Truth, load, message, message_at};
 pub use http::{Answer, get, percent_encoded, request};
 pub use live::Live;
-pub use otlp::{Otlp, Point, Scripted, received};
+pub use otlp::{Otlp, Point, Scripted, points, received};
 pub use process::{Finished, Process};
 pub use program::{Conversation, Program, Source, certificate, conversation, go_of_debian, tool};
 pub use prometheus::{Prometheus, Vector};

@@ -72,24 +72,7 @@ impl Otlp {
     /// # Errors
     /// What it printed is not what was expected.
     pub fn points(&self) -> Result<Vec<Point>> {
-        let mut points = Vec::new();
-        for request in requests(&self.process.stdout(), "metrics")? {
-            for of_resource in array(&request["resourceMetrics"]) {
-                let resource = object(&of_resource["resource"]["attributes"]);
-                for metric in array(&of_resource["scopeMetrics"]).iter().flat_map(|scope| array(&scope["metrics"])) {
-                    let data =
-                        ["histogram", "sum"].into_iter().find_map(|kind| metric.get(kind)).unwrap_or(&Value::Null);
-                    points.extend(array(&data["dataPoints"]).iter().map(|point| Point {
-                        metric: metric["name"].as_str().unwrap_or_default().into(),
-                        unit: metric["unit"].as_str().unwrap_or_default().into(),
-                        resource: resource.clone(),
-                        attributes: object(&point["attributes"]),
-                        point: point.clone(),
-                    }));
-                }
-            }
-        }
-        Ok(points)
+        points(&self.process.stdout())
     }
 
     /// The heads of the requests that it got so far: path, and headers.
@@ -116,6 +99,31 @@ pub fn received(lines: &str) -> Result<Vec<Value>> {
         }
     }
     Ok(spans)
+}
+
+/// The points of metrics in lines of OTLP.
+///
+/// # Errors
+/// A line is no JSON.
+pub fn points(lines: &str) -> Result<Vec<Point>> {
+    const KINDS: [&str; 3] = ["histogram", "exponentialHistogram", "sum"];
+    let mut points = Vec::new();
+    for request in requests(lines, "metrics")? {
+        for of_resource in array(&request["resourceMetrics"]) {
+            let resource = object(&of_resource["resource"]["attributes"]);
+            for metric in array(&of_resource["scopeMetrics"]).iter().flat_map(|scope| array(&scope["metrics"])) {
+                let data = KINDS.into_iter().find_map(|kind| metric.get(kind)).unwrap_or(&Value::Null);
+                points.extend(array(&data["dataPoints"]).iter().map(|point| Point {
+                    metric: metric["name"].as_str().unwrap_or_default().into(),
+                    unit: metric["unit"].as_str().unwrap_or_default().into(),
+                    resource: resource.clone(),
+                    attributes: object(&point["attributes"]),
+                    point: point.clone(),
+                }));
+            }
+        }
+    }
+    Ok(points)
 }
 
 fn span_of(span: &Value, resource: &Value) -> Value {

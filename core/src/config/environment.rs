@@ -151,6 +151,14 @@ const OTEL: &[(&str, &str, Take)] = &[
     ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_traces_export.headers", |config, text| {
         pairs(&mut config.otel_traces_export.headers, text)
     }),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "otel_metrics_export.histogram_aggregation",
+        |config, text| parse(&mut config.otel_metrics_export.histogram_aggregation, text),
+    ),
+    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "redtape.otlp.temporality", |config, text| {
+        parse(&mut config.redtape.otlp.temporality, text)
+    }),
     ("OTEL_METRIC_EXPORT_INTERVAL", "otel_metrics_export.interval", |config, text| {
         config.otel_metrics_export.interval = millis(text)?;
         Ok(())
@@ -190,9 +198,6 @@ const OTLP: &[(&str, Take<OtlpSignal>)] = &[
         Ok(())
     }),
 ];
-
-/// Which values a metric's points have: of all since the start, or since the last export.
-const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
 
 /// Variables that Beyla knows and that have no effect here, with the key that says why.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -275,11 +280,6 @@ impl Config {
                     .try_for_each(|(otlp, _)| take(otlp, text))
                     .map_err(|message| ConfigError { place: place(&name), message })?;
             }
-        }
-        if let Some(text) = given(TEMPORALITY).filter(|text| !text.eq_ignore_ascii_case("cumulative")) {
-            let message =
-                format!("`{text}` has no effect: redtape exports values since the start alone (`cumulative`)");
-            warnings.push(Warning { place: place(TEMPORALITY), message });
         }
         for prefix in ["OTEL_EBPF_", "BEYLA_"] {
             for (name, text) in variables {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::histograms::{ExponentialHistogram, NativeHistogram};
 use super::metrics::Feature;
 use super::scalar::{Period, UnknownWord};
 use super::section::{section, words};
@@ -31,11 +32,12 @@ section! {
         instrumentations: Option<Vec<Instrumentation>> = None,
         /// Whether the service graph has edges from a service to itself.
         allow_service_graph_self_references: bool = false,
+        /// Native histograms, beside those with buckets, for whoever scrapes in protobuf; none without this section.
+        native_histogram: Option<NativeHistogram> = None,
     }
     without effect {
         "`redtape_internal_build_info` is shown with the internal metrics alone" => [disable_build_info],
         "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
-        "histograms have the buckets that `buckets` names" => [native_histogram],
         "memory is bounded by `redtape.limits`" => [service_cache_size, span_metrics_service_cache_size],
     }
 }
@@ -63,8 +65,10 @@ section! {
         features: Option<Vec<Feature>> = None,
         /// Of which protocols, all if not given.
         instrumentations: Option<Vec<Instrumentation>> = None,
-        /// The form of histograms: only that of explicit buckets has an effect.
+        /// The form of histograms.
         histogram_aggregation: HistogramAggregation = HistogramAggregation::Explicit,
+        /// How fine exponential histograms are.
+        exponential_histogram: ExponentialHistogram = ExponentialHistogram::default(),
         /// How long a series is exported after its last change.
         ttl: Period = Period::seconds(300),
         /// Whether the service graph has edges from a service to itself.
@@ -72,7 +76,6 @@ section! {
     }
     without effect {
         "addresses of the service graph are never left out" => [drop_unresolved_ips],
-        "histograms have the buckets that `buckets` names" => [exponential_histogram],
         "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
         "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
         "memory is bounded by `redtape.limits`" => [reporters_cache_len],
@@ -204,7 +207,7 @@ words! {
     HistogramAggregation {
         /// The buckets that `buckets` names.
         Explicit = "explicit_bucket_histogram",
-        /// Buckets that grow by a factor, which redtape does not have.
+        /// Buckets that grow by a factor.
         Exponential = "base2_exponential_bucket_histogram",
     }
 }

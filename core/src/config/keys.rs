@@ -8,6 +8,7 @@ use super::export::{
     Buckets, InternalMetrics, InternalPrometheus, OtelMetricsExport, OtelTracesExport, PrometheusExport, SamplerConfig,
 };
 use super::grafana::{Grafana, GrafanaOtlp};
+use super::histograms::{ExponentialHistogram, NativeHistogram};
 use super::kubernetes::Kubernetes;
 use super::metrics::{Attributes, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 use super::own::{LimitsConfig, LinksConfig, OtlpConfig, OtlpSignal, OwnConfig, OwnMetrics, RemoteWriteConfig};
@@ -16,7 +17,7 @@ use super::routes::{RoutesConfig, ServiceRoutes};
 use super::section::Key;
 
 /// The sections, each with its keys. A word in capitals stands for any name.
-const SECTIONS: [(&str, &[Key]); 33] = [
+const SECTIONS: [(&str, &[Key]); 35] = [
     ("", Config::KEYS),
     ("discovery", DiscoveryConfig::KEYS),
     ("discovery.services[]", ENTRY_KEYS),
@@ -24,7 +25,9 @@ const SECTIONS: [(&str, &[Key]); 33] = [
     ("routes", RoutesConfig::KEYS),
     ("prometheus_export", PrometheusExport::KEYS),
     ("prometheus_export.buckets", Buckets::KEYS),
+    ("prometheus_export.native_histogram", NativeHistogram::KEYS),
     ("otel_metrics_export", OtelMetricsExport::KEYS),
+    ("otel_metrics_export.exponential_histogram", ExponentialHistogram::KEYS),
     ("otel_traces_export", OtelTracesExport::KEYS),
     ("otel_traces_export.sampler", SamplerConfig::KEYS),
     ("grafana", Grafana::KEYS),

@@ -231,6 +231,7 @@ impl Config {
             self_references: self.prometheus_export.allow_service_graph_self_references
                 || self.otel_metrics_export.allow_service_graph_self_references,
             unresolved: self.attributes.unresolved(),
+            exponential: self.histogram_resolution()?,
             select: self.select()?,
             span_names_limit: self.attributes.metric_span_names_limit,
             ttl_nanos: self.prometheus_export.ttl.max(self.otel_metrics_export.ttl).nanos(),

@@ -7,6 +7,7 @@ mod environment;
 mod expand;
 mod export;
 mod grafana;
+mod histograms;
 mod keys;
 mod kubernetes;
 mod load;
@@ -34,13 +35,14 @@ pub use export::{
     OtelMetricsExport, OtelTracesExport, PrometheusExport, Protocol, SamplerConfig, Signal,
 };
 pub use grafana::{Grafana, GrafanaOtlp};
+pub use histograms::{ExponentialHistogram, NativeHistogram};
 pub use keys::keys_markdown;
 pub use kubernetes::{KubeMetadata, Kubernetes};
 pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use own::{
     Compression, LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OtlpConfig, OtlpSignal, OwnConfig,
-    OwnMetrics, Phases, RemoteWriteConfig, RpcNames,
+    OwnMetrics, Phases, RemoteWriteConfig, RpcNames, Temporality,
 };
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};

@@ -140,8 +140,22 @@ section! {
         traces: OtlpSignal = OtlpSignal::default(),
         /// Of metrics.
         metrics: OtlpSignal = OtlpSignal::default(),
+        /// What the values of metrics count.
+        temporality: Temporality = Temporality::Cumulative,
     }
     without effect {}
+}
+
+words! {
+    /// What the values of metrics that go out by OTLP count.
+    Temporality {
+        /// All since the start.
+        Cumulative = "cumulative",
+        /// What is new since the last export.
+        Delta = "delta",
+        /// As `delta`, for all that redtape counts.
+        LowMemory = "lowmemory",
+    }
 }
 
 section! {

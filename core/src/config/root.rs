@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::discovery::{DiscoveryConfig, Targets};
 use super::engine::Fault;
-use super::export::{HistogramAggregation, InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
+use super::export::{InternalMetrics, OtelMetricsExport, OtelTracesExport, PrometheusExport};
 use super::grafana::Grafana;
+use super::histograms::NativeHistogram;
 use super::metrics::{Attributes, Features, MatchConfig};
 use super::own::OwnConfig;
 use super::pattern::{GlobPattern, Pattern, RegexPattern};
@@ -189,16 +190,16 @@ impl Config {
             ("otel_metrics_export.", self.otel_metrics_export.without_effect()),
             ("otel_traces_export.", self.otel_traces_export.without_effect()),
             ("prometheus_export.", self.prometheus_export.without_effect()),
+            (
+                "prometheus_export.native_histogram.",
+                self.prometheus_export.native_histogram.iter().flat_map(NativeHistogram::without_effect).collect(),
+            ),
         ];
         let inert = |(section, keys): (&str, Vec<Inert>)| {
             let warning = |(key, reason)| (format!("{section}{key}"), format!("has no effect: {reason}"));
             keys.into_iter().map(warning).collect::<Vec<_>>()
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
-        if self.otel_metrics_export.histogram_aggregation == HistogramAggregation::Exponential {
-            let path = "otel_metrics_export.histogram_aggregation";
-            warnings.push((path.into(), "has no effect: histograms have the buckets that `buckets` names".into()));
-        }
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {

@@ -20,7 +20,8 @@ use crate::time::MonoNanos;
 /// asked for, so that it does not matter which end was seen first.
 #[derive(Clone, Debug)]
 pub(super) struct Graph {
-    bounds: Arc<[u64]>,
+    /// The durations of an edge without calls.
+    no_calls: Histogram,
     self_references: bool,
     unresolved: Unresolved,
     /// Calls received.
@@ -63,7 +64,7 @@ const SERVER_SOCKET: [Label; 2] = [Label::SocketAddress, Label::SocketPort];
 impl Graph {
     pub(super) fn new(bounds: Arc<[u64]>, config: &MetricsConfig, limit: usize) -> Self {
         Self {
-            bounds,
+            no_calls: Histogram::new(bounds).with_exponential(config.exponential, Scale::Seconds),
             self_references: config.self_references,
             unresolved: config.unresolved.clone(),
             received: Table::new(limit),
@@ -108,7 +109,7 @@ impl Graph {
                     [name, namespace, other, String::new()]
                 }
             };
-            Edge { ends, failed: 0, duration: Histogram::new(self.bounds.clone()) }
+            Edge { ends, failed: 0, duration: self.no_calls.clone() }
         };
         let slot = table.slot(&self.values, ordinal, new);
         if let Some(row) = table.get_mut(slot) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::exemplar::Exemplar;
+use super::exponential::{Exponential, Resolution};
+use super::snapshot::Scale;
 
 /// Counts of values by explicit upper bounds, and their exact sum.
 ///
@@ -15,6 +17,8 @@ pub struct Histogram {
     sum: u128,
     /// Of each bucket the latest; `None` as long as there is none at all.
     exemplars: Option<Box<[Option<Exemplar>]>>,
+    /// The same values once more, where that is asked for.
+    exponential: Option<Box<Exponential>>,
 }
 
 impl Histogram {
@@ -22,7 +26,13 @@ impl Histogram {
     pub fn new(bounds: Arc<[u64]>) -> Self {
         debug_assert!(bounds.is_sorted(), "bucket bounds ascend");
         let counts = vec![0; bounds.len() + 1].into();
-        Self { bounds, counts, sum: 0, exemplars: None }
+        Self { bounds, counts, sum: 0, exemplars: None, exponential: None }
+    }
+
+    /// One that also counts in exponential buckets, of integers as in families of `scale`; `None` for one that does not.
+    pub fn with_exponential(self, resolution: Option<Resolution>, scale: Scale) -> Self {
+        let exponential = resolution.map(|resolution| Box::new(Exponential::new(resolution, scale)));
+        Self { exponential, ..self }
     }
 
     /// Counts a value.
@@ -43,6 +53,9 @@ impl Histogram {
             *count += 1;
         }
         self.sum += u128::from(value);
+        if let Some(exponential) = &mut self.exponential {
+            exponential.record(value);
+        }
     }
 
     /// Adds what `other` has counted, which must have the same bounds.
@@ -52,6 +65,27 @@ impl Histogram {
             *count += more;
         }
         self.sum += other.sum;
+        if let (Some(own), Some(other)) = (&mut self.exponential, &other.exponential) {
+            own.merge(other);
+        }
+    }
+
+    /// What was counted since it was as `earlier`, from which it has grown. Of exemplars, those that are new.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut grown = self.clone();
+        for (count, before) in grown.counts.iter_mut().zip(&earlier.counts) {
+            *count = count.saturating_sub(*before);
+        }
+        grown.sum = self.sum.saturating_sub(earlier.sum);
+        for (at, exemplar) in grown.exemplars.iter_mut().flatten().enumerate() {
+            if exemplar.as_ref() == earlier.exemplar(at) {
+                *exemplar = None;
+            }
+        }
+        if let (Some(own), Some(earlier)) = (&mut grown.exponential, &earlier.exponential) {
+            **own = own.since(earlier);
+        }
+        grown
     }
 
     /// Adds to each of its numbers what `next` gives, the sum last.
@@ -70,6 +104,11 @@ impl Histogram {
     /// How many values each bucket holds (not cumulative); one more than there are bounds.
     pub fn counts(&self) -> &[u64] {
         &self.counts
+    }
+
+    /// The same values in exponential buckets.
+    pub fn exponential(&self) -> Option<&Exponential> {
+        self.exponential.as_deref()
     }
 
     /// The latest exemplar of a bucket.
@@ -100,6 +139,18 @@ mod tests {
         [0, 1, 5, 6, 10, 11, u64::MAX].into_iter().for_each(|value| histogram.record(value));
         assert_eq!(histogram.counts(), [1, 2, 2, 2]);
         assert_eq!(histogram.sum(), 33 + u128::from(u64::MAX));
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference() {
+        let resolution = Some(Resolution::FINEST);
+        let mut histogram = Histogram::new(Arc::from([5])).with_exponential(resolution, Scale::Bytes);
+        [1, 9].into_iter().for_each(|value| histogram.record(value));
+        let earlier = histogram.clone();
+        histogram.record(9);
+        let grown = histogram.since(&earlier);
+        assert_eq!((grown.counts(), grown.sum(), grown.bounds()), (&[0, 1][..], 9, &[5][..]));
+        assert_eq!(grown.exponential().unwrap().counts().iter().sum::<u64>(), 1);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ mod catalog;
 #[cfg(test)]
 mod documented;
 mod exemplar;
+mod exponential;
 mod graph;
 mod histogram;
 mod history;
@@ -30,6 +31,7 @@ pub use by_series::BySeries;
 pub use cardinality::{Cardinality, LabelCardinality, LabelValue, MetricCardinality};
 pub use catalog::{Measure, MetricNames};
 pub use exemplar::{Exemplar, ExemplarFilter};
+pub use exponential::{Exponential, Resolution};
 pub use histogram::Histogram;
 pub use history::History;
 pub use label::Label;

@@ -97,7 +97,10 @@ impl Registry {
             };
             let empty = match definition.kind {
                 FamilyKind::Counter => Value::Counter(0),
-                FamilyKind::Histogram => Value::Histogram(Histogram::new(bounds.clone())),
+                FamilyKind::Histogram => {
+                    let histogram = Histogram::new(bounds.clone());
+                    Value::Histogram(histogram.with_exponential(config.exponential, definition.scale))
+                }
                 FamilyKind::Info => Value::Info,
             };
             let metric = Metric { definition, empty };

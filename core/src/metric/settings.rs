@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::catalog::MetricNames;
 use super::exemplar::ExemplarFilter;
+use super::exponential::Resolution;
 use super::select::Select;
 use crate::signals::Protocols;
 
@@ -78,6 +79,8 @@ pub struct MetricsConfig {
     pub request_size_buckets: Vec<u64>,
     /// Upper bounds of response body sizes in bytes, ascending.
     pub response_size_buckets: Vec<u64>,
+    /// Whether histograms also have exponential buckets, and how fine they may be.
+    pub exponential: Option<Resolution>,
     /// `report_target`: adds `url_path` to server metrics.
     pub report_target: bool,
     /// `report_peer`: adds `client_address` to server metrics, and with the names of Beyla 1.0 the server's address and
@@ -110,6 +113,7 @@ impl Default for MetricsConfig {
             duration_buckets: DEFAULT_DURATION_BUCKETS.into(),
             request_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
             response_size_buckets: DEFAULT_SIZE_BUCKETS.into(),
+            exponential: None,
             report_target: false,
             report_peer: false,
             self_references: false,

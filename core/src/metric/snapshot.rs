@@ -114,5 +114,16 @@ pub enum Value {
     Info,
 }
 
+impl Value {
+    /// What was counted since it was as `earlier`, from which it has grown.
+    pub fn since(&self, earlier: &Self) -> Self {
+        match (self, earlier) {
+            (Self::Counter(now), Self::Counter(earlier)) => Self::Counter(now.saturating_sub(*earlier)),
+            (Self::Histogram(now), Self::Histogram(earlier)) => Self::Histogram(now.since(earlier)),
+            (now, _) => now.clone(),
+        }
+    }
+}
+
 /// The label that marks the series that has all that was beyond the limit.
 pub const OVERFLOW_LABEL: &str = "otel_metric_overflow";

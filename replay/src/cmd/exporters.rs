@@ -11,7 +11,7 @@ use redtape_core::config::Config;
 use super::serving::ttl;
 use crate::cli::Replay;
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, RemoteWrite, Sampling,
+    Batching, Duty, ExportCounters, Exports, MetricForm, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, RemoteWrite, Sampling,
     Signal, Target, Times, receivers,
 };
 use crate::failure::{Failure, Kind, Result};
@@ -45,10 +45,10 @@ pub(super) fn exporters(
         exports.add(OpenMetricsFile::new(path, args.export.force, step, times.of_file()?)?);
     }
     let origin = origin(tapes);
-    let interval = config.otel_metrics_export.interval.0;
+    let form = MetricForm::of(config)?;
     if let Some(path) = &args.otlp.otlp_file {
         let out = create(args, path)?;
-        exports.add(OtlpFile::new((path, out), origin, interval, times.of_file()?));
+        exports.add(OtlpFile::new((path, out), origin, form, times.of_file()?));
     }
     let duty = Duty { counters: Arc::clone(counters), interrupt, quiet: args.quiet, ..Duty::default() };
     if let Some(target) = Target::given(&args.remote_write, remote_write)? {
@@ -63,7 +63,7 @@ pub(super) fn exporters(
         let (replayed, duty) = (times.of_back_end()?, duty.clone());
         match receiver.signal {
             Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), replayed, duty)?),
-            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, origin, interval, replayed, duty)?),
+            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, origin, form, replayed, duty)?),
         }
     }
     if let Some(warning) = times.without_effect().filter(|_| !args.quiet) {

@@ -16,7 +16,7 @@ pub use args::{OtlpArgs, TimeArgs};
 pub(crate) use counters::{Counted, ExportCounters, SignalCounters};
 pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use openmetrics::OpenMetricsFile;
-pub(crate) use otlp::{Batching, Duty, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, receivers};
+pub(crate) use otlp::{Batching, Duty, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, receivers};
 pub use remote_write::RemoteWriteArgs;
 pub(crate) use remote_write::{RemoteWrite, Sampling, Target};
 pub(crate) use replayed::Replayed;

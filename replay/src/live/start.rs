@@ -21,7 +21,7 @@ use super::tapes::{Awaited, Incoming, Peer, Source, ToEngine};
 use super::watch::Watch;
 use crate::cmd::{exports, write_metrics};
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling, Signal, Target,
+    Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling, Signal, Target,
     Tee, configured,
 };
 use crate::failure::{Failure, Kind, Result};
@@ -211,7 +211,7 @@ fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, q
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = WallNanos::new(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let interval = config.otel_metrics_export.interval.0;
+    let form = MetricForm::of(config)?;
     // What is left at the end has one more try; a second signal ends that, too.
     let (counters, ending) = (Arc::clone(counters), ending.clone());
     let duty = Duty { counters, interrupt: Interrupt::default(), ending, live: true, quiet };
@@ -225,7 +225,7 @@ fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, q
         let (as_recorded, duty) = (Replayed::default(), duty.clone());
         match receiver.signal {
             Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), as_recorded, duty)?),
-            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, (now, &host), interval, as_recorded, duty)?),
+            Signal::Metrics => exports.add(OtlpMetrics::new(receiver, (now, &host), form, as_recorded, duty)?),
         }
     }
     Ok(exports)

@@ -6,6 +6,7 @@ mod backfill;
 mod dashboards;
 mod numbers;
 mod otlp;
+mod otlp_forms;
 mod otlp_trouble;
 mod scrape;
 
@@ -15,6 +16,13 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Back ends take memory and the machine may have two cores.
     arguments.test_threads.get_or_insert(2);
-    let trials = [dashboards::trials(), numbers::trials(), otlp::trials(), otlp_trouble::trials(), scrape::trials()];
+    let trials = [
+        dashboards::trials(),
+        numbers::trials(),
+        otlp::trials(),
+        otlp_forms::trials(),
+        otlp_trouble::trials(),
+        scrape::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Compression, Feature, LinksMode, LogLevel, Names, OtlpConfig, OtlpSignal, Period, TracePrinter, Unmatched,
+    Compression, Feature, HistogramAggregation, LinksMode, LogLevel, Names, OtlpConfig, OtlpSignal, Period,
+    Temporality, TracePrinter, Unmatched,
 };
 use crate::facts::ProcessInfo;
 use crate::metric::MetricFeature;
@@ -292,17 +293,13 @@ fn variables_of_opentelemetry_are_of_all_signals_or_of_one() {
             ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "me.pem"),
             ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "me.key"),
             ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
-            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "Delta"),
+            ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
         ]))
         .unwrap();
-    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        warnings,
-        [
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: `delta` has no effect: redtape exports values since the start \
-          alone (`cumulative`)"
-        ]
-    );
+    assert_eq!(warnings, []);
+    assert_eq!(config.redtape.otlp.temporality, Temporality::Delta);
+    assert_eq!(config.otel_metrics_export.histogram_aggregation, HistogramAggregation::Exponential);
     assert_eq!(config.otel_traces_export.endpoint, "https://here/base/v1/traces");
     assert_eq!(config.otel_metrics_export.endpoint, "https://here/base/v1/metrics");
     let both = OtlpSignal { certificate: Some("ca.pem".into()), insecure: Some(true), ..OtlpSignal::default() };

@@ -19,8 +19,10 @@ use tokio::sync::mpsc::{Receiver as Queue, Sender, channel};
 use tokio::time::{Instant, timeout_at};
 
 use super::courier::{Counter, Courier, Duty};
+use super::deltas::Deltas;
 use super::metrics::{MetricMaker, points};
 use super::owners::{Owners, Services};
+use super::points::MetricForm;
 use super::settings::Receiver;
 use super::spans::{SpanMaker, by_service, parts, size};
 use crate::export::exports::{Exporter, Sent};
@@ -88,22 +90,26 @@ impl<T: Send + 'static> Line<T> {
         Ok(Self { queue, thread, courier, timeout: receiver.timeout, live, given: Cell::new(0) })
     }
 
-    /// Puts `item`, which is of `count` units, into the queue. Where that is full a replay waits; a live run goes on without.
-    fn push(&self, item: T, count: u64) {
+    /// Puts `item`, which is of `count` units, into the queue, and tells whether it is there. Where that is full a replay
+    /// waits; a live run goes on without.
+    fn push(&self, item: T, count: u64) -> bool {
         let counters = self.courier.counters();
         self.look();
         self.given.set(self.given.get() + count);
         if !self.live {
-            if self.queue.blocking_send(item).is_err() {
+            let sent = self.queue.blocking_send(item).is_ok();
+            if !sent {
                 counters.failed(count);
             }
-            return;
+            return sent;
         }
-        match self.queue.try_send(item) {
+        let sent = self.queue.try_send(item);
+        match &sent {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => counters.dropped(count),
             Err(TrySendError::Closed(_)) => counters.failed(count),
         }
+        sent.is_ok()
     }
 
     /// Tells the counters how much waits.
@@ -244,12 +250,14 @@ pub(crate) struct OtlpMetrics {
     line: Line<Step>,
     /// Since when everything counts.
     start: WallNanos,
+    /// What was exported last, where only what is new is exported.
+    deltas: Option<Deltas>,
     owners: Owners,
     steps: Steps,
 }
 
 impl OtlpMetrics {
-    /// An exporter to `receiver` of what counts since `start`, recorded on `host`; every `interval` of tape time.
+    /// An exporter to `receiver` of what counts since `start`, recorded on `host`; as `form` says.
     ///
     /// # Errors
     ///
@@ -257,11 +265,11 @@ impl OtlpMetrics {
     pub(crate) fn new(
         receiver: &Receiver,
         (start, host): (WallNanos, &str),
-        interval: Duration,
+        form: MetricForm,
         replayed: Replayed,
         duty: Duty,
     ) -> Result<Self> {
-        let maker = MetricMaker::new(replayed, host);
+        let maker = MetricMaker::new(replayed, form, host);
         let line = Line::new(receiver, SNAPSHOTS, duty, move |mut queue: Queue<Step>, courier| async move {
             while let Some(Step { times, snapshot, services }) = queue.recv().await {
                 for (request, points) in maker.make(times, &snapshot, &services) {
@@ -269,13 +277,22 @@ impl OtlpMetrics {
                 }
             }
         })?;
-        Ok(Self { line, start, owners: Owners::default(), steps: Steps::new(interval) })
+        let deltas = form.delta.then(Deltas::default);
+        Ok(Self { line, start, deltas, owners: Owners::default(), steps: Steps::new(form.interval) })
     }
 
-    fn push(&self, at: WallNanos, snapshot: &Arc<Snapshot>) {
+    fn push(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) {
         let services = self.owners.services();
-        let step = Step { times: (self.start, at), snapshot: Arc::clone(snapshot), services };
-        self.line.push(step, points(snapshot));
+        let (start, new) = match &self.deltas {
+            Some(deltas) => deltas.since(self.start, snapshot),
+            None => (self.start, Arc::clone(snapshot)),
+        };
+        let points = points(&new);
+        let pushed = self.line.push(Step { times: (start, at), snapshot: new, services }, points);
+        // What the queue had no room for is part of what comes next.
+        if let Some(deltas) = self.deltas.as_mut().filter(|_| pushed) {
+            deltas.exported(at, snapshot);
+        }
     }
 }
 
@@ -301,7 +318,7 @@ impl Exporter for OtlpMetrics {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
+    fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.push(now.wall, last);
         Ok(self.line.finish())
     }
@@ -347,7 +364,9 @@ mod tests {
     #[test]
     fn a_replay_waits_where_the_queue_is_full() {
         let (line, counters) = line(false);
-        (1..=20).for_each(|count| line.push(count, count));
+        (1..=20).for_each(|count| {
+            line.push(count, count);
+        });
         let sent = line.finish();
         assert_eq!((sent.arrived, sent.failed), (0, 210));
         assert!(sent.error.contains("Connection refused"), "{}", sent.error);
@@ -365,7 +384,9 @@ mod tests {
             let answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n";
             connection.write_all(answer).unwrap();
         });
-        (1..=20).for_each(|count| line.push(count, count));
+        (1..=20).for_each(|count| {
+            line.push(count, count);
+        });
         let sent = line.finish();
         answering.join().unwrap();
         assert_eq!((sent.failed, &*sent.error), (210, "it answered 503 Service Unavailable"));
@@ -428,7 +449,9 @@ mod tests {
         let (mut line, counters) = line(false);
         let (queue, mut entries) = channel(4);
         line.queue = queue;
-        [3, 4].into_iter().for_each(|count| line.push(count, count));
+        [3, 4].into_iter().for_each(|count| {
+            line.push(count, count);
+        });
         line.thread = thread::spawn(move || assert!(entries.blocking_recv().is_none(), "as the test wants"));
         let sent = line.finish();
         assert_eq!((sent.arrived, sent.failed, &*sent.error), (0, 7, "the sending thread failed"));
@@ -439,7 +462,9 @@ mod tests {
     fn a_live_run_goes_on_and_counts() {
         let (line, counters) = line(true);
         // Far more than are sent meanwhile, and none is lost without being counted.
-        (0..10_000).for_each(|_| line.push(1, 1));
+        (0..10_000).for_each(|_| {
+            line.push(1, 1);
+        });
         let sent = line.finish();
         assert_eq!((sent.arrived, sent.failed), (0, 10_000));
         let Counted { failed, dropped, .. } = counters.traces.counted();

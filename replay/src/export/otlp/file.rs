@@ -14,8 +14,10 @@ use redtape_core::metric::Snapshot;
 use redtape_core::{Service, Span, WallNanos};
 use serde::Serialize;
 
+use super::deltas::Deltas;
 use super::metrics::MetricMaker;
 use super::owners::Owners;
+use super::points::MetricForm;
 use super::settings::Signal;
 use super::spans::{SpanMaker, by_service, parts};
 use crate::export::Replayed;
@@ -35,6 +37,8 @@ pub(crate) struct OtlpFile {
     metrics: MetricMaker,
     /// Since when everything counts.
     start: WallNanos,
+    /// What was written last, where only what is new is written.
+    deltas: Option<Deltas>,
     owners: Owners,
     steps: Steps,
     waiting: Vec<(Arc<Service>, SpanData)>,
@@ -45,22 +49,23 @@ pub(crate) struct OtlpFile {
 }
 
 impl OtlpFile {
-    /// Writes to `out`, which messages call `path`, what counts since `start`, recorded on `host`; metrics every `interval`
-    /// of tape time.
+    /// Writes to `out`, which messages call `path`, what counts since `start`, recorded on `host`; metrics as `form`
+    /// says.
     pub(crate) fn new(
         (path, out): (&Path, Box<dyn Write>),
         (start, host): (WallNanos, &str),
-        interval: Duration,
+        form: MetricForm,
         replayed: Replayed,
     ) -> Self {
         Self {
             out,
             name: if path == Path::new("-") { "standard output".into() } else { path.display().to_string() },
             spans: SpanMaker::new(replayed.clone()),
-            metrics: MetricMaker::new(replayed, host),
+            metrics: MetricMaker::new(replayed, form, host),
             start,
+            deltas: form.delta.then(Deltas::default),
             owners: Owners::default(),
-            steps: Steps::new(interval),
+            steps: Steps::new(form.interval),
             waiting: Vec::new(),
             requests: 0,
             spans_written: 0,
@@ -90,7 +95,13 @@ impl OtlpFile {
     }
 
     fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
-        for (request, points) in self.metrics.make((self.start, at), snapshot, &self.owners.services()) {
+        let new = self.deltas.as_mut().map(|deltas| {
+            let new = deltas.since(self.start, snapshot);
+            deltas.exported(at, snapshot);
+            new
+        });
+        let (start, snapshot) = new.as_ref().map_or((self.start, snapshot), |(start, new)| (*start, new));
+        for (request, points) in self.metrics.make((start, at), snapshot, &self.owners.services()) {
             self.points_written += points;
             self.write_line(&request)?;
         }

@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Exemplar, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
-    ScopeMetrics, Sum, exemplar,
-};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use redtape_core::metric::{self, Family, FamilyKind, Scale, Series, Snapshot, Value};
+use redtape_core::metric::{Family, FamilyKind, Scale, Series, Snapshot};
 use redtape_core::{AttributeValue, WallNanos};
 
 use super::owners::{Owner, Services};
+use super::points::{MetricForm, Told, metric, push};
 use crate::export::replayed::{RUN_LABEL, Replayed};
 
 /// Points of one request at most: with sixteen buckets and a dozen labels about 1 MiB, of the 4 MiB that receivers take.
@@ -24,6 +20,7 @@ const POINTS_MAX: u64 = 1_500;
 #[derive(Clone, Debug)]
 pub(super) struct MetricMaker {
     replayed: Replayed,
+    form: MetricForm,
     /// Where the tape was recorded: whose redtape says what it says of itself.
     host: String,
 }
@@ -40,8 +37,8 @@ enum Place {
 
 impl MetricMaker {
     /// What was recorded on `host`.
-    pub(super) fn new(replayed: Replayed, host: &str) -> Self {
-        Self { replayed, host: host.into() }
+    pub(super) fn new(replayed: Replayed, form: MetricForm, host: &str) -> Self {
+        Self { replayed, form, host: host.into() }
     }
 
     /// Requests with all metrics as they were at `at`, counted since `start`, and how many points are in each. `services` are
@@ -63,10 +60,10 @@ impl MetricMaker {
                 let (owner, attributes) = self.identity(&places, series);
                 let metrics = owners.entry(owner).or_default();
                 if metrics.last().is_none_or(|metric| metric.name != family.otel_name) {
-                    metrics.push(empty(family));
+                    metrics.push(metric(family, &self.form));
                 }
                 if let Some(data) = metrics.last_mut().and_then(|metric| metric.data.as_mut()) {
-                    self.push(data, family.scale, &series.value, attributes, times);
+                    push(data, self.told(family.scale), &series.value, attributes, times);
                 }
                 points += 1;
                 if points == POINTS_MAX {
@@ -100,58 +97,8 @@ impl MetricMaker {
         (owner, attributes)
     }
 
-    /// Adds a point, which counts from a first to a second time.
-    fn push(
-        &self,
-        data: &mut Data,
-        scale: Scale,
-        value: &Value,
-        attributes: Vec<KeyValue>,
-        (start_time_unix_nano, time_unix_nano): (u64, u64),
-    ) {
-        match (data, value) {
-            (Data::Sum(sum), Value::Counter(count)) => {
-                let value = match scale {
-                    Scale::Seconds => Number::AsDouble(seconds(*count)),
-                    Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
-                };
-                sum.data_points.push(NumberDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano,
-                    value: Some(value),
-                    ..NumberDataPoint::default()
-                });
-            }
-            (Data::Histogram(histogram), Value::Histogram(counted)) => {
-                let scaled = |value: u128| if scale == Scale::Seconds { seconds(value) } else { value as f64 };
-                histogram.data_points.push(HistogramDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano,
-                    count: counted.count(),
-                    sum: Some(scaled(counted.sum())),
-                    bucket_counts: counted.counts().to_vec(),
-                    explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
-                    exemplars: self.exemplars(counted, scaled),
-                    ..HistogramDataPoint::default()
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// The latest span of each bucket that has one, as it is exported.
-    fn exemplars(&self, counted: &metric::Histogram, scaled: impl Fn(u128) -> f64) -> Vec<Exemplar> {
-        let latest = (0..counted.counts().len()).filter_map(|bucket| counted.exemplar(bucket));
-        let exported = latest.map(|&metric::Exemplar { trace_id, span_id, value, at }| Exemplar {
-            filtered_attributes: Vec::new(),
-            time_unix_nano: self.replayed.time(at).unix_nanos(),
-            span_id: self.replayed.span_id(span_id).0.to_vec(),
-            trace_id: self.replayed.trace_id(trace_id).0.to_vec(),
-            value: Some(exemplar::Value::AsDouble(scaled(value.into()))),
-        });
-        exported.collect()
+    fn told(&self, scale: Scale) -> Told<'_> {
+        Told { form: &self.form, replayed: &self.replayed, scale }
     }
 
     fn request(&self, owners: BTreeMap<Owner, Vec<Metric>>, services: &Services) -> ExportMetricsServiceRequest {
@@ -215,30 +162,6 @@ fn exported(snapshot: &Snapshot) -> impl Iterator<Item = &Family> {
     snapshot.families.iter().filter(|family| family.kind != FamilyKind::Info)
 }
 
-/// A metric without points.
-fn empty(family: &Family) -> Metric {
-    let aggregation_temporality = AggregationTemporality::Cumulative.into();
-    let data = match family.kind {
-        FamilyKind::Histogram => Data::Histogram(Histogram { data_points: Vec::new(), aggregation_temporality }),
-        FamilyKind::Counter | FamilyKind::Info => {
-            Data::Sum(Sum { data_points: Vec::new(), aggregation_temporality, is_monotonic: true })
-        }
-    };
-    Metric {
-        name: family.otel_name.into(),
-        description: family.help.into(),
-        // UCUM, as semantic conventions write units.
-        unit: match family.scale {
-            Scale::Bytes => "By",
-            Scale::Seconds => "s",
-            Scale::None => "1",
-        }
-        .into(),
-        data: Some(data),
-        ..Metric::default()
-    }
-}
-
 /// What becomes of a label that Prometheus has. Receivers make `job` and `instance` of the resource.
 fn place(label: &str) -> Place {
     match label {
@@ -278,11 +201,6 @@ fn attribute(label: &str) -> String {
     }
 }
 
-/// Nanoseconds as seconds.
-fn seconds(nanos: u128) -> f64 {
-    nanos as f64 / 1e9
-}
-
 /// An attribute of a point. Of some, conventions want a number.
 fn point(key: &str, value: &str) -> KeyValue {
     const NUMBERS: [&str; 3] = ["http.response.status_code", "rpc.grpc.status_code", "server.port"];
@@ -302,7 +220,10 @@ fn pair(key: &str, value: any_value::Value) -> KeyValue {
 mod tests {
     use std::sync::Arc;
 
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
     use redtape_core::MonoNanos;
+    use redtape_core::metric::{self, Value};
 
     use super::*;
 
@@ -335,7 +256,7 @@ mod tests {
     }
 
     fn maker() -> MetricMaker {
-        MetricMaker::new(Replayed::default(), "web-1")
+        MetricMaker::new(Replayed::default(), MetricForm::default(), "web-1")
     }
 
     fn times(start: u64, at: u64) -> (WallNanos, WallNanos) {
@@ -391,7 +312,7 @@ mod tests {
             ..family(0)
         };
         let replayed = Replayed::new(WallNanos::new(0), crate::export::Shift::default(), Some("r1"));
-        let maker = MetricMaker::new(replayed, "web-1");
+        let maker = MetricMaker::new(replayed, MetricForm::default(), "web-1");
         let requests = maker.make(times(0, 5), &Snapshot { families: vec![family], observed: 0 }, &Services::new());
         let resource = &requests[0].0.resource_metrics[0];
         let attributes = pairs(&resource.resource.as_ref().unwrap().attributes);
