@@ -84,7 +84,7 @@ impl Prometheus {
         command.arg(format!("--storage.tsdb.path={}", data.display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{}", self.port));
         // A tape may be older than what Prometheus keeps by default.
-        command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage"]);
+        command.args(["--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage,native-histograms"]);
         command.args(["--storage.tsdb.retention.time=100y", "--log.level=warn"]);
         self.process = Some(Process::start(&mut command)?);
         self.ready()

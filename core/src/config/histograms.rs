@@ -22,7 +22,7 @@ section! {
     NativeHistogram {
         /// By how much each bucket is wider than the one before at most; none are shown if it is not above 1.
         bucket_factor: f64 = 1.1,
-        /// Buckets of one histogram at most, up to 160; 0 is as many. Buckets are joined where more would be needed.
+        /// Buckets of one histogram at most, from 8 to 160; 0 is as many. Neighbours are joined where more would be needed.
         max_bucket_number: u16 = 100,
     }
     without effect {
@@ -38,7 +38,7 @@ impl NativeHistogram {
         }
         let max_size = match self.max_bucket_number {
             0 => Resolution::FINEST.max_size,
-            number => number.clamp(2, Resolution::FINEST.max_size),
+            number => number.clamp(8, Resolution::FINEST.max_size),
         };
         let mut max_scale = 0;
         let mut factor = self.bucket_factor;

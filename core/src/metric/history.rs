@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use super::by_series::BySeries;
-use super::histogram::Histogram;
 use super::openmetrics::{write_head, write_label, write_labels, write_series};
 use super::snapshot::{Family, Snapshot, Value};
 use super::{FamilyKind, TextFormat};
@@ -159,7 +158,7 @@ impl Value {
     pub fn zero(&self) -> Self {
         match self {
             Self::Counter(_) => Self::Counter(0),
-            Self::Histogram(histogram) => Self::Histogram(Histogram::new(histogram.bounds().into())),
+            Self::Histogram(histogram) => Self::Histogram(histogram.since(histogram)),
             Self::Info => Self::Info,
         }
     }

@@ -11,8 +11,8 @@ use redtape_core::config::Config;
 use super::serving::ttl;
 use crate::cli::Replay;
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, MetricForm, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans, RemoteWrite, Sampling,
-    Signal, Target, Times, receivers,
+    Batching, Duty, ExportCounters, Exports, MetricForm, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans,
+    RemoteWrite, Sampling, Signal, Target, Times, receivers,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
@@ -52,7 +52,8 @@ pub(super) fn exporters(
     }
     let duty = Duty { counters: Arc::clone(counters), interrupt, quiet: args.quiet, ..Duty::default() };
     if let Some(target) = Target::given(&args.remote_write, remote_write)? {
-        let sampling = Sampling { step, ttl_nanos: ttl(config), replayed: times.of_back_end()? };
+        let native = config.native_histograms();
+        let sampling = Sampling { step, ttl_nanos: ttl(config), native, replayed: times.of_back_end()? };
         exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
     }
     let sends = !receivers.is_empty() || args.remote_write.remote_write.is_some();

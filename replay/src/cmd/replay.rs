@@ -39,6 +39,7 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     if args.otlp.is_used() {
         config.otel_traces_export.sampler = exporting.otel_traces_export.sampler;
     }
+    config.otel_metrics_export.histogram_aggregation = exporting.otel_metrics_export.histogram_aggregation;
     let pace = Pace::new(args.time.speed, args.time.max_idle);
     if let Some(server) = &server {
         exports.add(server.exporter());

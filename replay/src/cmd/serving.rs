@@ -28,6 +28,7 @@ pub(super) fn serve(
             (internal.port, &internal.path),
         )?,
         ttl_nanos: ttl(config),
+        native: config.native_histograms(),
         replayed: match config.prometheus_export.exemplar_filter {
             // Nothing has a time or an id then, and tapes need not be looked at.
             ExemplarFilter::AlwaysOff => Replayed::default(),

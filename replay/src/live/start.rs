@@ -21,8 +21,8 @@ use super::tapes::{Awaited, Incoming, Peer, Source, ToEngine};
 use super::watch::Watch;
 use crate::cmd::{exports, write_metrics};
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling, Signal, Target,
-    Tee, configured,
+    Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling,
+    Signal, Target, Tee, configured,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::{Ending, Interrupt};
@@ -200,6 +200,7 @@ fn serve(config: &Config) -> Serve {
         metrics: endpoint(metrics.port, &metrics.path),
         internal: endpoint(internal.port, &internal.path),
         ttl_nanos: Some(metrics.ttl.nanos()).filter(|&ttl| ttl > 0),
+        native: config.native_histograms(),
         replayed: Replayed::default(),
         live: true,
     }
@@ -218,7 +219,7 @@ fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, q
     if let Some(target) = Target::configured(&config.redtape.remote_write)? {
         let ttl_nanos = Some(config.prometheus_export.ttl.nanos()).filter(|&ttl| ttl > 0);
         let step = config.redtape.remote_write.interval.0;
-        let sampling = Sampling { step, ttl_nanos, replayed: Replayed::default() };
+        let sampling = Sampling { step, ttl_nanos, native: config.native_histograms(), replayed: Replayed::default() };
         exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
     }
     for receiver in &configured(config)? {

@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use redtape_core::MonoNanos;
-use redtape_core::metric::{Exemplar, Text, TextFormat, write_text};
+use redtape_core::metric::{Exemplar, Resolution, Text, TextFormat, write_text};
 use tokio::sync::Semaphore;
 
 use super::internal::Internal;
 use super::negotiate;
+use super::protobuf::Protobuf;
 use super::window::{Shown, Window};
 use crate::export::Replayed;
 
@@ -53,12 +54,20 @@ pub(super) struct Site {
     pub(super) ttl: Option<u64>,
     /// What times and ids exemplars get.
     pub(super) replayed: Replayed,
+    /// How fine native histograms are; `None` for none.
+    pub(super) native: Option<Resolution>,
     pub(super) permits: Semaphore,
 }
 
 impl Site {
-    pub(super) fn new(window: Arc<Window>, internal: Internal, ttl: Option<u64>, replayed: Replayed) -> Self {
-        Self { window, internal, ttl, replayed, permits: Semaphore::new(AT_ONCE) }
+    pub(super) fn new(
+        window: Arc<Window>,
+        internal: Internal,
+        ttl: Option<u64>,
+        replayed: Replayed,
+        native: Option<Resolution>,
+    ) -> Self {
+        Self { window, internal, ttl, replayed, native, permits: Semaphore::new(AT_ONCE) }
     }
 
     /// Answers what came to a listener with these pages.
@@ -102,6 +111,11 @@ impl Site {
     }
 
     fn page(&self, what: What, shown: Option<&Shown>, accept: &str, gzip: bool) -> Response {
+        const PROTOBUF: &str =
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        if let (What::Metrics, Some(native), true) = (what, self.native, negotiate::protobuf(accept)) {
+            return respond(PROTOBUF, self.protobuf(native, shown), gzip);
+        }
         let mut text = String::new();
         let (format, written) = match what {
             What::Internal => (TextFormat::OpenMetrics, self.internal.write(&mut text, shown)),
@@ -117,24 +131,39 @@ impl Site {
             TextFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             TextFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         };
-        let headers = [(CONTENT_TYPE, kind), (VARY, "Accept, Accept-Encoding")];
-        match gzip.then(|| compressed(&text)) {
-            Some(Ok(bytes)) => (headers, [(CONTENT_ENCODING, "gzip")], Body::from(bytes)).into_response(),
-            _ => (headers, text).into_response(),
+        respond(kind, text.into_bytes(), gzip)
+    }
+
+    fn protobuf(&self, native: Resolution, shown: Option<&Shown>) -> Vec<u8> {
+        let exemplars = |exemplar: &Exemplar| self.exemplar(exemplar);
+        match shown {
+            Some(Shown { at, snapshot, .. }) => {
+                Protobuf { native, since: self.since(*at), exemplars: &exemplars }.write(snapshot)
+            }
+            None => Vec::new(),
         }
     }
 
-    fn write_metrics(&self, out: &mut String, shown: Option<&Shown>, format: TextFormat) -> std::fmt::Result {
-        let exemplar = |exemplar: &Exemplar| Exemplar {
+    /// As whoever looks for its span finds it.
+    fn exemplar(&self, exemplar: &Exemplar) -> Exemplar {
+        Exemplar {
             trace_id: self.replayed.trace_id(exemplar.trace_id),
             span_id: self.replayed.span_id(exemplar.span_id),
             at: self.replayed.time(exemplar.at),
             ..*exemplar
-        };
+        }
+    }
+
+    /// Series that were last updated before this are not shown.
+    fn since(&self, at: MonoNanos) -> MonoNanos {
+        self.ttl.map_or(MonoNanos::ZERO, |ttl| at.minus(ttl))
+    }
+
+    fn write_metrics(&self, out: &mut String, shown: Option<&Shown>, format: TextFormat) -> std::fmt::Result {
+        let exemplar = |exemplar: &Exemplar| self.exemplar(exemplar);
         match shown {
             Some(Shown { at, snapshot, .. }) => {
-                let since = self.ttl.map_or(MonoNanos::ZERO, |ttl| at.minus(ttl));
-                write_text(out, snapshot, &Text { format, since, exemplars: Some(&exemplar) })
+                write_text(out, snapshot, &Text { format, since: self.since(*at), exemplars: Some(&exemplar) })
             }
             None => write_text(out, &Default::default(), &Text::plain(format)),
         }
@@ -146,9 +175,17 @@ fn text(head: &HeaderMap, name: &HeaderName) -> String {
     values.collect::<Vec<_>>().join(",")
 }
 
-fn compressed(text: &str) -> io::Result<Vec<u8>> {
+fn respond(kind: &'static str, body: Vec<u8>, gzip: bool) -> Response {
+    let headers = [(CONTENT_TYPE, kind), (VARY, "Accept, Accept-Encoding")];
+    match gzip.then(|| compressed(&body)) {
+        Some(Ok(bytes)) => (headers, [(CONTENT_ENCODING, "gzip")], Body::from(bytes)).into_response(),
+        _ => (headers, body).into_response(),
+    }
+}
+
+fn compressed(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
+    encoder.write_all(body)?;
     encoder.finish()
 }
 

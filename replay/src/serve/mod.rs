@@ -4,6 +4,7 @@ mod answer;
 mod endpoint;
 mod internal;
 mod negotiate;
+mod protobuf;
 mod server;
 mod window;
 

@@ -13,6 +13,13 @@ pub(super) fn format(accept: &str) -> TextFormat {
     }
 }
 
+/// Whether a client likes Prometheus' exposition in protobuf best.
+pub(super) fn protobuf(accept: &str) -> bool {
+    const PROTOBUF: &str = "application/vnd.google.protobuf";
+    let how = choices(accept).filter(|(name, _)| *name == PROTOBUF).map(|(_, how)| how).max().unwrap_or(0);
+    how > 0 && choices(accept).all(|(_, other)| other <= how)
+}
+
 /// Whether a client takes gzip.
 pub(super) fn gzip(accept_encoding: &str) -> bool {
     choices(accept_encoding).any(|(name, how)| name == "gzip" && how > 0)
@@ -59,6 +66,16 @@ mod tests {
             ("", TextFormat::Prometheus),
         ] {
             assert_eq!(format(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn protobuf_is_for_who_likes_it_best() {
+        const PROMETHEUS_2: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
+                                    application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert!(protobuf(PROMETHEUS_2));
+        for accept in ["", "*/*", "text/plain", "application/vnd.google.protobuf;q=0.5,text/plain;q=0.6"] {
+            assert!(!protobuf(accept), "{accept}");
         }
     }
 

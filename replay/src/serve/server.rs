@@ -11,6 +11,7 @@ use axum::serve::Listener;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use redtape_core::metric::Resolution;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -41,6 +42,8 @@ pub(crate) struct Serve {
     pub(crate) internal: Option<Endpoint>,
     /// Series that were not updated for so long, in nanoseconds of tape time, are left out of a scrape.
     pub(crate) ttl_nanos: Option<u64>,
+    /// How fine native histograms are, for whoever takes protobuf; `None` for none.
+    pub(crate) native: Option<Resolution>,
     /// What times and ids exemplars get.
     pub(crate) replayed: Replayed,
     /// Whether the tape moves on by itself, so that standing still is unhealthy, and lagging behind is told.
@@ -67,6 +70,7 @@ struct Bound {
 pub(crate) struct Listening {
     bound: Vec<Bound>,
     ttl_nanos: Option<u64>,
+    native: Option<Resolution>,
     replayed: Replayed,
     live: bool,
 }
@@ -78,10 +82,10 @@ impl Listening {
     ///
     /// As [`Server::start`].
     pub(crate) fn at(serve: &Serve) -> Result<Option<Self>> {
-        let &Serve { ttl_nanos, live, .. } = serve;
+        let &Serve { ttl_nanos, native, live, .. } = serve;
         let replayed = serve.replayed.clone();
         let bound = bind(serve)?;
-        Ok((!bound.is_empty()).then_some(Self { bound, ttl_nanos, replayed, live }))
+        Ok((!bound.is_empty()).then_some(Self { bound, ttl_nanos, native, replayed, live }))
     }
 
     /// Serves from now on.
@@ -94,7 +98,8 @@ impl Listening {
         let window = Arc::new(Window::new(self.live));
         let pages = self.bound.iter().map(|bound| (bound.address.port(), Arc::clone(&bound.pages))).collect();
         let internal = Internal::new(Arc::clone(counters), pages, self.live);
-        let site = Arc::new(Site::new(Arc::clone(&window), internal, self.ttl_nanos, self.replayed));
+        let site = Site::new(Arc::clone(&window), internal, self.ttl_nanos, self.replayed, self.native);
+        let site = Arc::new(site);
         let urls = self.bound.iter().flat_map(Bound::urls).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(environment)?;
         let (stop, stopped) = oneshot::channel();

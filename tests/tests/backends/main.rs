@@ -4,6 +4,7 @@
 
 mod backfill;
 mod dashboards;
+mod native;
 mod numbers;
 mod otlp;
 mod otlp_forms;
@@ -18,6 +19,7 @@ fn main() {
     arguments.test_threads.get_or_insert(2);
     let trials = [
         dashboards::trials(),
+        native::trials(),
         numbers::trials(),
         otlp::trials(),
         otlp_forms::trials(),

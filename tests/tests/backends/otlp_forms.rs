@@ -17,10 +17,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const RECEIVER: &[Requirement] = &[Requirement::Program("node"), Requirement::Tool("npm/node_modules")];
 const EXPONENTIAL: (&str, &str) =
     ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram");
-const DELTA: [(&str, &str); 2] = [
-    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
-    ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
-];
+const DELTA: [(&str, &str); 2] =
+    [("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"), ("OTEL_METRIC_EXPORT_INTERVAL", "100")];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -46,7 +44,8 @@ fn exponential_histograms_tell_quantiles() -> Result<()> {
         let span: Value = serde_json::from_str(line)?;
         let of = &span["attributes"];
         if span["kind"] == "server" && span["incomplete"] == false && of.get("rpc.system").is_none() {
-            let keys = ["http.request.method", "http.response.status_code", "http.route"].map(|key| of[key].to_string());
+            let keys =
+                ["http.request.method", "http.response.status_code", "http.route"].map(|key| of[key].to_string());
             let key = format!("{} {}", span["resource"]["service.instance.id"], keys.join(" "));
             durations.entry(key).or_default().push(span["duration_ns"].as_u64().unwrap());
         }

@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A replay that lingers, and the port that it is served at.
-fn lingering(more: &[&str]) -> Result<(Process, u16)> {
+pub(crate) fn lingering(more: &[&str]) -> Result<(Process, u16)> {
     let port = free_port()?;
     let mut command = Command::new(binary("redtape")?);
     command.args(["replay", TAPE, "--linger", "forever", "--prometheus", &format!("127.0.0.1:{port}")]).args(more);

@@ -410,7 +410,9 @@ mod tests {
             }
         };
         let line = Line::new(&receiver, 8, duty, work).unwrap();
-        (0..3).for_each(|_| line.push(1, 1));
+        (0..3).for_each(|_| {
+            line.push(1, 1);
+        });
         while counters.traces.counted().requests == 0 {
             thread::yield_now();
         }

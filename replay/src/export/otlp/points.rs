@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     HistogramDataPoint, Metric, NumberDataPoint, Sum, exemplar,
 };
 use redtape_core::config::{Config, Temporality};
-use redtape_core::metric::{self, Family, FamilyKind, Resolution, Scale, Value};
+use redtape_core::metric::{self, Family, FamilyKind, Resolution, Scale, Series, Value};
 
 use crate::export::Replayed;
 use crate::failure::Result;
@@ -135,7 +135,7 @@ pub(super) fn metric(family: &Family, form: &MetricForm) -> Metric {
     let temporality = if form.delta { AggregationTemporality::Delta } else { AggregationTemporality::Cumulative };
     let aggregation_temporality = temporality.into();
     let data = match family.kind {
-        FamilyKind::Histogram if form.exponential.is_some() => {
+        FamilyKind::Histogram if form.exponential.is_some() && family.series.iter().all(has_exponential) => {
             Data::ExponentialHistogram(ExponentialHistogram { data_points: Vec::new(), aggregation_temporality })
         }
         FamilyKind::Histogram => Data::Histogram(Histogram { data_points: Vec::new(), aggregation_temporality }),
@@ -156,6 +156,11 @@ pub(super) fn metric(family: &Family, form: &MetricForm) -> Metric {
         data: Some(data),
         ..Metric::default()
     }
+}
+
+/// Whether its histogram was counted so. A live run that was told of it later has begun without.
+fn has_exponential(series: &Series) -> bool {
+    matches!(&series.value, Value::Histogram(histogram) if histogram.exponential().is_some())
 }
 
 /// Nanoseconds as seconds.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtape_core::WallNanos;
-use redtape_core::metric::Snapshot;
+use redtape_core::metric::{Resolution, Snapshot};
 
 use super::samples::{End, Samples};
 use super::sender::{Sender, Settings};
@@ -33,6 +33,8 @@ pub(crate) struct Sampling {
     pub(crate) step: Duration,
     /// Series that do not change for so long end.
     pub(crate) ttl_nanos: Option<u64>,
+    /// Whether histograms are also sent as native ones, and how fine.
+    pub(crate) native: Option<Resolution>,
     /// What times samples get.
     pub(crate) replayed: Replayed,
 }
@@ -52,7 +54,7 @@ impl RemoteWrite {
         let settings = Settings { target, duty, name: format!("samples to {named}") };
         let step = sampling.step;
         Ok(Self {
-            samples: Samples::new(step, sampling.ttl_nanos, sampling.replayed.run()),
+            samples: Samples::new(step, sampling.ttl_nanos, sampling.replayed.run(), sampling.native),
             sender: Sender::start(settings)?,
             counters,
             replayed: sampling.replayed,

@@ -3,6 +3,8 @@
 
 use prost::Message;
 
+use crate::export::native::BucketSpan;
+
 /// A request.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct WriteRequest {
@@ -18,6 +20,8 @@ pub(super) struct TimeSeries {
     pub(super) labels: Vec<Label>,
     #[prost(message, repeated, tag = "2")]
     pub(super) samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) histograms: Vec<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -34,6 +38,28 @@ pub(super) struct Sample {
     pub(super) value: f64,
     /// Milliseconds since the epoch.
     #[prost(int64, tag = "2")]
+    pub(super) timestamp: i64,
+}
+
+/// A native histogram of integers.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Histogram {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) count: Option<u64>,
+    #[prost(double, tag = "3")]
+    pub(super) sum: f64,
+    #[prost(sint32, tag = "4")]
+    pub(super) schema: i32,
+    #[prost(double, tag = "5")]
+    pub(super) zero_threshold: f64,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) positive_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "12")]
+    pub(super) positive_deltas: Vec<i64>,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "15")]
     pub(super) timestamp: i64,
 }
 

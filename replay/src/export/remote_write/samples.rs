@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use redtape_core::WallNanos;
 use redtape_core::metric::{
-    BySeries, Family, FamilyKind, OVERFLOW_LABEL, Scale, Series, Snapshot, Value, bucket_bound,
+    BySeries, Family, FamilyKind, OVERFLOW_LABEL, Resolution, Scale, Series, Snapshot, Value, bucket_bound,
 };
 
-use super::message::{Label, STALE, Sample, TimeSeries};
+use super::message::{Histogram, Label, STALE, Sample, TimeSeries};
+use crate::export::native::{Native, ZERO_THRESHOLD, scaled};
 use crate::export::replayed::RUN_LABEL;
 
 /// What is known of each series: when it began, when it last changed, and whether it was told to have ended.
@@ -18,10 +19,18 @@ pub(super) struct Samples {
     /// Milliseconds after which a series that does not change has ended.
     ttl: Option<i64>,
     families: BTreeMap<&'static str, BySeries<Seen>>,
-    /// A label that all series have.
-    run: Option<Label>,
+    form: Form,
     /// No sample is older.
     begun: i64,
+}
+
+/// What series are like.
+#[derive(Debug)]
+struct Form {
+    /// A label that all of them have.
+    run: Option<Label>,
+    /// Whether histograms are also told as native ones, and how fine.
+    native: Option<Resolution>,
 }
 
 /// What series are told in the end.
@@ -45,13 +54,13 @@ struct Seen {
 
 impl Samples {
     /// Samples of steps that are `step` apart; series end that do not change for `ttl_nanos`.
-    pub(super) fn new(step: Duration, ttl_nanos: Option<u64>, run: Option<&str>) -> Self {
-        let run = run.map(|run| label(RUN_LABEL, run));
+    pub(super) fn new(step: Duration, ttl_nanos: Option<u64>, run: Option<&str>, native: Option<Resolution>) -> Self {
+        let form = Form { run: run.map(|run| label(RUN_LABEL, run)), native };
         Self {
             step: i64::try_from(step.as_millis()).unwrap_or(i64::MAX),
             ttl: ttl_nanos.map(millis),
             families: Default::default(),
-            run,
+            form,
             begun: i64::MIN,
         }
     }
@@ -88,7 +97,7 @@ impl Samples {
                     }
                     None if over => {
                         seen.ended = Some((at, series.value.clone()));
-                        push(&mut all, family, series, &[(at, None)], self.run.as_ref());
+                        push(&mut all, family, series, &[(at, None)], &self.form);
                         continue;
                     }
                     Some((ended, value)) => values.extend((before > ended && before < at).then_some((before, value))),
@@ -97,7 +106,7 @@ impl Samples {
                 }
                 values.push((at, series.value.clone()));
                 let values: Vec<_> = values.iter().map(|(at, value)| (*at, Some(value))).collect();
-                push(&mut all, family, series, &values, self.run.as_ref());
+                push(&mut all, family, series, &values, &self.form);
             }
         }
         all
@@ -117,7 +126,7 @@ impl Samples {
                     End::StaysAndGoes => vec![again, (at + 2 * self.step, None)],
                     End::Goes => vec![(at + 1, None)],
                 };
-                push(&mut all, family, series, &values, self.run.as_ref());
+                push(&mut all, family, series, &values, &self.form);
             }
         }
         all
@@ -125,13 +134,7 @@ impl Samples {
 }
 
 /// Appends a series' samples, a time series for each number that it has. No value is the mark of the end.
-fn push(
-    all: &mut Vec<TimeSeries>,
-    family: &Family,
-    series: &Series,
-    values: &[(i64, Option<&Value>)],
-    run: Option<&Label>,
-) {
+fn push(all: &mut Vec<TimeSeries>, family: &Family, series: &Series, values: &[(i64, Option<&Value>)], form: &Form) {
     let mut labels: Vec<Label> = match series.overflow {
         true => vec![label(OVERFLOW_LABEL, "true")],
         false => {
@@ -139,7 +142,7 @@ fn push(
             labels.map(|(name, value)| label(name, value)).collect()
         }
     };
-    labels.extend(run.cloned());
+    labels.extend(form.run.clone());
     let mut add = |suffix: &str, bound: Option<String>, number: &dyn Fn(&Value) -> f64| {
         let mut labels = labels.clone();
         labels.push(label("__name__", &format!("{}{suffix}", family.name)));
@@ -147,7 +150,7 @@ fn push(
         labels.sort_by(|a, b| a.name.cmp(&b.name));
         let sample =
             |(at, value): &(i64, Option<&Value>)| Sample { timestamp: *at, value: value.map_or(STALE, number) };
-        all.push(TimeSeries { labels, samples: values.iter().map(sample).collect() });
+        all.push(TimeSeries { labels, samples: values.iter().map(sample).collect(), histograms: Vec::new() });
     };
     match &series.value {
         Value::Info => add("_info", None, &|_| 1.0),
@@ -162,12 +165,36 @@ fn push(
             }
             add("_count", None, &|value| count(value) as f64);
             add("_sum", None, &|value| match (value, family.scale) {
-                (Value::Histogram(histogram), Scale::Seconds) => histogram.sum() as f64 / 1e9,
-                (Value::Histogram(histogram), _) => histogram.sum() as f64,
+                (Value::Histogram(histogram), scale) => scaled(histogram.sum(), scale),
                 (Value::Counter(_) | Value::Info, _) => 0.0,
             });
+            if let Some(resolution) = form.native {
+                labels.push(label("__name__", family.name));
+                labels.sort_by(|a, b| a.name.cmp(&b.name));
+                let histograms = values.iter().filter_map(|value| native(value, family.scale, resolution)).collect();
+                all.push(TimeSeries { labels, samples: Vec::new(), histograms });
+            }
         }
     }
+}
+
+/// A native histogram at a time; no value is the mark of the end.
+fn native((timestamp, value): &(i64, Option<&Value>), scale: Scale, resolution: Resolution) -> Option<Histogram> {
+    let told = Histogram { zero_threshold: ZERO_THRESHOLD, timestamp: *timestamp, ..Histogram::default() };
+    let Some(value) = value else {
+        return Some(Histogram { count: Some(0), sum: STALE, zero_count: Some(0), ..told });
+    };
+    let Value::Histogram(histogram) = value else { return None };
+    let Native { schema, zeros, spans, deltas } = Native::of(histogram, resolution)?;
+    Some(Histogram {
+        count: Some(histogram.count()),
+        sum: scaled(histogram.sum(), scale),
+        schema,
+        zero_count: Some(zeros),
+        positive_spans: spans,
+        positive_deltas: deltas,
+        ..told
+    })
 }
 
 fn label(name: &str, value: &str) -> Label {
@@ -232,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_series_begins_with_a_zero() {
-        let mut samples = Samples::new(Duration::from_secs(15), None, None);
+        let mut samples = Samples::new(Duration::from_secs(15), None, None, None);
         assert_eq!(told(&mut samples, &[(100, 3), (115, 3), (130, 4)]), ["0@85 3@100", "3@115", "4@130"]);
         let end = samples.end(WallNanos::new(130_000_000_000), &snapshot(&[("/a", 4)]), End::StaysAndGoes);
         let end: Vec<_> = end[0].samples.iter().map(|sample| sample.timestamp).collect();
@@ -241,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_live_run_says_nothing_of_before_and_behind_it() {
-        let mut samples = Samples::new(Duration::from_secs(15), None, None);
+        let mut samples = Samples::new(Duration::from_secs(15), None, None, None);
         samples.begin(WallNanos::new(95_000_000_000));
         assert_eq!(told(&mut samples, &[(100, 3), (115, 4)]), ["0@95 3@100", "4@115"]);
         let end = samples.end(WallNanos::new(115_000_000_000), &snapshot(&[("/a", 4)]), End::Goes);
@@ -251,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_series_that_does_not_change_ends_and_may_go_on() {
-        let mut samples = Samples::new(Duration::from_secs(15), Some(20_000_000_000), None);
+        let mut samples = Samples::new(Duration::from_secs(15), Some(20_000_000_000), None, None);
         assert_eq!(
             told(&mut samples, &[(100, 3), (115, 3), (130, 3), (145, 3), (160, 5), (175, 5)]),
             ["0@85 3@100", "3@115", "-@130", "", "3@145 5@160", "5@175"]
@@ -263,8 +290,8 @@ mod tests {
 
     #[test]
     fn labels_are_sorted_and_none_is_empty() {
-        let series =
-            Samples::new(Duration::from_millis(1), None, Some("x")).step(WallNanos::new(1), &snapshot(&[("/a", 1)]));
+        let series = Samples::new(Duration::from_millis(1), None, Some("x"), None)
+            .step(WallNanos::new(1), &snapshot(&[("/a", 1)]));
         let labels: Vec<_> = series[0].labels.iter().map(|label| (label.name.as_str(), label.value.as_str())).collect();
         assert_eq!(labels, [("__name__", "calls_total"), ("http_route", "/a"), ("replay_run", "x")]);
     }

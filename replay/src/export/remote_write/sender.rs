@@ -324,7 +324,7 @@ mod tests {
     use crate::export::remote_write::samples::End;
 
     fn sample() -> TimeSeries {
-        TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }] }
+        TimeSeries { labels: Vec::new(), samples: vec![Sample { value: 1.0, timestamp: 1 }], histograms: Vec::new() }
     }
 
     /// What becomes of one sample, where the receiver has these answers: how many arrived, how many did not, and why.
