@@ -37,7 +37,7 @@ section! {
     }
     without effect {
         "`redtape_internal_build_info` is shown with the internal metrics alone" => [disable_build_info],
-        "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
+        "metrics have the labels that `docs/metrics.md` lists; `attributes.select` chooses among them" => [extra_resource_attributes, extra_span_resource_attributes],
         "memory is bounded by `redtape.limits`" => [service_cache_size, span_metrics_service_cache_size],
     }
 }
@@ -69,14 +69,14 @@ section! {
         histogram_aggregation: HistogramAggregation = HistogramAggregation::Explicit,
         /// How fine exponential histograms are.
         exponential_histogram: ExponentialHistogram = ExponentialHistogram::default(),
-        /// How long a series is exported after its last change.
+        /// How long a service is silent until its span names are forgotten; series stay.
         ttl: Period = Period::seconds(300),
         /// Whether the service graph has edges from a service to itself.
         allow_service_graph_self_references: bool = false,
     }
     without effect {
         "addresses of the service graph are never left out" => [drop_unresolved_ips],
-        "labels are chosen by `attributes.select`" => [extra_resource_attributes, extra_span_resource_attributes],
+        "metrics have the labels that `docs/metrics.md` lists; `attributes.select` chooses among them" => [extra_resource_attributes, extra_span_resource_attributes],
         "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
         "memory is bounded by `redtape.limits`" => [reporters_cache_len],
     }
