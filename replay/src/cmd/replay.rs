@@ -40,6 +40,8 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
         config.otel_traces_export.sampler = exporting.otel_traces_export.sampler;
     }
     config.otel_metrics_export.histogram_aggregation = exporting.otel_metrics_export.histogram_aggregation;
+    // Standard output has none; what is exported has those that its variable asks for.
+    config.prometheus_export.exemplar_filter = exporting.prometheus_export.exemplar_filter;
     let pace = Pace::new(args.time.speed, args.time.max_idle);
     if let Some(server) = &server {
         exports.add(server.exporter());

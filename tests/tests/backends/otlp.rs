@@ -225,13 +225,11 @@ fn gzip_over_grpc() -> Result<()> {
 }
 
 fn exemplars() -> Result<()> {
-    let folder = TempDir::new()?;
-    let config = folder.path().join("c.yml");
-    fs::write(&config, "prometheus_export: {exemplar_filter: always_on}")?;
     let otlp = Otlp::start()?;
     let port = free_port()?;
-    let (config, served) = (config.display().to_string(), format!("127.0.0.1:{port}"));
-    let mut command = redtape(&["--config", &config, "--otlp-metrics", &otlp.http, "--otlp-traces", &otlp.http])?;
+    let served = format!("127.0.0.1:{port}");
+    let mut command = redtape(&["--otlp-metrics", &otlp.http, "--otlp-traces", &otlp.http])?;
+    command.env("BEYLA_PROMETHEUS_EXEMPLAR_FILTER", "always_on");
     command.args(["--otlp-protocol", "http/protobuf", "--prometheus", &served, "--linger", "forever"]);
     let mut process = Process::start(&mut command)?;
     process.wait_for("the summary", LIMIT, |stdout, _| stdout.contains("series").then_some(()))?;
