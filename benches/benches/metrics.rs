@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use redtape_core::config::PodNames;
 use redtape_core::metric::{ExemplarFilter, MetricsConfig, Registry, Text, TextFormat, write_text};
 use redtape_core::{
     HttpFields, Ignored, Limits, MonoNanos, Outcome, ProcessInfo, RequestHead, Service, Span, SpanId, SpanKind, Status,
@@ -11,7 +12,7 @@ use redtape_core::{
 };
 
 fn spans(count: u64, routes: u64) -> Vec<Span> {
-    let service = Arc::new(Service::new(Arc::new(ProcessInfo::default()), None, "host", None));
+    let service = Arc::new(Service::new(Arc::new(ProcessInfo::default()), None, "host", None, &PodNames::default()));
     let span = |number: u64| {
         let route = format!("/api/v1/resource-{}/{{id}}", number % routes);
         let start = number * 1_000_000;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::config::Rule;
+use crate::config::{PodNames, Rule};
 use crate::facts::ProcessInfo;
 use crate::kubernetes::{Container, PodFact};
 use crate::span::Service;
@@ -16,14 +16,21 @@ impl Service {
     /// interpreters), else what the kernel calls it. The namespace is the rule's, else `service.namespace` of
     /// `OTEL_RESOURCE_ATTRIBUTES`, else what its pod says.
     ///
-    /// A pod says its service's name by the annotation `resource.opentelemetry.io/service.name`, else by the label
-    /// `app.kubernetes.io/name`, else by the name of its owner or its own; the namespace by the annotation for
-    /// `service.namespace`, else by the label `app.kubernetes.io/part-of`, else by its own namespace.
+    /// A pod says its service's name by the annotation `resource.opentelemetry.io/service.name`, else by a label that
+    /// `names` lists (`app.kubernetes.io/name`), else by the name of its owner or its own; the namespace by the annotation for
+    /// `service.namespace`, else by a label (`app.kubernetes.io/part-of`), else by its own namespace. A template in `names` takes
+    /// the place of annotation and labels of the name.
     ///
     /// The instance is `service.instance.id` of `OTEL_RESOURCE_ATTRIBUTES` or of the pod's annotation, else of a pod
     /// `NAMESPACE.POD.CONTAINER` (as OpenTelemetry's conventions have it), else `host` and process id, as in `web-1:4242`;
     /// without a host's name, the recording's origin takes its place.
-    pub fn new(process: Arc<ProcessInfo>, rule: Option<&Rule>, host: &str, container: Option<Container>) -> Self {
+    pub fn new(
+        process: Arc<ProcessInfo>,
+        rule: Option<&Rule>,
+        host: &str,
+        container: Option<Container>,
+        names: &PodNames,
+    ) -> Self {
         let own = |key: &str| {
             let (_, value) = process.env.iter().find(|(name, _)| name == key)?;
             Some(value.as_str()).filter(|value| !value.is_empty())
@@ -34,14 +41,15 @@ impl Service {
             .or_else(|| own("OTEL_SERVICE_NAME"))
             .map(Cow::Borrowed)
             .or_else(|| resource("service.name"))
-            .or_else(|| pod_service(container.as_ref()?, "service.name", "app.kubernetes.io/name", PodFact::Owner))
+            .or_else(|| pod_service_name(container.as_ref()?, names))
             .unwrap_or_else(|| program(&process).into());
         let namespace = rule
             .and_then(|rule| rule.namespace.as_deref())
             .map(Cow::Borrowed)
             .or_else(|| resource("service.namespace"))
             .or_else(|| {
-                pod_service(container.as_ref()?, "service.namespace", "app.kubernetes.io/part-of", PodFact::Namespace)
+                let labels = &names.namespace_labels;
+                said_by_pod(container.as_ref()?, "service.namespace", labels, PodFact::Namespace)
             })
             .unwrap_or_default();
         let instance = resource("service.instance.id")
@@ -57,10 +65,20 @@ impl Service {
     }
 }
 
-/// What a pod says of its service: by annotation, by a label that is in common use, or by a fact of it.
-fn pod_service<'a>(container: &'a Container, key: &str, label: &str, fact: PodFact) -> Option<Cow<'a, str>> {
+/// What a pod says of its service's name.
+fn pod_service_name<'a>(container: &'a Container, names: &PodNames) -> Option<Cow<'a, str>> {
+    let Some(template) = &names.template else {
+        return said_by_pod(container, "service.name", &names.name_labels, PodFact::Owner);
+    };
+    let named = template.name(container).map(Cow::Owned);
+    named.or_else(|| container.fact(PodFact::Owner).or_else(|| container.fact(PodFact::Name)).map(Cow::Borrowed))
+}
+
+/// What a pod says of its service: by annotation, by the first of `labels` there is, or by a fact of it.
+fn said_by_pod<'a>(container: &'a Container, key: &str, labels: &[String], fact: PodFact) -> Option<Cow<'a, str>> {
     let pod = container.pod.as_ref()?;
-    let said = annotation(container, key).or_else(|| pod.label(label)).filter(|value| !value.is_empty());
+    let label = || labels.iter().filter_map(|label| pod.label(label)).find(|value| !value.is_empty());
+    let said = annotation(container, key).or_else(label);
     said.or_else(|| pod.fact(fact)).or_else(|| pod.fact(PodFact::Name)).map(Cow::Borrowed)
 }
 
@@ -131,7 +149,7 @@ mod tests {
             env: env.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
             ..ProcessInfo::default()
         };
-        let service = Service::new(Arc::new(process), Some(&chosen_by), "web-1", None);
+        let service = Service::new(Arc::new(process), Some(&chosen_by), "web-1", None, &PodNames::default());
         assert_eq!((&*service.name, &*service.namespace, &*service.instance), expected);
     }
 
@@ -150,8 +168,41 @@ mod tests {
 
     #[test]
     fn without_a_hosts_name_the_origin_stands_for_it() {
-        let service = Service::new(Arc::new(ProcessInfo::default()), None, "", None);
+        let service = Service::new(Arc::new(ProcessInfo::default()), None, "", None, &PodNames::default());
         assert_eq!(&*service.name, "unknown_service");
         assert_eq!(&*service.instance, "00000000-0000-0000-0000-000000000000:0");
+    }
+
+    #[test]
+    fn pods_name_services_as_the_configuration_says() {
+        use crate::config::Config;
+        use crate::kubernetes::Pod;
+
+        let pod = Pod::from_facts([
+            ("k8s.pod.uid", "u"),
+            ("k8s.pod.name", "web-1"),
+            ("k8s.namespace.name", "shop"),
+            ("k8s.owner.name", "web"),
+            ("k8s.pod.label.app.kubernetes.io/name", "usual"),
+            ("k8s.pod.label.app", "own"),
+            ("k8s.pod.label.empty", ""),
+        ]);
+        let container = Container { id: "a".into(), pod: pod.map(Arc::new) };
+        let named = |yaml: &str| {
+            let text = format!("attributes: {{kubernetes: {{{yaml}}}}}");
+            let (config, _) = Config::from_yaml(&text, "c.yml").unwrap();
+            let discovery = config.discovery().unwrap();
+            let service = Service::new(Arc::default(), None, "h", Some(container.clone()), discovery.pod_names());
+            format!("{} {}", service.name, service.namespace)
+        };
+        assert_eq!(named(""), "usual shop");
+        assert_eq!(named("resource_labels: {service.name: [empty, app], service.namespace: [app]}"), "own own");
+        assert_eq!(named("resource_labels: {service.name: []}"), "web shop");
+        assert_eq!(named("meta_source_labels: {service_name: app}"), "own shop");
+        assert_eq!(named("service_name_template: '{{ .Meta.Namespace }}/{{ .Meta.Name }}'"), "shop/web-1 shop");
+        assert_eq!(named("service_name_template: '{{ .ContainerName }}'"), "web shop");
+        let asking = "attributes: {kubernetes: {service_name_template: '{{ index .Meta.Annotations \"team\" }}'}}";
+        let (config, _) = Config::from_yaml(asking, "c.yml").unwrap();
+        assert_eq!(config.discovery().unwrap().pod_annotations(), [String::from("team")].into(), "live asks for it");
     }
 }

@@ -132,12 +132,13 @@ impl Config {
     ///
     /// As [`Config::engine`].
     pub fn discovery(&self) -> Result<Discovery, Fault> {
-        let Attributes { instance_id, host_id, .. } = &self.attributes;
+        let Attributes { instance_id, host_id, kubernetes, .. } = &self.attributes;
         let discovery = Discovery::new(&self.discovery, &self.targets()).map_err(|error| {
             let DiscoveryError { path, message } = error;
             (path, message)
         })?;
-        Ok(discovery.host(instance_id.override_hostname.clone(), host_id.r#override.clone()))
+        let discovery = discovery.host(instance_id.override_hostname.clone(), host_id.r#override.clone());
+        Ok(discovery.naming(kubernetes.names()))
     }
 
     /// What gives routes: the section `routes`, and the routes of discovery entries that name their service.

@@ -45,6 +45,14 @@ const VARIABLES: &[(&str, &str, Take)] = &[
     ("KUBE_METADATA_ENABLE", "attributes.kubernetes.enable", |config, text| {
         parse(&mut config.attributes.kubernetes.enable, text)
     }),
+    ("KUBE_META_SOURCE_LABEL_SERVICE_NAME", "attributes.kubernetes.meta_source_labels.service_name", |config, text| {
+        parse(&mut config.attributes.kubernetes.meta_source_labels.service_name, text)
+    }),
+    (
+        "KUBE_META_SOURCE_LABEL_SERVICE_NAMESPACE",
+        "attributes.kubernetes.meta_source_labels.service_namespace",
+        |config, text| parse(&mut config.attributes.kubernetes.meta_source_labels.service_namespace, text),
+    ),
     ("LOG_LEVEL", "log_level", |config, text| parse(&mut config.log_level, text)),
     ("METRICS_FEATURES", "metrics.features", |config, text| list(&mut config.metrics.features, text)),
     ("METRICS_INSTRUMENTATIONS", "otel_metrics_export.instrumentations", |config, text| {
@@ -113,6 +121,9 @@ const VARIABLES: &[(&str, &str, Take)] = &[
     ("PROMETHEUS_TTL", "prometheus_export.ttl", |config, text| parse(&mut config.prometheus_export.ttl, text)),
     ("SERVICE_NAME", "service_name", |config, text| set(&mut config.service_name, text)),
     ("SERVICE_NAMESPACE", "service_namespace", |config, text| set(&mut config.service_namespace, text)),
+    ("SERVICE_NAME_TEMPLATE", "attributes.kubernetes.service_name_template", |config, text| {
+        set(&mut config.attributes.kubernetes.service_name_template, text)
+    }),
     ("SHUTDOWN_TIMEOUT", "shutdown_timeout", |config, text| parse(&mut config.shutdown_timeout, text)),
     ("SYSTEM_WIDE", "system_wide", |config, text| switch(&mut config.system_wide, text)),
     ("TRACE_PRINTER", "trace_printer", |config, text| parse(&mut config.trace_printer, text)),

@@ -9,7 +9,7 @@ use super::export::{
 };
 use super::grafana::{Grafana, GrafanaOtlp};
 use super::histograms::{ExponentialHistogram, NativeHistogram};
-use super::kubernetes::Kubernetes;
+use super::kubernetes::{Kubernetes, MetaSourceLabels};
 use super::metrics::{Attributes, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 use super::own::{LimitsConfig, LinksConfig, OtlpConfig, OtlpSignal, OwnConfig, OwnMetrics, RemoteWriteConfig};
 use super::root::{Config, EbpfConfig, FilterConfig, NameResolver};
@@ -17,7 +17,7 @@ use super::routes::{RoutesConfig, ServiceRoutes};
 use super::section::Key;
 
 /// The sections, each with its keys. A word in capitals stands for any name.
-const SECTIONS: [(&str, &[Key]); 35] = [
+const SECTIONS: [(&str, &[Key]); 36] = [
     ("", Config::KEYS),
     ("discovery", DiscoveryConfig::KEYS),
     ("discovery.services[]", ENTRY_KEYS),
@@ -38,6 +38,7 @@ const SECTIONS: [(&str, &[Key]); 35] = [
     ("attributes.instance_id", InstanceId::KEYS),
     ("attributes.host_id", HostId::KEYS),
     ("attributes.kubernetes", Kubernetes::KEYS),
+    ("attributes.kubernetes.meta_source_labels", MetaSourceLabels::KEYS),
     ("attributes.redact", RedactConfig::KEYS),
     ("filter", FilterConfig::KEYS),
     ("filter.application.ATTRIBUTE", MatchConfig::KEYS),

@@ -12,6 +12,7 @@ mod keys;
 mod kubernetes;
 mod load;
 mod metrics;
+mod name_template;
 mod own;
 mod pattern;
 mod pod_selector;
@@ -37,9 +38,10 @@ pub use export::{
 pub use grafana::{Grafana, GrafanaOtlp};
 pub use histograms::{ExponentialHistogram, NativeHistogram};
 pub use keys::keys_markdown;
-pub use kubernetes::{KubeMetadata, Kubernetes};
+pub use kubernetes::{KubeMetadata, Kubernetes, MetaSourceLabels, PodNames};
 pub use load::{ConfigError, Place, Warning};
 pub use metrics::{Attributes, Feature, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
+pub use name_template::NameTemplate;
 pub use own::{
     Compression, LimitsConfig, LinkHorizon, LinksConfig, LinksMode, Names, OtlpConfig, OtlpSignal, OwnConfig,
     OwnMetrics, Phases, RemoteWriteConfig, RpcNames, Temporality,

@@ -201,6 +201,7 @@ impl Config {
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
+        warnings.extend(self.attributes.kubernetes.labels_without_effect());
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {
                 Some((path, message)) => (path.to_owned(), message.to_owned()),

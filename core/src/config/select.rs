@@ -8,6 +8,8 @@ use crate::metric::MetricFeature;
 use crate::signals::Signals;
 
 use super::discovery::{DiscoveryConfig, EntryConfig, Targets};
+use super::kubernetes::PodNames;
+use super::name_template::NameTemplate;
 use super::pattern::{Pattern, RegexPattern};
 use super::pod_selector::PodSelector;
 use super::ports::PortList;
@@ -26,6 +28,7 @@ pub struct Discovery {
     recorder_pidns: u32,
     host_name: Option<String>,
     host_id: Option<String>,
+    pod_names: PodNames,
 }
 
 /// One rule: the selectors that a process has to fit, all of them, and what to call it then.
@@ -164,6 +167,18 @@ impl Discovery {
         self
     }
 
+    /// Tells what of pods names their services.
+    #[must_use]
+    pub(super) fn naming(mut self, names: PodNames) -> Self {
+        self.pod_names = names;
+        self
+    }
+
+    /// What of pods names their services.
+    pub const fn pod_names(&self) -> &PodNames {
+        &self.pod_names
+    }
+
     /// What the host is called, in place of what the tape says.
     pub fn host_name(&self) -> Option<&str> {
         self.host_name.as_deref()
@@ -189,10 +204,11 @@ impl Discovery {
         self.rules.iter().filter_map(|rule| rule.ports.as_ref()).any(|ports| ports.contains(port))
     }
 
-    /// The annotations of pods that a rule asks about.
+    /// The annotations of pods that a rule asks about, or the names of services.
     pub fn pod_annotations(&self) -> BTreeSet<String> {
         let rules = self.rules.iter().chain(&self.excluded).chain(&self.observers);
-        rules.flat_map(|rule| rule.pod.annotations()).map(str::to_owned).collect()
+        let of_names = self.pod_names.template.iter().flat_map(NameTemplate::annotations);
+        rules.flat_map(|rule| rule.pod.annotations()).chain(of_names).map(str::to_owned).collect()
     }
 
     /// What the configuration says without effect, one sentence each.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::otlp::Signal;
-use crate::config::{Choice, Discovery, ProcessPlace};
+use crate::config::{Choice, Discovery, PodNames, ProcessPlace};
 use crate::facts::ProcessInfo;
 use crate::ids::{Origin, ProcKey, Tgid};
 use crate::kubernetes::{Container, ContainerRef, Pod, Pods};
@@ -66,7 +66,7 @@ impl Services {
             by_tgid: FxHashMap::default(),
             order: VecDeque::new(),
             limit: limits.processes.max(1),
-            unknown: Arc::new(Service::new(Arc::default(), None, "unknown", None)),
+            unknown: Arc::new(Service::new(Arc::default(), None, "unknown", None, &PodNames::default())),
         }
     }
 
@@ -148,7 +148,7 @@ impl Services {
         let rule = standing.rule.and_then(|rule| self.discovery.rule(rule));
         let on_tape = || self.hosts.get(&info.origin).map_or("", |host| host);
         let host = self.discovery.host_name().unwrap_or_else(on_tape);
-        let mut service = Service::new(Arc::clone(&info), rule, host, container);
+        let mut service = Service::new(Arc::clone(&info), rule, host, container, self.discovery.pod_names());
         service.host_id = self.discovery.host_id().map(Into::into);
         let service = Arc::new(service);
         Known { info, standing, service, own: Ignored::default() }
