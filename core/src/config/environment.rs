@@ -25,11 +25,18 @@ const VARIABLES: &[(&str, &str, Take)] = &[
     ("DISCOVERY_POLL_INTERVAL", "discovery.poll_interval", |config, text| {
         set(&mut config.discovery.poll_interval, text)
     }),
+    ("DROP_METRIC_UNRESOLVED_IPS", "attributes.drop_metric_unresolved_ips", |config, text| {
+        switch(&mut config.attributes.drop_metric_unresolved_ips, text)
+    }),
+    ("DROP_UNRESOLVED_IPS", "otel_metrics_export.drop_unresolved_ips", |config, text| {
+        switch(&mut config.otel_metrics_export.drop_unresolved_ips, text)
+    }),
     ("EXCLUDE_OTEL_INSTRUMENTED_SERVICES", "discovery.exclude_otel_instrumented_services", |config, text| {
         switch(&mut config.discovery.exclude_otel_instrumented_services, text)
     }),
     ("EXECUTABLE_NAME", "executable_name", |config, text| set(&mut config.executable_name, text)),
     ("EXECUTABLE_PATH", "executable_name", |config, text| set(&mut config.executable_name, text)),
+    ("HOST_ID", "attributes.host_id.override", |config, text| set(&mut config.attributes.host_id.r#override, text)),
     ("HOSTNAME", "attributes.instance_id.override_hostname", |config, text| {
         set(&mut config.attributes.instance_id.override_hostname, text)
     }),
@@ -119,6 +126,15 @@ const VARIABLES: &[(&str, &str, Take)] = &[
     ("PROMETHEUS_PATH", "prometheus_export.path", |config, text| parse(&mut config.prometheus_export.path, text)),
     ("PROMETHEUS_PORT", "prometheus_export.port", |config, text| parse(&mut config.prometheus_export.port, text)),
     ("PROMETHEUS_TTL", "prometheus_export.ttl", |config, text| parse(&mut config.prometheus_export.ttl, text)),
+    ("RENAME_UNRESOLVED_HOSTS", "attributes.rename_unresolved_hosts", |config, text| {
+        parse(&mut config.attributes.rename_unresolved_hosts, text)
+    }),
+    ("RENAME_UNRESOLVED_HOSTS_INCOMING", "attributes.rename_unresolved_hosts_incoming", |config, text| {
+        parse(&mut config.attributes.rename_unresolved_hosts_incoming, text)
+    }),
+    ("RENAME_UNRESOLVED_HOSTS_OUTGOING", "attributes.rename_unresolved_hosts_outgoing", |config, text| {
+        parse(&mut config.attributes.rename_unresolved_hosts_outgoing, text)
+    }),
     ("SERVICE_NAME", "service_name", |config, text| set(&mut config.service_name, text)),
     ("SERVICE_NAMESPACE", "service_namespace", |config, text| set(&mut config.service_namespace, text)),
     ("SERVICE_NAME_TEMPLATE", "attributes.kubernetes.service_name_template", |config, text| {

@@ -73,9 +73,10 @@ section! {
         ttl: Period = Period::seconds(300),
         /// Whether the service graph has edges from a service to itself.
         allow_service_graph_self_references: bool = false,
+        /// As `attributes.drop_metric_unresolved_ips`, in older files.
+        drop_unresolved_ips: bool = false,
     }
     without effect {
-        "addresses of the service graph are never left out" => [drop_unresolved_ips],
         "metrics have the labels that `docs/metrics.md` lists; `attributes.select` chooses among them" => [extra_resource_attributes, extra_span_resource_attributes],
         "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
         "memory is bounded by `redtape.limits`" => [reporters_cache_len],

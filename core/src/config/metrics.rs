@@ -58,6 +58,8 @@ section! {
         rename_unresolved_hosts_incoming: String = String::new(),
         /// The same, of servers; as `rename_unresolved_hosts` if not given.
         rename_unresolved_hosts_outgoing: String = String::new(),
+        /// Leaves edges out of the service graph of which one end is an address that has got no name. Calls count at the client then.
+        drop_metric_unresolved_ips: bool = false,
         /// Names of one service's spans in span metrics, beyond which all are `AGGREGATED`; 0 is no limit.
         metric_span_names_limit: usize = DEFAULT_SPAN_NAMES_LIMIT,
         /// What of spans is secret.
@@ -66,7 +68,6 @@ section! {
         kubernetes: Kubernetes = Kubernetes::default(),
     }
     without effect {
-        "addresses of the service graph are never left out" => [drop_metric_unresolved_ips],
         "there are no groups of attributes: `attributes.select` names each" => [extra_group_attributes],
         "no cloud is asked for metadata" => [metadata_retry],
     }
@@ -160,20 +161,20 @@ impl Feature {
     }
 }
 
-impl Attributes {
+impl Config {
     fn unresolved(&self) -> Unresolved {
+        let attributes = &self.attributes;
         let or_general = |name: &String| {
-            let name = if name.is_empty() { &self.rename_unresolved_hosts } else { name };
+            let name = if name.is_empty() { &attributes.rename_unresolved_hosts } else { name };
             name.clone()
         };
         Unresolved {
-            incoming: or_general(&self.rename_unresolved_hosts_incoming),
-            outgoing: or_general(&self.rename_unresolved_hosts_outgoing),
+            incoming: or_general(&attributes.rename_unresolved_hosts_incoming),
+            outgoing: or_general(&attributes.rename_unresolved_hosts_outgoing),
+            drop: attributes.drop_metric_unresolved_ips || self.otel_metrics_export.drop_unresolved_ips,
         }
     }
-}
 
-impl Config {
     /// What it says of metrics.
     ///
     /// # Errors
@@ -230,7 +231,7 @@ impl Config {
             report_peer: self.prometheus_export.report_peer || self.otel_metrics_export.report_peer,
             self_references: self.prometheus_export.allow_service_graph_self_references
                 || self.otel_metrics_export.allow_service_graph_self_references,
-            unresolved: self.attributes.unresolved(),
+            unresolved: self.unresolved(),
             exponential: self.histogram_resolution()?,
             select: self.select()?,
             span_names_limit: self.attributes.metric_span_names_limit,

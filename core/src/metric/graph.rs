@@ -17,7 +17,8 @@ use crate::time::MonoNanos;
 /// A server knows its client by address alone. A client knows its server by the service that answers at the address it
 /// called, if that is on the tape, else by the host that the request names, else by the address. A call counts once in
 /// `_total`: at the server, and at the client only if the server is not on the tape. Which it is, is decided when it is
-/// asked for, so that it does not matter which end was seen first.
+/// asked for, so that it does not matter which end was seen first. Where edges of ends without a name are left out, what servers
+/// see of clients is, and all calls count at the client.
 #[derive(Clone, Debug)]
 pub(super) struct Graph {
     /// The durations of an edge without calls.
@@ -94,6 +95,12 @@ impl Graph {
             SpanKind::Client => (&mut self.sent, &SENT),
         };
         self.values.fill(labels, span);
+        if span.kind == SpanKind::Server
+            && self.unresolved.drops_clients()
+            && self.values.iter().next().is_some_and(is_address)
+        {
+            return false;
+        }
         let new = || {
             let [name, namespace] = own();
             let mut other = String::new();
@@ -131,13 +138,16 @@ impl Graph {
         }
         for row in self.sent.rows() {
             let server = row.values.as_ref().and_then(|values| self.server_of(values));
+            if self.unresolved.drop && server.is_none() && is_address(&row.data.ends[2]) {
+                continue;
+            }
             let ends = row.values.as_ref().map(|_| {
                 let [client, client_namespace, host, _] = row.data.ends.clone();
                 let [name, namespace] = server.cloned().unwrap_or([host, String::new()]);
                 [client, client_namespace, name, namespace]
             });
             let views = edges.entry((ends.is_none(), ends)).or_default();
-            Seen::add(&mut views.1, row, server.is_none());
+            Seen::add(&mut views.1, row, server.is_none() || self.unresolved.drops_clients());
         }
         let itself = |ends: &[String; 4]| ends[..2] == ends[2..];
         edges.retain(|(_, ends), _| self.self_references || !ends.as_ref().is_some_and(itself));
@@ -154,9 +164,13 @@ impl Graph {
 
 /// Gives an end a name of which only an address is known.
 fn rename(end: &mut String, name: &str) {
-    if !name.is_empty() && end.parse::<IpAddr>().is_ok() {
+    if !name.is_empty() && is_address(end) {
         *end = name.to_owned();
     }
+}
+
+fn is_address(end: &str) -> bool {
+    end.parse::<IpAddr>().is_ok()
 }
 
 impl Seen {

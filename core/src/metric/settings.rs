@@ -51,13 +51,23 @@ pub enum MetricFeature {
     ApplicationServiceGraph,
 }
 
-/// Names for ends of the service graph of which only an address is known (`rename_unresolved_hosts_*`); empty ones are none.
+/// What becomes of ends of the service graph of which only an address is known: they get names (`rename_unresolved_hosts_*`;
+/// empty ones are none), or else their edges may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unresolved {
     /// Of clients.
     pub incoming: String,
     /// Of servers.
     pub outgoing: String,
+    /// Whether edges of ends without a name are left out.
+    pub drop: bool,
+}
+
+impl Unresolved {
+    /// Whether what servers see of clients, addresses alone, is left out.
+    pub(super) const fn drops_clients(&self) -> bool {
+        self.drop && self.incoming.is_empty()
+    }
 }
 
 /// What of the configuration concerns metrics.
@@ -88,7 +98,7 @@ pub struct MetricsConfig {
     pub report_peer: bool,
     /// Whether the service graph has edges from a service to itself.
     pub self_references: bool,
-    /// What ends of the service graph are called of which only an address is known; the address where it is empty.
+    /// What becomes of ends of the service graph of which only an address is known.
     pub unresolved: Unresolved,
     /// `attributes.select`
     pub select: Select,

@@ -252,6 +252,12 @@ fn the_environment_goes_over_the_file() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://there:4317"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, b=x%2C%20y"),
+            ("OTEL_EBPF_RENAME_UNRESOLVED_HOSTS", "unresolved"),
+            ("OTEL_EBPF_RENAME_UNRESOLVED_HOSTS_INCOMING", "incoming"),
+            ("OTEL_EBPF_DROP_UNRESOLVED_IPS", "true"),
+            ("OTEL_EBPF_HOST_ID", "i-1"),
+            ("OTEL_EBPF_KUBE_META_SOURCE_LABEL_SERVICE_NAME", "app"),
+            ("OTEL_EBPF_SERVICE_NAME_TEMPLATE", "{{ .Meta.Name }}"),
             ("BEYLA_BPF_DEBUG", "true"),
             ("BEYLA_OPEN_PROT", "1"),
             ("BEYLA_SOMETHING_ELSE", "1"),
@@ -268,6 +274,11 @@ fn the_environment_goes_over_the_file() {
             "BEYLA_SOMETHING_ELSE: unknown variable; `redtape config keys` lists those that there are",
         ]
     );
+    let unresolved = config.metrics().unwrap().unresolved;
+    assert_eq!((&*unresolved.incoming, &*unresolved.outgoing, unresolved.drop), ("incoming", "unresolved", true));
+    let discovery = config.discovery().unwrap();
+    assert_eq!((discovery.host_id(), &*discovery.pod_names().name_labels[0]), (Some("i-1"), "app"));
+    assert_eq!(discovery.pod_names().template, "{{ .Meta.Name }}".parse().ok());
     assert_eq!(config.open_port.unwrap().to_string(), "8443");
     assert!(config.print_traces);
     assert_eq!(config.prometheus_export.port, 9090);

@@ -309,7 +309,7 @@ traces_service_graph_request_server_seconds_count{client=\"10.0.0.9\",server=\"b
 
 #[test]
 fn ends_of_the_service_graph_without_a_name_can_be_given_one() {
-    let unresolved = Unresolved { incoming: "incoming".into(), outgoing: "outgoing".into() };
+    let unresolved = Unresolved { incoming: "incoming".into(), outgoing: "outgoing".into(), drop: true };
     let config =
         MetricsConfig { features: [MetricFeature::ApplicationServiceGraph].into(), unresolved, ..few_buckets() };
     let mut nameless = client("/a");
@@ -323,6 +323,34 @@ fn ends_of_the_service_graph_without_a_name_can_be_given_one() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+}
+
+#[test]
+fn edges_of_ends_without_a_name_can_be_left_out() {
+    let unresolved = Unresolved { drop: true, ..Unresolved::default() };
+    let features = [MetricFeature::ApplicationServiceGraph].into();
+    let config = MetricsConfig { features, unresolved, ..few_buckets() };
+    let call = |remote: &str, host: Option<&str>| {
+        let mut span = client("/a");
+        span.http.head = RequestHead::new("GET", "/a", host, None, Version::Http11, None);
+        span.http.remote = Some(remote.parse().unwrap());
+        span
+    };
+    let mut received = span("/a");
+    received.service = Arc::new(Service { name: "back".into(), ..(*received.service).clone() });
+    let spans =
+        [received, call("10.0.0.1:8080", None), call("10.0.0.77:80", None), call("10.0.0.78:80", Some("named"))];
+    let registry = observe(&config, &spans);
+    // A call to a server on the tape, which knows an address alone, counts at the client then.
+    let ends = "client=\"frontend\",client_service_namespace=\"shop\"";
+    assert_eq!(
+        samples(&registry, "traces_service_graph_request_total"),
+        format!(
+            "traces_service_graph_request_total{{{ends},server=\"back\",server_service_namespace=\"shop\",source=\"redtape\"}} 1\n\
+             traces_service_graph_request_total{{{ends},server=\"named\",source=\"redtape\"}} 1\n"
+        )
+    );
+    assert!(!text(&registry).contains("10.0.0."));
 }
 
 #[test]
