@@ -24,6 +24,7 @@ mod serve;
 mod settings;
 mod sink;
 mod stdout;
+mod tls;
 mod url;
 mod write;
 

@@ -15,6 +15,7 @@ use tokio_stream::StreamExt as _;
 
 use super::facts::{Facts, of_pod};
 use crate::failure::{Failure, Kind, Result};
+use crate::tls;
 
 /// What is asked of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +56,7 @@ impl Wanted {
     }
 
     async fn client(&self) -> anyhow::Result<Client> {
-        // The crates that use TLS here agree on this implementation; it may be installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::choose();
         let options = KubeConfigOptions::default();
         let config = match &self.kubernetes.kubeconfig_path {
             Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,

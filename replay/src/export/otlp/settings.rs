@@ -7,8 +7,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use redtape_core::config::{Compression, Config, OtlpSignal, Period, Protocol};
 
 use crate::export::OtlpArgs;
+use crate::export::advice::Trust;
+use crate::export::send::{Backoff, Tls};
 use crate::failure::{Failure, Kind, Result};
 use crate::url::without_credentials;
+
+/// Where certificates are named.
+pub(super) const TRUST: Trust = Trust {
+    issuer: "--otlp-certificate FILE (OTEL_EXPORTER_OTLP_CERTIFICATE)",
+    own: Some("--otlp-client-certificate FILE (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE)"),
+};
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +64,6 @@ pub(crate) enum Wire {
     Json,
 }
 
-/// How long to try, and when again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Backoff {
-    /// Before the second try. It doubles with each.
-    pub(crate) initial: Duration,
-    /// Between two tries at most.
-    pub(crate) longest: Duration,
-    /// Since the first try; then it is given up.
-    pub(crate) elapsed: Duration,
-}
-
-/// What to trust, and what to show, as PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tls {
-    /// Certificates that the receiver's must come from; `None` for those that the system trusts.
-    pub(crate) roots: Option<Vec<u8>>,
-    /// The certificate to show, and its key.
-    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// Any certificate is fine.
-    pub(crate) skip_verify: bool,
-}
-
 /// A receiver of one signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Receiver {
@@ -89,8 +75,8 @@ pub(crate) struct Receiver {
     /// Of one request.
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
-    pub(crate) tls: Tls,
-    pub(crate) backoff: Backoff,
+    pub(super) tls: Tls,
+    pub(super) backoff: Backoff,
 }
 
 /// The receivers that the command line asks for, in `config`, over which the environment has gone already.

@@ -3,22 +3,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use redtape_core::WallNanos;
 use redtape_core::metric::{Resolution, Snapshot};
 
+use super::message::{TimeSeries, WriteRequest};
 use super::samples::{End, Samples};
-use super::sender::{Sender, Settings};
 use super::target::Target;
+use super::way::RemoteWriteWay;
+use crate::export::send::{Backoff, BoxError, Courier, Destination, Line, Queue, Way};
 use crate::export::steps::Steps;
-use crate::export::{Duty, ExportCounters, Exporter, Replayed, Sent};
+use crate::export::{Duty, Exporter, Replayed, Sent};
 use crate::failure::Result;
 use crate::sink::Now;
+use crate::url::without_credentials;
+
+/// Requests that may wait. With those of [`REQUEST_SERIES`] each that is about 16 MiB.
+const QUEUE: usize = 16;
+
+/// Series of one request, of which most have one sample; what Prometheus itself sends is of this size.
+const REQUEST_SERIES: usize = 2_000;
+
+/// The first wait before a request is repeated; each further one is twice as long, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A request, and how many samples it has.
+type Request = (WriteRequest, u64);
 
 /// Sends all metrics at each step.
 pub(crate) struct RemoteWrite {
     samples: Samples,
-    sender: Sender,
-    counters: Arc<ExportCounters>,
+    line: Line<Request>,
     replayed: Replayed,
     steps: Steps,
     end: End,
@@ -46,22 +62,37 @@ impl RemoteWrite {
     ///
     /// The environment does not allow it.
     pub(crate) fn new(target: Target, sampling: Sampling, duty: Duty) -> Result<Self> {
-        let mut named = target.url.clone();
-        // Neither fails for http. What is secret is not printed.
-        let _ = named.set_username("");
-        let _ = named.set_password(None);
-        let (end, counters) = (target.end, Arc::clone(&duty.counters));
-        let settings = Settings { target, duty, name: format!("samples to {named}") };
+        let destination = Destination {
+            name: format!("samples to {}", without_credentials(target.url.as_str())),
+            counters: |counters| &counters.remote_write,
+            timeout: target.timeout,
+            backoff: Backoff { initial: FIRST_WAIT, longest: LONGEST_WAIT, elapsed: target.retry },
+        };
+        let way = || -> std::result::Result<Box<dyn Way>, BoxError> { Ok(Box::new(RemoteWriteWay::new(&target)?)) };
+        let work = |mut queue: Queue<Request>, courier: Arc<Courier>| async move {
+            while let Some((request, samples)) = queue.recv().await {
+                courier.bring(request.encode_to_vec().into(), samples).await;
+            }
+        };
         let step = sampling.step;
         Ok(Self {
             samples: Samples::new(step, sampling.ttl_nanos, sampling.replayed.run(), sampling.native),
-            sender: Sender::start(settings)?,
-            counters,
+            line: Line::new("remote-write", QUEUE, (destination, duty), way, work)?,
             replayed: sampling.replayed,
             steps: Steps::new(step),
-            end,
+            end: target.end,
             last: None,
         })
+    }
+
+    /// Sends these, in as many requests as it takes, one after the other: order matters to the receiver.
+    fn send(&self, mut series: Vec<TimeSeries>) {
+        while !series.is_empty() {
+            let rest = series.split_off(series.len().min(REQUEST_SERIES));
+            let samples = series.iter().map(|series| series.samples.len() as u64).sum();
+            self.line.push((WriteRequest { timeseries: series }, samples), samples);
+            series = rest;
+        }
     }
 
     fn sample(&mut self, at: WallNanos, snapshot: &Snapshot) {
@@ -69,7 +100,8 @@ impl RemoteWrite {
         // Samples of a millisecond that has had its own would be refused.
         if self.last.is_none_or(|last| at.unix_nanos() / 1_000_000 > last.unix_nanos() / 1_000_000) {
             self.last = Some(at);
-            self.sender.send(self.samples.step(at, snapshot));
+            let series = self.samples.step(at, snapshot);
+            self.send(series);
         }
     }
 }
@@ -88,17 +120,14 @@ impl Exporter for RemoteWrite {
     }
 
     fn attend(&mut self, _: Now<'_>) -> Result {
-        self.sender.look();
+        self.line.look();
         Ok(())
     }
 
     fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.sample(now.wall, last);
-        self.sender.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.end));
-        let (what, error) = self.sender.finish();
-        let counted = self.counters.remote_write.counted();
-        let failed = counted.failed + counted.dropped;
-        Ok(Sent { what, arrived: counted.exported, failed, error, ..Sent::default() })
+        self.send(self.samples.end(self.last.unwrap_or(now.wall), last, self.end));
+        Ok(self.line.finish())
     }
 
     fn wants_spans(&self) -> bool {

@@ -5,8 +5,8 @@ mod args;
 mod exporter;
 mod message;
 mod samples;
-mod sender;
 mod target;
+mod way;
 
 pub use args::RemoteWriteArgs;
 pub(crate) use exporter::{RemoteWrite, Sampling};

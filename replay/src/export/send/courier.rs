@@ -1,20 +1,13 @@
 //! Brings requests to a receiver: tries again what may pass, gives up in time, and counts what became of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 
-use super::message;
-use super::settings::{Backoff, Receiver, Signal};
-use super::transport::Transport;
+use super::way::Way;
 use crate::export::{ExportCounters, SignalCounters};
-use crate::failure::Result;
 use crate::interrupt::{Ending, Interrupt};
-use crate::url::without_credentials;
 
 /// How long what waits may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,30 +31,49 @@ pub(crate) struct Duty {
     pub(crate) quiet: bool,
 }
 
+/// How long to try, and when again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::export) struct Backoff {
+    /// Before the second try. It doubles with each.
+    pub(in crate::export) initial: Duration,
+    /// Between two tries at most.
+    pub(in crate::export) longest: Duration,
+    /// Since the first try; then it is given up.
+    pub(in crate::export) elapsed: Duration,
+}
+
+/// A receiver, as far as it does not matter how it is spoken to.
+#[derive(Clone, Debug)]
+pub(in crate::export) struct Destination {
+    /// What is brought where, as in `spans to http://tempo:4317`.
+    pub(in crate::export) name: String,
+    /// Where that is counted.
+    pub(in crate::export) counters: fn(&ExportCounters) -> &SignalCounters,
+    /// Of one request.
+    pub(in crate::export) timeout: Duration,
+    pub(in crate::export) backoff: Backoff,
+}
+
 /// Brings requests to one receiver, one after the other.
 #[derive(Debug)]
-pub(super) struct Courier {
-    transport: Transport,
-    signal: Signal,
-    backoff: Backoff,
-    /// How messages name the receiver.
-    name: String,
+pub(in crate::export) struct Courier {
+    way: Box<dyn Way>,
+    destination: Destination,
     duty: Duty,
-    /// The receiver could not be reached for as long as was tried: the next request has one try.
-    down: AtomicBool,
-    /// It was said that there are more tries.
-    said: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When everything has to be over.
-    deadline: Option<Instant>,
+    /// The receiver could not be reached for as long as was tried: the next request has one try.
+    down: bool,
+    /// It was said that there are more tries.
+    said: bool,
+    /// When everything has to be over: after Ctrl-C, and where nothing more comes.
+    interrupted: Option<Instant>,
+    hurry: Option<Instant>,
     /// Until when the receiver asked for rest, and in which words.
     rest: Option<(Instant, String)>,
-    /// What became of the latest request.
-    answer: Option<std::result::Result<Bytes, String>>,
     /// Why the latest that did not arrive did not.
     error: String,
     /// Why the latest try had no answer; empty if it had one.
@@ -69,36 +81,31 @@ struct State {
 }
 
 impl Courier {
-    /// A courier to `receiver`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Transport::new`].
-    pub(super) fn new(receiver: &Receiver, duty: Duty) -> Result<Self> {
-        let signal = receiver.signal;
-        let name = format!("{} to {}", signal.units(), without_credentials(&receiver.url));
-        let (down, said) = (AtomicBool::new(false), AtomicBool::new(false));
-        let transport = Transport::new(receiver)?;
-        Ok(Self { transport, signal, backoff: receiver.backoff, name, duty, down, said, state: Mutex::default() })
+    /// A courier on this way.
+    pub(super) fn new(way: Box<dyn Way>, destination: Destination, duty: Duty) -> Self {
+        Self { way, destination, duty, state: Mutex::default() }
     }
 
-    /// What is brought where, as in `spans to http://tempo:4317`.
+    /// What is brought where.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.destination.name
     }
 
-    /// Where this signal is counted.
+    /// Where it is counted.
     pub(super) fn counters(&self) -> &SignalCounters {
-        match self.signal {
-            Signal::Traces => &self.duty.counters.traces,
-            Signal::Metrics => &self.duty.counters.metrics,
-        }
+        (self.destination.counters)(&self.duty.counters)
     }
 
-    /// Everything has to be over in as long as one more request may take, with all its tries; of a live run that is to end, in
-    /// the time that this may take.
-    pub(super) fn hurry(&self, timeout: Duration) {
-        self.state().deadline = Instant::now().checked_add(self.backoff.elapsed.saturating_add(timeout));
+    /// Nothing more comes. From now on, each request has to arrive within as long as one may take after the one before, with all
+    /// tries; of a live run that is to end, all in the time that this may take.
+    pub(super) fn hurry(&self) {
+        self.state().hurry = self.patience();
+    }
+
+    /// When a request that is begun now has to be over; `None` for never.
+    fn patience(&self) -> Option<Instant> {
+        let Destination { timeout, backoff, .. } = &self.destination;
+        Instant::now().checked_add(backoff.elapsed.saturating_add(*timeout))
     }
 
     /// Why the latest that did not arrive did not.
@@ -107,16 +114,16 @@ impl Courier {
     }
 
     /// Brings a request with `count` units, and counts what became of them.
-    pub(super) async fn bring(&self, request: Bytes, count: u64) {
+    pub(in crate::export) async fn bring(&self, request: Bytes, count: u64) {
         let answer = self.deliver(request).await;
         self.count(answer, count);
     }
 
     /// Counts `count` units, of which a request consisted, by its answer.
-    pub(super) fn count(&self, answer: std::result::Result<Bytes, String>, count: u64) {
+    pub(in crate::export) fn count(&self, answer: Result<Bytes, String>, count: u64) {
         let (failed, reason) = match answer {
             Ok(answer) => {
-                let (rejected, reason) = message::rejected(self.signal, &answer);
+                let (rejected, reason) = self.way.rejected(&answer);
                 (rejected.min(count), if reason.is_empty() { "rejected".into() } else { reason })
             }
             Err(reason) => (count, reason),
@@ -128,22 +135,26 @@ impl Courier {
         }
     }
 
-    async fn deliver(&self, request: Bytes) -> std::result::Result<Bytes, String> {
+    /// Tries for as long as it makes sense.
+    pub(in crate::export) async fn deliver(&self, request: Bytes) -> Result<Bytes, String> {
+        let backoff = self.destination.backoff;
         let first = Instant::now();
-        let mut pause = self.backoff.initial;
+        let mut pause = backoff.initial;
         let mut again = false;
         loop {
             self.rest().await?;
             let last = self.duty.ending.deadline().is_some();
             let sent = tokio::select! {
-                sent = self.transport.send(request.clone()) => sent,
+                sent = self.way.send(request.clone()) => sent,
                 () = self.cut_off() => return Err(self.unanswered()),
             };
             self.counters().request(again);
             let refusal = match sent {
                 Ok(answer) => {
-                    self.down.store(false, Ordering::Relaxed);
-                    self.state().refused.clear();
+                    let mut state = self.state();
+                    state.down = false;
+                    state.refused.clear();
+                    state.hurry = state.hurry.and_then(|_| self.patience());
                     return Ok(answer);
                 }
                 Err(refusal) => refusal,
@@ -153,9 +164,9 @@ impl Courier {
             if let Some(wait) = wait {
                 self.state().rest = Some((Instant::now() + wait.min(LONGEST_REST), refusal.reason.clone()));
             }
-            let over = last || first.elapsed().saturating_add(wait.unwrap_or(pause)) > self.backoff.elapsed;
-            if over || self.down.load(Ordering::Relaxed) || self.duty.interrupt.asked() {
-                self.down.store(true, Ordering::Relaxed);
+            let over = last || first.elapsed().saturating_add(wait.unwrap_or(pause)) > backoff.elapsed;
+            if over || self.state().down || self.duty.interrupt.asked() {
+                self.state().down = true;
                 return Err(refusal.reason);
             }
             self.say(&refusal.reason);
@@ -168,18 +179,18 @@ impl Courier {
                     () = self.cut_off() => return Err(refusal.reason),
                 }
             }
-            pause = pause.saturating_mul(2).min(self.backoff.longest);
+            pause = pause.saturating_mul(2).min(backoff.longest);
             again = true;
         }
     }
 
     /// Waits for the end of the rest that an earlier answer asked for, where that is no longer than tries take, and no longer
     /// than a run that is to end may take.
-    async fn rest(&self) -> std::result::Result<(), String> {
+    async fn rest(&self) -> Result<(), String> {
         loop {
             let Some((end, reason)) = self.state().rest.clone() else { return Ok(()) };
             let (left, ending) = (end.saturating_duration_since(Instant::now()), self.duty.ending.left());
-            if left > ending.unwrap_or(self.backoff.elapsed) {
+            if left > ending.unwrap_or(self.destination.backoff.elapsed) {
                 return Err(reason);
             }
             if left.is_zero() {
@@ -198,14 +209,14 @@ impl Courier {
     /// Why a request that was cut off did not arrive: most likely for the reason of the try before.
     fn unanswered(&self) -> String {
         let refused = self.state().refused.clone();
-        if refused.is_empty() { "no answer came before the end".into() } else { refused }
+        if refused.is_empty() { "given up before it was answered".into() } else { refused }
     }
 
     /// Says once that the receiver makes trouble, so that nobody wonders why nothing goes on.
     fn say(&self, reason: &str) {
-        if !self.duty.quiet && !self.said.swap(true, Ordering::Relaxed) {
-            let (name, elapsed) = (&self.name, self.backoff.elapsed);
-            eprintln!("redtape: warning: {name}: {reason}; trying again for {elapsed:?}");
+        if !std::mem::replace(&mut self.state().said, true) && !self.duty.quiet {
+            let Destination { name, backoff, .. } = &self.destination;
+            eprintln!("redtape: warning: {name}: {reason}; trying again for {:?}", backoff.elapsed);
         }
     }
 
@@ -229,10 +240,9 @@ impl Courier {
             let deadline = {
                 let mut state = self.state();
                 if self.duty.interrupt.asked() {
-                    let grace = now + GRACE;
-                    state.deadline = Some(state.deadline.map_or(grace, |deadline| deadline.min(grace)));
+                    state.interrupted.get_or_insert(now + GRACE);
                 }
-                [state.deadline, self.duty.ending.deadline()].into_iter().flatten().min()
+                [state.interrupted, state.hurry, self.duty.ending.deadline()].into_iter().flatten().min()
             };
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return;
@@ -241,28 +251,7 @@ impl Courier {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The way of the spans' requests: OpenTelemetry's exporter makes them, and takes this for its HTTP client. Where they go, with
-/// which headers and how often is decided here; so is what the answer means, which the exporter keeps to itself.
-#[derive(Clone, Debug)]
-pub(super) struct Counter(pub(super) Arc<Courier>);
-
-impl Counter {
-    /// What became of the latest request; `None` if there was none.
-    pub(super) fn take_answer(&self) -> Option<std::result::Result<Bytes, String>> {
-        self.0.state().answer.take()
-    }
-}
-
-#[async_trait]
-impl HttpClient for Counter {
-    async fn send_bytes(&self, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, HttpError> {
-        let answer = self.0.deliver(request.into_body()).await;
-        self.0.state().answer = Some(answer.clone());
-        Ok(Response::new(answer?))
     }
 }
