@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use redtape_core::config::{Period, PortList, RegexPattern};
-
-use crate::units::parse_size;
+use redtape_core::config::{Period, PortList, RegexPattern, Size};
 
 /// Records the HTTP traffic of chosen processes on a tape, by eBPF.
 #[derive(Debug, Parser)]
@@ -75,20 +73,20 @@ pub struct RecordArgs {
     pub duration: Option<Duration>,
 
     /// How much of the beginning of each message to keep
-    #[arg(long, value_name = "BYTES", default_value = "8K", value_parser = parse_size)]
-    pub payload: u64,
+    #[arg(long, value_name = "BYTES", default_value = "8K")]
+    pub payload: Size,
 
     /// The buffer between kernel and recorder, rounded up to a power of two
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_size)]
-    pub ring_size: u64,
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub ring_size: Size,
 
     /// Whether to record the plaintext of TLS libraries; each of their calls costs the recorded programs some microseconds
     #[arg(long, value_name = "MODE", value_enum, default_value_t = TlsMode::Auto)]
     pub tls: TlsMode,
 
     /// Begin a new file when one has this size
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub rotate_size: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    pub rotate_size: Option<Size>,
 
     /// Begin a new file when one has this age
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use redtape_abi::limits::HEAD_BYTES_MAX;
 use redtape_core::Tgid;
 use redtape_core::config::{
-    Config, ConfigText, Discovery, DiscoveryConfig, LogLevel, Pattern, Period, Targets, Warning,
+    Config, ConfigText, Discovery, DiscoveryConfig, LogLevel, Pattern, Period, Size, Targets, Warning,
 };
 use redtape_core::tape::Rotation;
 
@@ -103,8 +103,8 @@ impl Settings {
             force: args.force,
             rotation: rotation(args)?,
             ring: args.ring,
-            payload: payload(args.payload)?,
-            ring_size: ring_size(args.ring_size)?,
+            payload: payload(args.payload.0)?,
+            ring_size: ring_size(args.ring_size.0)?,
             tls: args.tls == TlsMode::Auto,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
             config_path: args.config.clone(),
@@ -246,7 +246,7 @@ fn refuse_to_overwrite(path: &Path, rotates: bool) -> Result<(), Failure> {
 
 fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
     let nanos = args.rotate_age.map(|age| Period(age).nanos());
-    let rotation = Rotation { bytes: args.rotate_size, nanos };
+    let rotation = Rotation { bytes: args.rotate_size.map(|Size(bytes)| bytes), nanos };
     let rotates = rotation != Rotation::default();
     if args.ring.is_some() && !rotates {
         return Err(Failure::usage("--ring keeps files of a rotation: give --rotate-size or --rotate-age too"));

@@ -1,23 +1,4 @@
-//! Sizes on the command line: `64M` is 64 MiB.
-
-/// Parses a number of bytes: digits, and one of `K`, `M`, `G` for powers of 1024 (`KiB` and `kb` are taken as well).
-///
-/// # Errors
-/// One line that names the form.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let trimmed = text.trim();
-    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(digits);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        _ => return Err(format!("\"{text}\" is not a size; write bytes or K, M, G, as in 64M")),
-    };
-    let number: u64 = number.parse().map_err(|_| format!("\"{text}\" is not a size; write it as in 64M"))?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("\"{text}\" is too large"))
-}
+//! Sizes for people.
 
 /// Writes a number of bytes for people: at most three digits and a unit.
 pub(crate) fn show_size(bytes: u64) -> String {
@@ -36,28 +17,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_size, show_size};
-
-    #[test]
-    fn sizes() {
-        let cases = [
-            ("0", Ok(0)),
-            ("4096", Ok(4096)),
-            ("64M", Ok(64 << 20)),
-            ("64 MiB", Ok(64 << 20)),
-            ("1k", Ok(1024)),
-            ("2Gb", Ok(2 << 30)),
-            ("", Err("\"\" is not a size; write it as in 64M")),
-            ("M", Err("\"M\" is not a size; write it as in 64M")),
-            ("12X", Err("\"12X\" is not a size; write bytes or K, M, G, as in 64M")),
-            ("1.5M", Err("\"1.5M\" is not a size; write bytes or K, M, G, as in 64M")),
-            ("-1", Err("\"-1\" is not a size; write bytes or K, M, G, as in 64M")),
-            ("18014398509481984G", Err("\"18014398509481984G\" is too large")),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse_size(text), expected.map_err(str::to_owned), "{text:?}");
-        }
-    }
+    use super::show_size;
 
     #[test]
     fn shown() {

@@ -44,7 +44,7 @@ fn usage_errors() {
         ("record --pid 2147483000", "there is no process 2147483000: check --pid"),
         ("record --port 80 --duration 5", "`5` is no duration: write a number and a unit"),
         ("record --port 80 --duration 0s", "it has to be longer than nothing"),
-        ("record --port 80 --ring-size 64X", "\"64X\" is not a size; write bytes or K, M, G, as in 64M"),
+        ("record --port 80 --ring-size 64X", "`64X` is no size: write bytes, or a number with K, M or G, as in `64M`"),
         ("record --port 80 --ring-size 1K", "--ring-size is from 64K to 2G"),
         ("record --port 80 --payload 9K", "--payload is 8K at most"),
         ("record --port 80 --ring 3", "--ring keeps files of a rotation: give --rotate-size or --rotate-age too"),

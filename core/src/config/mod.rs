@@ -51,7 +51,7 @@ pub use ports::{PortFault, PortList, PortListError};
 pub use redact::redact_secrets;
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
-pub use scalar::{InvalidPeriod, Period, UnknownWord};
+pub use scalar::{InvalidPeriod, InvalidSize, Period, Size, UnknownWord};
 pub use section::{Inert, Key};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use settled::Settled;

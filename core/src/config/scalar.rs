@@ -44,6 +44,43 @@ impl TryFrom<String> for Period {
     }
 }
 
+/// A number of bytes, as in `4096`, `64M` or `64 MiB`: units are powers of 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+/// A text that is no number of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidSize {
+    /// It has another form.
+    #[error("`{0}` is no size: write bytes, or a number with K, M or G, as in `64M`")]
+    Form(String),
+    /// It is more than can be counted.
+    #[error("`{0}` is too large")]
+    TooLarge(String),
+}
+
+impl FromStr for Size {
+    type Err = InvalidSize;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSize> {
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(digits);
+        let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            _ => return Err(InvalidSize::Form(text.into())),
+        };
+        if number.is_empty() {
+            return Err(InvalidSize::Form(text.into()));
+        }
+        let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(1 << shift));
+        bytes.map(Self).ok_or_else(|| InvalidSize::TooLarge(text.into()))
+    }
+}
+
 /// A word that is none of those expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{word}` is not possible here; {hint}")]
@@ -84,4 +121,24 @@ pub(super) fn did_you_mean<'a>(word: &str, expected: &[&'a str]) -> Option<&'a s
     let distance = |candidate: &str| strsim::damerau_levenshtein(&candidate.to_lowercase(), &word);
     let near = expected.iter().copied().min_by_key(|candidate| distance(candidate))?;
     (distance(near) <= near.len().div_ceil(3)).then_some(near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("0", 0), ("4096", 4096), ("64M", 64 << 20), ("64 MiB", 64 << 20), ("1k", 1024), (" 2Gb ", 2 << 30)]
+        {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text:?}");
+        }
+        for text in ["", "M", "12X", "1.5M", "-1", "1µ"] {
+            assert_eq!(text.parse::<Size>(), Err(InvalidSize::Form(text.into())));
+        }
+        for text in ["18014398509481984G", "18446744073709551616"] {
+            assert_eq!(text.parse::<Size>(), Err(InvalidSize::TooLarge(text.into())));
+        }
+    }
 }
