@@ -47,6 +47,22 @@ fn a_tab_is_called_a_tab() {
 }
 
 #[test]
+fn an_endpoint_without_a_scheme_is_no_url() {
+    let no_url = |name: &str| {
+        format!("`{name}` is no URL: write `http://` or `https://`, host and port, as in http://localhost:4317\n")
+    };
+    let in_file = no_url("tempo-distributor.tracing:4317");
+    let expected = format!("redtape: no-scheme.yml:3:3: otel_traces_export.endpoint: {in_file}");
+    assert_eq!(said(&config(&["check", "no-scheme.yml"], &[])), (Some(2), String::new(), expected));
+    let expected = format!("redtape: the environment: otel_traces_export.endpoint: {}", no_url("tempo:4317"));
+    let env = ("OTEL_EXPORTER_OTLP_ENDPOINT", "tempo:4317");
+    assert_eq!(said(&config(&["check", "ports.yml"], &[env])), (Some(2), String::new(), expected));
+    // Whether there is TLS may be said elsewhere.
+    let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
+    assert_eq!(said(&config(&["check", "no-scheme.yml"], &[insecure])).0, Some(0));
+}
+
+#[test]
 fn the_environment_alone_is_a_configuration() {
     let env = [
         ("BEYLA_OPEN_PORT", "8443"),

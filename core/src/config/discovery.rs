@@ -56,7 +56,7 @@ section! {
     }
     without effect {
         "a process is followed from its first request on, however young it is" => [min_process_age],
-        "span metrics are metrics: `exclude_otel_instrumented_services` is about them, too"
+        "`exclude_otel_instrumented_services` leaves span metrics out, too, as Beyla does where this is set"
             => [exclude_otel_instrumented_services_span_metrics],
         "exports by OTLP are told by their paths, on any port" => [default_otlp_grpc_port],
         "Go programs are recorded at their sockets, as all others; `record --tls off` does without probes on functions"

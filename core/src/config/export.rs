@@ -37,7 +37,7 @@ section! {
     }
     without effect {
         "`redtape_internal_build_info` is shown with the internal metrics alone" => [disable_build_info],
-        "metrics have the labels that `docs/metrics.md` lists; `attributes.select` chooses among them" => [extra_resource_attributes, extra_span_resource_attributes],
+        "labels are those that `docs/metrics.md` lists; what a process or its pod says of itself beyond them becomes none" => [extra_resource_attributes, extra_span_resource_attributes],
         "memory is bounded by `redtape.limits`" => [service_cache_size, span_metrics_service_cache_size],
     }
 }
@@ -77,7 +77,7 @@ section! {
         drop_unresolved_ips: bool = false,
     }
     without effect {
-        "metrics have the labels that `docs/metrics.md` lists; `attributes.select` chooses among them" => [extra_resource_attributes, extra_span_resource_attributes],
+        "labels are those that `docs/metrics.md` lists; what a process or its pod says of itself beyond them becomes none" => [extra_resource_attributes, extra_span_resource_attributes],
         "redtape's telemetry does not come from an SDK" => [otel_sdk_log_level],
         "memory is bounded by `redtape.limits`" => [reporters_cache_len],
     }

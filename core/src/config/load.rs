@@ -1,6 +1,6 @@
 //! Reads a configuration file: errors and warnings say where, what, and what to write instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
@@ -19,6 +19,13 @@ pub struct Place {
     pub position: Option<(u64, u64)>,
     /// The key, as in `discovery.services[0].name`; empty if it is no key's fault.
     pub path: String,
+}
+
+impl Place {
+    /// Where `path` stands in the file `text`, whose name is `source`; without a position where it does not.
+    pub fn of_key(text: &str, source: &str, path: &str) -> Self {
+        Self { source: source.into(), position: Tree::new(text).place(path), path: path.into() }
+    }
 }
 
 impl fmt::Display for Place {
@@ -124,7 +131,7 @@ fn explain(error: &Error, text: &str, source: &str, tree: &Tree) -> ConfigError 
                 (position, path) = (Some(tab), String::new());
                 "a tab is used as indentation, which YAML does not allow; use spaces".into()
             }
-            None => UserMessageFormatter.format_message(other).into_owned(),
+            None => no_yaml(&UserMessageFormatter.format_message(other), text, position),
         },
     };
     ConfigError { place: Place { source: source.into(), position, path }, message }
@@ -141,6 +148,47 @@ fn kind(name: &str) -> &str {
         "f64" => "a number",
         other => other,
     }
+}
+
+/// What is wrong with a text that is no YAML, where the library only knows what it did not find.
+fn no_yaml(words: &str, text: &str, position: Option<(u64, u64)>) -> String {
+    let misplaced = position.and_then(|(line, column)| misplaced(text, usize::try_from(line).ok()?, column));
+    match misplaced {
+        Some((indent, levels)) => format!(
+            "this line is indented by {indent}, the lines above that it may stand beside by {levels}: indent it as one of \
+             them ({words})"
+        ),
+        None => format!(
+            "this is no YAML from here on: {words}. Look for a quote or bracket that is not closed, a missing `: `, and \
+             values that need quotes"
+        ),
+    }
+}
+
+/// By how much the line is indented in which an error is at the first word, and by how much it may be, if that is something else.
+fn misplaced(text: &str, line: usize, column: u64) -> Option<(usize, String)> {
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let said = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let wrong = indent(text.lines().nth(line.checked_sub(1)?)?);
+    if column != wrong as u64 + 1 {
+        return None;
+    }
+    let above: Vec<_> = text.lines().take(line.checked_sub(1)?).filter(said).collect();
+    let mut levels = BTreeSet::new();
+    for line in above.into_iter().rev() {
+        // Behind the dash of a list's entry, its keys begin.
+        let entry = line.trim_start().strip_prefix("- ").filter(|rest| rest.contains(':'));
+        let entry = entry.map(|rest| line.len() - rest.trim_start().len());
+        let outer = levels.first().is_none_or(|first| indent(line) < *first);
+        levels.extend(outer.then_some(indent(line)));
+        levels.extend(entry.filter(|_| outer));
+    }
+    if levels.contains(&wrong) {
+        return None;
+    }
+    let last = levels.pop_last()?;
+    let first = levels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Some((wrong, if first.is_empty() { last.to_string() } else { format!("{first} or {last}") }))
 }
 
 /// The first tab in the indentation of a line that has anything else.

@@ -68,7 +68,7 @@ section! {
         kubernetes: Kubernetes = Kubernetes::default(),
     }
     without effect {
-        "there are no groups of attributes: `attributes.select` names each" => [extra_group_attributes],
+        "labels are those that `docs/metrics.md` lists; what a process or its pod says of itself beyond them becomes none" => [extra_group_attributes],
         "no cloud is asked for metadata" => [metadata_retry],
     }
 }
@@ -255,6 +255,21 @@ impl Config {
             })
             .collect();
         Select::new(&sections).map_err(|error| ("attributes.select".into(), error.to_string()))
+    }
+
+    /// Protocols that are listed but that redtape does not read.
+    pub(super) fn instrumentations_without_effect(&self) -> impl Iterator<Item = String> {
+        let sections = [
+            ("otel_metrics_export", &self.otel_metrics_export.instrumentations),
+            ("otel_traces_export", &self.otel_traces_export.instrumentations),
+            ("prometheus_export", &self.prometheus_export.instrumentations),
+        ];
+        sections.into_iter().flat_map(|(section, listed)| {
+            let other = move |(at, protocol): (usize, &Instrumentation)| {
+                (*protocol == Instrumentation::Other).then(|| format!("{section}.instrumentations[{at}]"))
+            };
+            listed.iter().flatten().enumerate().filter_map(other)
+        })
     }
 
     /// Features that are listed but that redtape does not have.

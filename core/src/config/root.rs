@@ -201,6 +201,8 @@ impl Config {
         };
         let mut warnings: Vec<_> = sections.into_iter().flat_map(inert).collect();
         warnings.extend(self.features_without_effect().map(|path| (path, "redtape has no such metrics".into())));
+        let unread = self.instrumentations_without_effect();
+        warnings.extend(unread.map(|path| (path, "has no effect: redtape reads HTTP and gRPC alone".into())));
         warnings.extend(self.attributes.kubernetes.labels_without_effect());
         if let Ok(discovery) = self.discovery() {
             let split = |warning: &String| match warning.split_once(' ') {

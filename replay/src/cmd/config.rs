@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::unwritable;
 use crate::cli::{ConfigCheck, ConfigCommand, ConfigFile};
+use crate::export::endpoint_fault;
 use crate::failure::{Failure, Kind, Result};
 use crate::settings::{environment, unusable};
 use crate::stdout::Output;
@@ -65,7 +66,14 @@ fn show(args: &ConfigFile, out: &mut Output) -> Result {
 fn check(args: &ConfigCheck, out: &mut Output) -> Result {
     let variables = environment();
     let (name, text) = read(args.file.file.as_deref())?;
-    let loaded = Config::load(&text, &name, &variables);
+    let loaded = Config::load(&text, &name, &variables).and_then(|loaded| match endpoint_fault(&loaded.0) {
+        None => Ok(loaded),
+        Some((key, message)) => {
+            let place = Place::of_key(&expand(&text, &name, &variables)?, &name, key);
+            let source = if place.position.is_some() { name.clone() } else { "the environment".into() };
+            Err(ConfigError { place: Place { source, ..place }, message })
+        }
+    });
     if !args.json {
         let (config, warnings) = loaded.map_err(|error| Failure::new(Kind::Usage, error))?;
         return Explained::new(name, &config, &warnings, &variables)?.write(out).map_err(unwritable);

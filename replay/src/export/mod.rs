@@ -19,7 +19,9 @@ pub(crate) use counters::{Counted, ExportCounters, SignalCounters};
 pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use native::{BucketSpan, Native, ZERO_THRESHOLD, scaled};
 pub(crate) use openmetrics::OpenMetricsFile;
-pub(crate) use otlp::{Batching, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, receivers};
+pub(crate) use otlp::{
+    Batching, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, endpoint_fault, receivers,
+};
 pub use remote_write::RemoteWriteArgs;
 pub(crate) use remote_write::{RemoteWrite, Sampling, Target};
 pub(crate) use replayed::Replayed;

@@ -114,6 +114,7 @@ prometheus_export:
   features:
     - application
     - network
+  instrumentations: [http, sql]
 discovery:
   min_process_age: 5s
   services:
@@ -125,13 +126,14 @@ discovery:
         warnings,
         [
             "c.yml:4:1: network: has no effect: redtape has no metrics of packets, TCP, processes or hosts",
-            "c.yml:11:3: discovery.min_process_age: has no effect: a process is followed from its first request on, however \
+            "c.yml:12:3: discovery.min_process_age: has no effect: a process is followed from its first request on, however \
              young it is",
             "c.yml:3:3: ebpf.batch_timeout: has no effect: redtape's recorder has a ring buffer of its own: `record \
              --ring-size`",
             "c.yml:2:3: ebpf.wakeup_len: has no effect: redtape's recorder has a ring buffer of its own: `record \
              --ring-size`",
             "c.yml:9:7: prometheus_export.features[1]: redtape has no such metrics",
+            "c.yml:10:28: prometheus_export.instrumentations[1]: has no effect: redtape reads HTTP and gRPC alone",
         ]
     );
 }
@@ -199,6 +201,30 @@ fn what_is_no_yaml_is_said_to_be_none() {
     fails("routes: {}\nroutes: {}\n", "c.yml:2:1: this key was set before; keep one of the two");
     fails("routes: {patterns: /a}\n", "c.yml:1:20: routes.patterns: expected a list, as in `[a, b]`");
     fails("{}\n---\nb: 2\n", "c.yml:3:1: a second document begins here; a configuration is one document");
+}
+
+#[test]
+fn a_wrong_indentation_is_told_with_the_right_ones() {
+    fails(
+        "routes:\n  patterns:\n    - /a\n   unmatched: path\n",
+        "c.yml:4:4: this line is indented by 3, the lines above that it may stand beside by 0, 2 or 4: indent it as one of \
+         them (while parsing a block mapping, did not find expected key)",
+    );
+    fails(
+        "# first\nroutes:\n  unmatched: path\n\n patterns: []\n",
+        "c.yml:5:2: this line is indented by 1, the lines above that it may stand beside by 0 or 2: indent it as one of \
+         them (while parsing a block mapping, did not find expected key)",
+    );
+    fails(
+        "discovery:\n    services:\n    - exe_path: a\n     open_ports: 80\n",
+        "c.yml:4:6: this line is indented by 5, the lines above that it may stand beside by 0, 4 or 6: indent it as one of \
+         them (while parsing a block mapping, did not find expected key)",
+    );
+    fails(
+        "routes:\n  patterns: [/a\nopen_port: 1\n",
+        "c.yml:3:10: this is no YAML from here on: illegal placement of ':' indicator. Look for a quote or bracket that is \
+         not closed, a missing `: `, and values that need quotes",
+    );
 }
 
 #[test]

@@ -79,6 +79,9 @@ pub(crate) struct Receiver {
     pub(super) backoff: Backoff,
 }
 
+const TRACES_ENDPOINT: &str = "otel_traces_export.endpoint";
+const METRICS_ENDPOINT: &str = "otel_metrics_export.endpoint";
+
 /// The receivers that the command line asks for, in `config`, over which the environment has gone already.
 ///
 /// # Errors
@@ -91,10 +94,10 @@ pub(crate) fn receivers(args: &OtlpArgs, config: &Config) -> Result<Vec<Receiver
         Signal::Metrics => args.otlp_metrics.as_deref(),
     };
     let configured = |signal| match signal {
-        Signal::Traces => config.otel_traces_export.endpoint.as_str(),
-        Signal::Metrics => config.otel_metrics_export.endpoint.as_str(),
+        Signal::Traces => (config.otel_traces_export.endpoint.as_str(), TRACES_ENDPOINT),
+        Signal::Metrics => (config.otel_metrics_export.endpoint.as_str(), METRICS_ENDPOINT),
     };
-    let none_configured = signals.iter().all(|&signal| configured(signal).is_empty());
+    let none_configured = signals.iter().all(|&signal| configured(signal).0.is_empty());
     let endpoint = |signal: Signal| -> Option<(String, &'static str)> {
         match (own(signal), &args.otlp) {
             (Some(url), _) => Some((url.to_owned(), signal.flag())),
@@ -104,7 +107,7 @@ pub(crate) fn receivers(args: &OtlpArgs, config: &Config) -> Result<Vec<Receiver
                 Some((format!("http://localhost:{port}{}", signal.path()), "--otlp"))
             }
             (None, Some(None)) => {
-                Some((configured(signal).to_owned(), "the endpoint")).filter(|(url, _)| !url.is_empty())
+                Some(configured(signal)).map(|(url, key)| (url.to_owned(), key)).filter(|(url, _)| !url.is_empty())
             }
             (None, None) => None,
         }
@@ -126,6 +129,17 @@ pub(crate) fn configured(config: &Config) -> Result<Vec<Receiver>> {
     receivers(&OtlpArgs { otlp: Some(None), ..OtlpArgs::default() }, config)
 }
 
+/// The first key whose endpoint no export could use, and what an export would say of it.
+pub(crate) fn endpoint_fault(config: &Config) -> Option<(&'static str, String)> {
+    let Config { otel_traces_export: traces, otel_metrics_export: metrics, redtape, .. } = config;
+    let endpoints = [
+        (TRACES_ENDPOINT, &traces.endpoint, redtape.otlp.traces.insecure),
+        (METRICS_ENDPOINT, &metrics.endpoint, redtape.otlp.metrics.insecure),
+    ];
+    let mut given = endpoints.into_iter().filter(|(_, endpoint, _)| !endpoint.is_empty());
+    given.find_map(|(key, endpoint, insecure)| Some((key, parse_url(endpoint, insecure).err()?)))
+}
+
 fn protocol(args: &OtlpArgs, config: &Config, signal: Signal) -> Protocol {
     args.otlp_protocol.unwrap_or(match signal {
         Signal::Traces => config.otel_traces_export.protocol,
@@ -142,7 +156,7 @@ fn receiver(signal: Signal, url: &str, place: &str, args: &OtlpArgs, config: &Co
             (&config.redtape.otlp.metrics, &metrics.headers, metrics.insecure_skip_verify)
         }
     };
-    let (uri, has_path) = parse_url(url, place, otlp.insecure)?;
+    let (uri, has_path) = parse_url(url, otlp.insecure).map_err(|message| usage(format!("{place}: {message}")))?;
     let wire = match protocol(args, config, signal) {
         Protocol::Guess if uri.port_u16() == Some(4317) => Wire::Grpc,
         Protocol::Guess | Protocol::HttpProtobuf => Wire::Protobuf,
@@ -187,7 +201,11 @@ fn receiver(signal: Signal, url: &str, place: &str, args: &OtlpArgs, config: &Co
 }
 
 /// A URL, and whether it has a path. Without a scheme, `insecure` decides whether it is `http` or `https`.
-fn parse_url(url: &str, place: &str, insecure: Option<bool>) -> Result<(Uri, bool)> {
+///
+/// # Errors
+///
+/// What is wrong with it, and what to write.
+fn parse_url(url: &str, insecure: Option<bool>) -> std::result::Result<(Uri, bool), String> {
     let url = url.trim();
     // As it was written, without the path that it got.
     let shown =
@@ -198,18 +216,16 @@ fn parse_url(url: &str, place: &str, insecure: Option<bool>) -> Result<(Uri, boo
         (false, Some(true)) => "http://",
         (false, Some(false)) => "https://",
         (false, None) => {
-            return Err(usage(format!(
-                "{place}: `{shown}` is no URL: write `http://` or `https://`, host and port, as in http://localhost:4317"
-            )));
+            return Err(format!(
+                "`{shown}` is no URL: write `http://` or `https://`, host and port, as in http://localhost:4317"
+            ));
         }
     };
     let full = format!("{scheme}{url}");
-    let uri: Uri = full.parse().map_err(|error| usage(format!("{place}: `{shown}` is no URL: {error}")))?;
+    let uri: Uri = full.parse().map_err(|error| format!("`{shown}` is no URL: {error}"))?;
     let usable = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
     if !usable {
-        return Err(usage(format!(
-            "{place}: `{shown}`: OTLP goes to http:// or https:// and a host, as in http://localhost:4317"
-        )));
+        return Err(format!("`{shown}`: OTLP goes to http:// or https:// and a host, as in http://localhost:4317"));
     }
     let behind = full.split_once("://").map_or("", |(_, rest)| rest);
     Ok((uri, behind.contains('/')))
@@ -343,6 +359,11 @@ mod tests {
         ] {
             let error = error(url, &[]).unwrap_err();
             assert!(error.contains(expected), "{url}: {error}");
+            let configured = config(&format!("otel_traces_export: {{endpoint: '{url}'}}"), &[]);
+            let (key, message) = endpoint_fault(&configured).unwrap();
+            let no_url = OtlpArgs { otlp: Some(None), ..OtlpArgs::default() };
+            let said = receivers(&no_url, &configured).unwrap_err().to_string();
+            assert_eq!(format!("{key}: {message}"), said, "a check says what an export does");
         }
         let plain = error("localhost:4318", &[("OTEL_EXPORTER_OTLP_INSECURE", "true")]);
         assert_eq!(plain.unwrap(), "http://localhost:4318/v1/traces");
