@@ -366,8 +366,8 @@ impl<'a> Recording<'a> {
             match event.body {
                 // What is in TLS is a connection of its own beside the socket's.
                 Body::Connection(info) if !info.preexisting && info.tls.is_none() => totals.connections += 1,
-                Body::Clock { .. } | Body::Connection(_) | Body::Enrich(_) | Body::Process(_) | Body::Tick => {}
-                _ => totals.events += 1,
+                body if !body.is_entry() => totals.events += 1,
+                _ => {}
             }
             sink.push(event)
         };

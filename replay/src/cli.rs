@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::{Period, TracePrinter};
 
+use crate::export::SAMPLES;
 pub use crate::export::{OtlpArgs, RemoteWriteArgs, TimeArgs};
 use crate::moment::Moment;
 pub use crate::pace::Speed;
@@ -175,14 +176,14 @@ impl Replay {
 pub struct Export {
     /// Write all metrics with their times to a file, for `promtool tsdb create-blocks-from openmetrics`; `-` is standard
     /// output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = SAMPLES)]
     pub openmetrics: Option<PathBuf>,
     /// Overwrite existing files
     #[arg(long)]
     pub force: bool,
     /// How far apart samples are that are exported with their times, in tape time [default: 15s]; for OTLP, the configuration
     /// says
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", requires = SAMPLES)]
     pub metrics_step: Option<Period>,
     /// Serve all metrics to be scraped, as in `:9090` or `127.0.0.1:9090/metrics`; without an address, where the
     /// configuration says

@@ -32,7 +32,13 @@ impl Tape {
         let (bytes, size): (Bytes, _) = if stdin {
             (Box::new(io::stdin()), None)
         } else {
-            let file = File::open(path).map_err(unreadable)?;
+            let file = File::open(path).map_err(|error| match unfinished(path) {
+                Some(part) if error.kind() == io::ErrorKind::NotFound => Failure::message(
+                    Kind::Input,
+                    format!("{name}: there is {} only, which a recorder still writes, or was cut short in writing", part.display()),
+                ),
+                _ => unreadable(error),
+            })?;
             let data = file.metadata().map_err(unreadable)?;
             if data.is_dir() {
                 return Err(Failure::message(Kind::Input, format!("{name}: is a directory, not a tape")));
@@ -84,6 +90,13 @@ impl Tape {
         }
         Ok(())
     }
+}
+
+/// The file of a tape that has not got its name yet, if there is one.
+fn unfinished(path: &Path) -> Option<PathBuf> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    Some(PathBuf::from(part)).filter(|part| part.exists())
 }
 
 /// What is wrong with a tape, in words.

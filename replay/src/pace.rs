@@ -19,6 +19,12 @@ impl Speed {
     pub(crate) fn is_ahead(self) -> bool {
         self.0.is_none_or(|speed| speed > ONE)
     }
+
+    /// How long so many nanoseconds of tape time take.
+    pub(crate) fn takes(self, nanos: u64) -> u64 {
+        let takes = |speed: u64| u128::from(nanos) * u128::from(ONE) / u128::from(speed.max(1));
+        self.0.map_or(0, |speed| u64::try_from(takes(speed)).unwrap_or(u64::MAX))
+    }
 }
 
 impl FromStr for Speed {
@@ -57,8 +63,7 @@ impl Schedule {
         self.idle += time.since(latest).saturating_sub(self.max_idle);
         self.seen = Some((first, latest.max(time)));
         let elapsed = latest.max(time).since(first).saturating_sub(self.idle);
-        let due = u128::from(elapsed) * u128::from(ONE) / u128::from(self.speed.max(1));
-        Duration::from_nanos(u64::try_from(due).unwrap_or(u64::MAX))
+        Duration::from_nanos(Speed(Some(self.speed)).takes(elapsed))
     }
 }
 

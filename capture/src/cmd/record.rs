@@ -129,7 +129,7 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
         finished.map_err(|error| tape_failure(&settings, &error))?;
     }
     if !settings.quiet {
-        summarize(&settings, &Totals { bytes: sink.bytes(), ..totals }, end.command.as_ref());
+        summarize(&settings, &Totals { bytes: sink.bytes(), ..totals }, end.command.as_ref(), reason);
     }
     Ok(reason)
 }
@@ -307,7 +307,7 @@ fn tape_failure(settings: &Settings, error: &io::Error) -> Failure {
     Failure::environment(format!("cannot write {name}: {error}{kept}{advice}"))
 }
 
-fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>) {
+fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>, reason: EndReason) {
     if let Some(outcome) = command.and_then(HeldCommand::outcome) {
         eprintln!("{outcome}");
     }
@@ -315,5 +315,6 @@ fn summarize(settings: &Settings, totals: &Totals, command: Option<&HeldCommand>
     let name = &settings.output;
     let size = show_size(*bytes);
     let (events, connections) = (Count(*events, "event"), Count(*connections, "connection"));
-    eprintln!("{name}: {events} of {connections}, {size}, {lost} lost");
+    let gone = if reason == EndReason::PipeClosed { "; the reader has gone" } else { "" };
+    eprintln!("{name}: {events} of {connections}, {size}, {lost} lost{gone}");
 }

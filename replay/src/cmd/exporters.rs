@@ -56,16 +56,16 @@ pub(super) fn exporters(
         let sampling = Sampling { step, ttl_nanos: ttl(config), native, replayed: times.of_back_end()? };
         exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
     }
-    let sends = !receivers.is_empty() || args.remote_write.remote_write.is_some();
-    if let Some(warning) = times.warning().filter(|_| sends && !args.quiet) {
-        eprintln!("redtape: warning: {warning}");
-    }
     for receiver in &receivers {
         let (replayed, duty) = (times.of_back_end()?, duty.clone());
         match receiver.signal {
             Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), replayed, duty)?),
             Signal::Metrics => exports.add(OtlpMetrics::new(receiver, origin, form, replayed, duty)?),
         }
+    }
+    let sends = !receivers.is_empty() || args.remote_write.remote_write.is_some();
+    if let Some(warning) = times.warning().filter(|_| sends && !args.quiet) {
+        eprintln!("redtape: warning: {warning}");
     }
     if let Some(warning) = times.without_effect().filter(|_| !args.quiet) {
         eprintln!("redtape: warning: {warning}");

@@ -3,56 +3,60 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use redtape_core::config::{Compression, Period, Protocol};
 
 use crate::pace::Speed;
 use crate::rebase::Rebase;
 use crate::url::or_tape;
 
+/// The flags that say where spans and metrics go by OTLP; the others are about how.
+const RECEIVER: &str = "receiver";
+
 /// Spans and metrics by OTLP.
 #[derive(Args, Clone, Debug, Default)]
+#[command(group(ArgGroup::new(RECEIVER).multiple(true)))]
 #[command(next_help_heading = "OTLP (over the variables OTEL_EXPORTER_OTLP_*, and those over the configuration)")]
 pub struct OtlpArgs {
     /// Send spans and metrics to a receiver: gRPC on port 4317, else HTTP, to which /v1/traces and /v1/metrics are added;
     /// without a URL, to where the environment or the configuration says
-    #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = or_tape)]
+    #[arg(long, value_name = "URL", num_args = 0..=1, value_parser = or_tape, group = RECEIVER)]
     pub otlp: Option<Option<String>>,
     /// Send spans to this very URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", group = RECEIVER)]
     pub otlp_traces: Option<String>,
     /// Send metrics to this very URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", group = RECEIVER)]
     pub otlp_metrics: Option<String>,
     /// Write spans and metrics as OTLP JSON, a request a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub otlp_file: Option<PathBuf>,
     /// Speak `grpc`, `http/protobuf` or `http/json`, whatever the port
-    #[arg(long, value_name = "PROTOCOL")]
+    #[arg(long, value_name = "PROTOCOL", requires = RECEIVER)]
     pub otlp_protocol: Option<Protocol>,
     /// A header of each request; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = header)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = header, requires = RECEIVER)]
     pub otlp_header: Vec<(String, String)>,
     /// How long the receiver may take to answer a request [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = RECEIVER)]
     pub otlp_timeout: Option<Duration>,
     /// How long to go on trying, where the receiver is down or busy [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = RECEIVER)]
     pub otlp_retry: Option<Duration>,
     /// `gzip` or `none`
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", requires = RECEIVER)]
     pub otlp_compression: Option<Compression>,
     /// The certificates (PEM) that the receiver's must come from, instead of those that the system trusts
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = RECEIVER)]
     pub otlp_certificate: Option<String>,
     /// A certificate (PEM) to show to the receiver
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = RECEIVER)]
     pub otlp_client_certificate: Option<String>,
     /// Its key (PEM)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = RECEIVER)]
     pub otlp_client_key: Option<String>,
     /// Accept any certificate of the receiver
-    #[arg(long)]
+    #[arg(long, requires = RECEIVER)]
     pub otlp_insecure_skip_verify: bool,
 }
 

@@ -23,6 +23,7 @@ pub(crate) use otlp::{
     Batching, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, Signal, configured, endpoint_fault, receivers,
 };
 pub use remote_write::RemoteWriteArgs;
+pub(crate) use remote_write::SAMPLES;
 pub(crate) use remote_write::{RemoteWrite, Sampling, Target};
 pub(crate) use replayed::Replayed;
 pub(crate) use send::Duty;

@@ -11,6 +11,9 @@ use crate::failure::Result;
 use crate::input::Tape;
 use crate::rebase::{Extent, Rebase};
 
+/// So far ahead of the clock nobody refuses anything.
+const AHEAD_NANOS: u64 = 1_000_000_000;
+
 /// Looks at the tapes no sooner than needed, and once.
 pub(crate) struct Times<'a> {
     args: &'a TimeArgs,
@@ -44,8 +47,12 @@ impl<'a> Times<'a> {
     ///
     /// A tape cannot be read, or it is not known when it ends.
     pub(crate) fn of_back_end(&self) -> Result<Replayed> {
+        self.replayed(self.rebase_of_back_end())
+    }
+
+    fn rebase_of_back_end(&self) -> Rebase {
         let default = if self.args.is_paced() { Rebase::FROM_NOW } else { Rebase::JUST_NOW };
-        self.replayed(self.args.rebase.unwrap_or(default))
+        self.args.rebase.unwrap_or(default)
     }
 
     fn replayed(&self, rebase: Rebase) -> Result<Replayed> {
@@ -64,7 +71,7 @@ impl<'a> Times<'a> {
         Ok(Replayed::new(extent.start, rebase.shift(extent, self.now)?, run))
     }
 
-    /// What is worth knowing of the times of what goes to back ends.
+    /// What is worth knowing of the times of what goes to back ends, once those have been asked for.
     pub(crate) fn warning(&self) -> Option<&'static str> {
         match self.args.rebase {
             Some(Rebase::None) => Some(
@@ -72,18 +79,29 @@ impl<'a> Times<'a> {
                  trace's id, not by search (ingestion_time_range_slack), and Prometheus refuses samples that are much older than \
                  its newest (out_of_order_time_window)",
             ),
-            None | Some(Rebase::Start(_)) if self.runs_ahead() => Some(
-                "at this pace the exported times run ahead of the clock, and back ends may refuse what is in the future: \
+            _ if self.runs_ahead() => Some(
+                "the exported times run ahead of the clock, and back ends may refuse what is in the future: \
                  --rebase end=now-5s puts all of them into the past",
             ),
             _ => None,
         }
     }
 
-    /// Whether tape time goes faster than the clock. At full speed that is so where the start is where it shall be, not the end.
+    /// Whether something has a time, when it is sent, that has not come yet.
     fn runs_ahead(&self) -> bool {
-        let TimeArgs { speed, max_idle, rebase, .. } = self.args;
-        speed.is_ahead() && (self.args.is_paced() || rebase.is_some()) || max_idle.is_some() && self.args.is_paced()
+        let Some(Extent { start, end }) = self.extent.get().copied() else { return false };
+        let Ok(shift) = self.rebase_of_back_end().shift(Extent { start, end }, self.now) else { return false };
+        let TimeArgs { speed, max_idle, .. } = self.args;
+        let allowed = self.now.unix_nanos().saturating_add(AHEAD_NANOS);
+        let moved = |time| shift.apply(time).unix_nanos();
+        let Some(end) = end else {
+            // How long a pipe will go on is not known; if it is faster than the clock, it gets ahead sooner or later.
+            let overtakes = speed.is_ahead() || max_idle.is_some();
+            return moved(start) > allowed || overtakes && moved(start).saturating_add(AHEAD_NANOS) >= self.now.unix_nanos();
+        };
+        // How much `--max-idle` cuts short is not known: all of it, at worst.
+        let takes = if max_idle.is_some() { 0 } else { speed.takes(end.unix_nanos().saturating_sub(start.unix_nanos())) };
+        moved(end) > allowed.saturating_add(takes)
     }
 
     /// What of the command line has no effect, since nothing was exported that it is about.
@@ -121,17 +139,29 @@ mod tests {
 
     #[test]
     fn times_ahead_of_the_clock_are_said() {
-        for (arguments, expected) in [
-            ("--speed 10x", true),
-            ("--speed 1x --max-idle 1s", true),
-            ("--rebase start=now", true),
-            ("--speed 1x", false),
-            ("--speed 10x --rebase end=now-5s", false),
-            ("--max-idle 1s", false),
-            ("", false),
+        let start = WallNanos::new(1_700_000_000_000_000_000);
+        let end = WallNanos::new(start.unix_nanos() + 60_000_000_000);
+        for (arguments, of_file, of_pipe) in [
+            ("--speed 10x", true, true),
+            ("--speed 1x --max-idle 1s", true, true),
+            ("--rebase start=now", true, true),
+            ("--rebase start=2020-01-01T00:00:00Z", false, false),
+            ("--rebase start=now-1h", false, false),
+            ("--rebase end=now+1h", true, false),
+            ("--speed 1x --rebase start=now+1h", true, true),
+            ("--speed 1x", false, false),
+            ("--speed 0.5x", false, false),
+            ("--speed 10x --rebase end=now-5s", false, false),
+            ("--max-idle 1s", false, false),
+            ("", false, false),
         ] {
-            let warning = with(arguments, |times| times.warning());
-            assert_eq!(warning.is_some_and(|text| text.contains("ahead")), expected, "{arguments}");
+            for (end, expected) in [(Some(end), of_file), (None, of_pipe)] {
+                let warning = with(arguments, |times| {
+                    times.extent.set(Extent { start, end }).unwrap();
+                    times.warning()
+                });
+                assert_eq!(warning.is_some_and(|text| text.contains("ahead")), expected, "{arguments} {end:?}");
+            }
         }
         assert!(with("--rebase none", |times| times.warning()).is_some_and(|text| text.contains("of the recording")));
     }

@@ -9,5 +9,6 @@ mod target;
 mod way;
 
 pub use args::RemoteWriteArgs;
+pub(crate) use args::SAMPLES;
 pub(crate) use exporter::{RemoteWrite, Sampling};
 pub(crate) use target::Target;
