@@ -75,7 +75,7 @@ impl Exponential {
         }
     }
 
-    /// What was counted since it was as `earlier`, from which it has grown.
+    /// What was counted since it was as `earlier`, from which it must have grown: so that is at least as fine.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut earlier = earlier.clone();
         earlier.reduce(u32::from(earlier.scale.abs_diff(self.scale)));
@@ -213,6 +213,8 @@ mod tests {
 
     use super::*;
 
+    const SECOND: u64 = 1_000_000_000;
+
     fn of(values: &[u64], resolution: Resolution, scale: Scale) -> Exponential {
         let mut all = Exponential::new(resolution, scale);
         values.iter().for_each(|&value| all.record(value));
@@ -228,6 +230,20 @@ mod tests {
         let bound = |index: i32| (f64::from(index) * f64::from(-histogram.scale).exp2()).exp2();
         let index = histogram.offset + i32::try_from(at).unwrap();
         (bound(index), bound(index + 1))
+    }
+
+    /// The power of two that a bound is, if it is one.
+    fn power_of_two(index: i32, scale: i8) -> Option<i32> {
+        match u32::try_from(scale) {
+            Ok(scale) => (index % (1 << scale) == 0).then(|| index >> scale),
+            Err(_) => Some(index << -scale),
+        }
+    }
+
+    /// Whether a value is above 2<sup>power</sup> units.
+    fn is_above(value: u64, unit: u64, power: i32) -> bool {
+        let (value, unit) = (u128::from(value), u128::from(unit));
+        if power < 0 { value << -power > unit } else { value > unit << power }
     }
 
     #[test]
@@ -246,7 +262,6 @@ mod tests {
         ] {
             assert_eq!(index(value, 1, scale), expected, "{value} at scale {scale}");
         }
-        const SECOND: u64 = 1_000_000_000;
         for (nanos, scale, expected) in [
             (SECOND, 0, -1),
             (SECOND + 1, 0, 0),
@@ -287,13 +302,24 @@ mod tests {
     proptest! {
         #[test]
         fn each_value_is_within_its_buckets_bounds(value in 1..u64::MAX, shift in 0..64_u32, seconds: bool) {
-            let value = (value >> shift).max(1);
-            let (scale, unit) = if seconds { (Scale::Seconds, 1e9) } else { (Scale::Bytes, 1.0) };
-            for max_scale in [-3, 0, 3, 8, 20] {
+            let (scale, unit) = if seconds { (Scale::Seconds, SECOND) } else { (Scale::Bytes, 1) };
+            let bound = unit << (shift % 34);
+            for (value, max_scale) in [(value >> shift).max(1), bound - 1, bound, bound + 1]
+                .into_iter()
+                .filter(|value| *value > 0)
+                .flat_map(|value| [-3, 0, 3, 8, 20].map(|max_scale| (value, max_scale)))
+            {
                 let histogram = of(&[value], Resolution { max_scale, max_size: 160 }, scale);
-                let (low, high) = bounds(&histogram, 0);
-                let value = value as f64 / unit;
-                prop_assert!(low * (1.0 - 1e-9) <= value && value <= high * (1.0 + 1e-9), "{low} {value} {high}");
+                let ((low, high), float) = (bounds(&histogram, 0), value as f64 / unit as f64);
+                let above_low = match power_of_two(histogram.offset, max_scale) {
+                    Some(power) => is_above(value, unit, power),
+                    None => float > low * (1.0 - 1e-14),
+                };
+                let above_high = match power_of_two(histogram.offset + 1, max_scale) {
+                    Some(power) => is_above(value, unit, power),
+                    None => float > high * (1.0 + (-42_f64).exp2() + 1e-14),
+                };
+                prop_assert!(above_low && !above_high, "{low} {value} {high} at scale {max_scale}");
             }
         }
 

@@ -10,7 +10,6 @@ use super::settings::{MetricsConfig, Unresolved};
 use super::snapshot::{Family, FamilyKind, Scale, Series, Value};
 use super::table::{Row, Slot, Table, Values};
 use crate::span::{Span, SpanKind, Status};
-use crate::time::MonoNanos;
 
 /// Collects edges.
 ///
@@ -44,19 +43,15 @@ struct Edge {
 }
 
 /// Both ends' views of an edge: of the server, and of the client.
-type Views = (Option<Seen>, Option<Seen>);
-
-/// What a series is made of beside its labels: `born`, `updated` and `value` of [`Series`].
-type Point = (u64, MonoNanos, Value);
+type Views<'a> = [Seen<'a>; 2];
 
 /// An edge as one end saw it, for a snapshot.
-#[derive(Clone, Debug)]
-struct Seen {
-    born: u64,
-    updated: MonoNanos,
-    failed: u64,
-    duration: Histogram,
-    /// These calls count in `_total` and `_failed_total`.
+#[derive(Clone, Debug, Default)]
+struct Seen<'a> {
+    /// What makes it up. It can be more at the next look, or less: what calls went to is known once it is on the tape.
+    rows: Vec<&'a Row<Edge>>,
+    /// These calls count in `_total` and `_failed_total`. Rows of one edge agree: all of its calls went to a server that is
+    /// on the tape, or none did.
     counts: bool,
 }
 
@@ -130,11 +125,10 @@ impl Graph {
     /// The families of the graph.
     pub(super) fn families(&self) -> Vec<Family> {
         // `None` is the overflow series.
-        let mut edges: BTreeMap<(bool, Option<[String; 4]>), Views> = BTreeMap::new();
+        let mut edges: BTreeMap<(bool, Option<[String; 4]>), Views<'_>> = BTreeMap::new();
         for row in self.received.rows() {
             let ends = row.values.as_ref().map(|_| row.data.ends.clone());
-            let views = edges.entry((ends.is_none(), ends)).or_default();
-            Seen::add(&mut views.0, row, true);
+            edges.entry((ends.is_none(), ends)).or_default()[0].add(row, true);
         }
         for row in self.sent.rows() {
             let server = row.values.as_ref().and_then(|values| self.server_of(values));
@@ -146,8 +140,8 @@ impl Graph {
                 let [name, namespace] = server.cloned().unwrap_or([host, String::new()]);
                 [client, client_namespace, name, namespace]
             });
-            let views = edges.entry((ends.is_none(), ends)).or_default();
-            Seen::add(&mut views.1, row, server.is_none() || self.unresolved.drops_clients());
+            let counts = server.is_none() || self.unresolved.drops_clients();
+            edges.entry((ends.is_none(), ends)).or_default()[1].add(row, counts);
         }
         let itself = |ends: &[String; 4]| ends[..2] == ends[2..];
         edges.retain(|(_, ends), _| self.self_references || !ends.as_ref().is_some_and(itself));
@@ -173,76 +167,82 @@ fn is_address(end: &str) -> bool {
     end.parse::<IpAddr>().is_ok()
 }
 
-impl Seen {
-    /// Adds a row to what is seen of its edge.
-    fn add(seen: &mut Option<Self>, row: &Row<Edge>, counts: bool) {
-        let Row { born, updated, data: Edge { failed, duration, .. }, .. } = row;
-        match seen {
-            None => {
-                let duration = duration.clone();
-                *seen = Some(Self { born: *born, updated: *updated, failed: *failed, duration, counts });
-            }
-            Some(seen) => {
-                seen.born = seen.born.min(*born);
-                seen.updated = seen.updated.max(*updated);
-                seen.failed += failed;
-                seen.duration.merge(duration);
-                // Rows of one edge agree: all of its calls went to a server that is on the tape, or none did.
-                seen.counts &= counts;
-            }
-        }
+impl<'a> Seen<'a> {
+    fn add(&mut self, row: &'a Row<Edge>, counts: bool) {
+        self.counts = counts && (self.counts || self.rows.is_empty());
+        self.rows.push(row);
     }
 }
 
-fn families(edges: &BTreeMap<(bool, Option<[String; 4]>), Views>) -> Vec<Family> {
+/// The series of one edge: of its `rows`, what `value` says.
+fn series<'a>(
+    (overflow, ends): &(bool, Option<[String; 4]>),
+    rows: impl Iterator<Item = &'a Row<Edge>> + Clone,
+    value: impl Fn(&Edge) -> Value,
+) -> Option<Series> {
+    let values = ends.as_ref().map_or_else(Vec::new, |[client, client_namespace, server, server_namespace]| {
+        let values: [&str; 6] = [client, client_namespace, "", server, server_namespace, "redtape"];
+        values.map(str::to_owned).to_vec()
+    });
+    let born = rows.clone().map(|row| row.born).min()?;
+    let updated = rows.clone().map(|row| row.updated).max()?;
+    let mut parts: Vec<_> = rows.map(|row| (row.born, value(&row.data))).collect();
+    let mut value = parts.first()?.1.clone();
+    parts.iter().skip(1).for_each(|(_, part)| value.merge(part));
+    if parts.len() == 1 {
+        parts.clear();
+    }
+    Some(Series { values, overflow: *overflow, born, updated, value, parts })
+}
+
+fn families(edges: &BTreeMap<(bool, Option<[String; 4]>), Views<'_>>) -> Vec<Family> {
     const LABELS: [&str; 6] =
         ["client", "client_service_namespace", "connection_type", "server", "server_service_namespace", "source"];
-    let family = |name, help, kind, scale, value: &dyn Fn(&Views) -> Option<Point>| {
-        let series = edges.iter().filter_map(|((overflow, ends), views)| {
-            let (born, updated, value) = value(views)?;
-            let values = ends.as_ref().map_or_else(Vec::new, |[client, client_namespace, server, server_namespace]| {
-                let values: [&str; 6] = [client, client_namespace, "", server, server_namespace, "redtape"];
-                values.map(str::to_owned).to_vec()
-            });
-            Some(Series { values, overflow: *overflow, born, updated, value })
-        });
+    let family = |name, help, kind, scale, series| {
         let labels = LABELS.to_vec();
-        Family { name, otel_name: name, help, kind, scale, labels, series: series.collect() }
+        Family { name, otel_name: name, help, kind, scale, labels, series }
     };
-    let seconds = |seen: &Option<Seen>| {
-        let seen = seen.as_ref()?;
-        Some((seen.born, seen.updated, Value::Histogram(seen.duration.clone())))
+    let seconds = |end: usize| {
+        let duration = |edge: &Edge| Value::Histogram(edge.duration.clone());
+        let all = edges.iter().filter_map(|(ends, views)| series(ends, views.get(end)?.rows.iter().copied(), duration));
+        all.collect()
     };
-    let count = |views: &Views, of: &dyn Fn(&Seen) -> u64| {
-        let seen = || [&views.0, &views.1].into_iter().flatten().filter(|seen| seen.counts);
-        let born = seen().map(|seen| seen.born).min()?;
-        let updated = seen().map(|seen| seen.updated).max()?;
-        Some((born, updated, Value::Counter(seen().map(|seen| u128::from(of(seen))).sum())))
+    let count = |of: fn(&Edge) -> u64| {
+        let count = |edge: &Edge| Value::Counter(of(edge).into());
+        let all = edges.iter().filter_map(|(ends, views)| {
+            let counts = views.iter().filter(|seen| seen.counts);
+            series(ends, counts.flat_map(|seen| &seen.rows).copied(), count)
+        });
+        all.collect()
     };
     vec![
-        family("traces_service_graph_request", "Calls between services.", FamilyKind::Counter, Scale::None, &|views| {
-            count(views, &|seen| seen.duration.count())
-        }),
+        family(
+            "traces_service_graph_request",
+            "Calls between services.",
+            FamilyKind::Counter,
+            Scale::None,
+            count(|edge| edge.duration.count()),
+        ),
         family(
             "traces_service_graph_request_client_seconds",
             "Duration of calls, as the client saw them.",
             FamilyKind::Histogram,
             Scale::Seconds,
-            &|views| seconds(&views.1),
+            seconds(1),
         ),
         family(
             "traces_service_graph_request_failed",
             "Calls between services that failed.",
             FamilyKind::Counter,
             Scale::None,
-            &|views| count(views, &|seen| seen.failed),
+            count(|edge| edge.failed),
         ),
         family(
             "traces_service_graph_request_server_seconds",
             "Duration of calls, as the server saw them.",
             FamilyKind::Histogram,
             Scale::Seconds,
-            &|views| seconds(&views.0),
+            seconds(0),
         ),
     ]
 }

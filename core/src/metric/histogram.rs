@@ -70,7 +70,7 @@ impl Histogram {
         }
     }
 
-    /// What was counted since it was as `earlier`, from which it has grown. Of exemplars, those that are new.
+    /// What was counted since it was as `earlier`, from which it must have grown. Of exemplars, those that are new.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut grown = self.clone();
         for (count, before) in grown.counts.iter_mut().zip(&earlier.counts) {

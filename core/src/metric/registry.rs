@@ -260,7 +260,14 @@ impl Group {
                 let value = row.data.get(at)?.clone();
                 let values = row.values.iter().flat_map(Values::iter).zip(&shown).filter(|(_, shown)| **shown);
                 let values = values.map(|(value, _)| value.into()).collect();
-                Some(Series { values, overflow: row.values.is_none(), born: row.born, updated: row.updated, value })
+                Some(Series {
+                    values,
+                    overflow: row.values.is_none(),
+                    born: row.born,
+                    updated: row.updated,
+                    value,
+                    parts: Vec::new(),
+                })
             });
             let Definition { name, otel_name, help, kind, scale, .. } = metric.definition;
             let labels = self.labels.iter().zip(&shown).filter(|(_, shown)| **shown);
@@ -289,6 +296,7 @@ fn counts(name: &'static str, help: &'static str, label: &'static str, counts: &
         born: 0,
         updated: MonoNanos::ZERO,
         value: Value::Counter(u128::from(*count)),
+        parts: Vec::new(),
     });
     Family {
         name,

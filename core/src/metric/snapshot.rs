@@ -94,6 +94,10 @@ pub struct Series {
     pub updated: MonoNanos,
     /// What was counted.
     pub value: Value,
+    /// What `value` is the sum of, where that is more than one thing: each with the number of the span that began it. Which
+    /// of them share a series can change, as an edge of the service graph has another name once its server is seen; each of
+    /// them alone only grows, and no two series of a family ever share one.
+    pub parts: Vec<(u64, Value)>,
 }
 
 impl Series {
@@ -115,7 +119,17 @@ pub enum Value {
 }
 
 impl Value {
-    /// What was counted since it was as `earlier`, from which it has grown.
+    /// Adds what `other` has counted.
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Counter(sum), Self::Counter(more)) => *sum += more,
+            (Self::Histogram(sum), Self::Histogram(more)) => sum.merge(more),
+            _ => {}
+        }
+    }
+
+    /// What was counted since it was as `earlier`, from which it must have grown: a part of a series has, but a series has
+    /// less where parts of it have left.
     pub fn since(&self, earlier: &Self) -> Self {
         match (self, earlier) {
             (Self::Counter(now), Self::Counter(earlier)) => Self::Counter(now.saturating_sub(*earlier)),

@@ -308,6 +308,35 @@ traces_service_graph_request_server_seconds_count{client=\"10.0.0.9\",server=\"b
 }
 
 #[test]
+fn the_parts_of_an_edge_are_the_same_under_each_of_its_names() {
+    let config = MetricsConfig { features: [MetricFeature::ApplicationServiceGraph].into(), ..few_buckets() };
+    let call = |remote: &str| {
+        let mut span = client("/a");
+        span.http.head = RequestHead::new("GET", "/a", Some("host"), None, Version::Http11, None);
+        span.http.remote = Some(remote.parse().unwrap());
+        span
+    };
+    let mut received = span("/a");
+    received.service = Arc::new(Service { name: "back".into(), ..(*received.service).clone() });
+    let spans = [call("10.0.0.1:8080"), call("10.0.0.77:80"), call("10.0.0.77:80"), received];
+    let edges = |spans: &[Span]| -> Vec<_> {
+        let families = observe(&config, spans).snapshot().families;
+        let calls = families.into_iter().find(|family| family.name == "traces_service_graph_request_client_seconds");
+        let count = |value: &Value| match value {
+            Value::Histogram(histogram) => histogram.count(),
+            _ => panic!("{value:?}"),
+        };
+        let edge = |series: &Series| {
+            let parts: Vec<_> = series.parts.iter().map(|(born, part)| (*born, count(part))).collect();
+            (series.values[3].clone(), series.born, count(&series.value), parts)
+        };
+        calls.unwrap().series.iter().map(edge).collect()
+    };
+    assert_eq!(edges(&spans[..3]), [("host".into(), 1, 3, vec![(1, 1), (2, 2)])]);
+    assert_eq!(edges(&spans), [("back".into(), 1, 1, vec![]), ("host".into(), 2, 2, vec![])]);
+}
+
+#[test]
 fn ends_of_the_service_graph_without_a_name_can_be_given_one() {
     let unresolved = Unresolved { incoming: "incoming".into(), outgoing: "outgoing".into(), drop: true };
     let config =

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use redtape_core::WallNanos;
 use redtape_core::metric::{Family, Series, Snapshot, Value};
 
-/// What tells a series from all others of its family. Not the values alone: labels may come to a family later.
-type Labels = Vec<(&'static str, String)>;
+/// What tells a part of a series from all others of its family, whatever becomes of their labels: the number of the span that
+/// began it; of those that no span did, the values of their labels.
+type Identity = (u64, Vec<String>);
 
 /// What was exported last.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
     at: Option<WallNanos>,
-    families: BTreeMap<&'static str, BTreeMap<Labels, Value>>,
+    families: BTreeMap<&'static str, BTreeMap<Identity, Value>>,
 }
 
 impl Deltas {
@@ -22,12 +23,17 @@ impl Deltas {
         let changed = |family: &Family| {
             let known = self.families.get(family.name);
             let grown = |series: &Series| {
-                let value = match known.and_then(|known| known.get(&labels(family, series))) {
-                    Some(last) if *last == series.value => return None,
-                    Some(last) => series.value.since(last),
-                    None => series.value.clone(),
-                };
-                Some(Series { value, values: series.values.clone(), ..*series })
+                let changes =
+                    parts(series).filter_map(|(identity, value)| match known.and_then(|known| known.get(&identity)) {
+                        Some(last) if last == value => None,
+                        Some(last) => Some(value.since(last)),
+                        None => Some(value.clone()),
+                    });
+                let value = changes.reduce(|mut sum, change| {
+                    sum.merge(&change);
+                    sum
+                })?;
+                Some(Series { value, values: series.values.clone(), parts: Vec::new(), ..*series })
             };
             let series = family.series.iter().filter_map(grown).collect();
             Family { series, labels: family.labels.clone(), ..*family }
@@ -41,15 +47,18 @@ impl Deltas {
         self.at = Some(at);
         for family in &snapshot.families {
             let known = self.families.entry(family.name).or_default();
-            known.extend(family.series.iter().map(|series| (labels(family, series), series.value.clone())));
+            let parts = family.series.iter().flat_map(parts);
+            known.extend(parts.map(|(identity, value)| (identity, value.clone())));
         }
     }
 }
 
-fn labels(family: &Family, series: &Series) -> Labels {
-    let given = family.labels.iter().zip(&series.values).filter(|(_, value)| !value.is_empty());
-    let overflow = series.overflow.then(|| ("", String::new()));
-    given.map(|(name, value)| (*name, value.clone())).chain(overflow).collect()
+/// What a series is the sum of: each of it only grows.
+fn parts(series: &Series) -> impl Iterator<Item = (Identity, &Value)> {
+    let whole = series.parts.is_empty().then_some((series.born, &series.value));
+    let parts = series.parts.iter().map(|(born, value)| (*born, value));
+    let values = |born| if born == 0 { series.values.clone() } else { Vec::new() };
+    whole.into_iter().chain(parts).map(move |(born, value)| ((born, values(born)), value))
 }
 
 #[cfg(test)]
@@ -60,12 +69,14 @@ mod tests {
     use super::*;
 
     fn snapshot(labels: &[&'static str], series: &[(&[&str], u128)]) -> Snapshot {
-        let series = series.iter().map(|(values, count)| Series {
+        let series = (1..).zip(series).map(|(born, (values, count))| Series {
             values: values.iter().map(|value| (*value).to_owned()).collect(),
             overflow: values.is_empty(),
-            born: 1,
+            // The last one goes on where it was, whoever comes before it.
+            born: if values.is_empty() { 10 } else { born },
             updated: MonoNanos::ZERO,
             value: Value::Counter(*count),
+            parts: Vec::new(),
         });
         let family = Family {
             name: "calls",
@@ -96,5 +107,35 @@ mod tests {
         // A label has come, which the old series do not have.
         let second = snapshot(&["pod", "route"], &[(&["", "/a"], 5), (&["", "/b"], 1), (&["x", "/a"], 4), (&[], 8)]);
         assert_eq!(told(&deltas, &second), (160, [2, 4, 1].map(Value::Counter).into()));
+    }
+
+    #[test]
+    fn what_gets_another_name_is_not_told_once_more() {
+        let edges = |edges: &[(&str, &[(u64, u128)])]| {
+            let mut all = snapshot(&["server"], &vec![(&["x"][..], 0); edges.len()]);
+            for (series, (server, parts)) in all.families[0].series.iter_mut().zip(edges) {
+                series.values = vec![(*server).to_owned()];
+                series.born = parts[0].0;
+                series.value = Value::Counter(parts.iter().map(|(_, count)| count).sum());
+                series.parts = parts.iter().map(|(born, count)| (*born, Value::Counter(*count))).collect();
+                if let [_] = parts {
+                    series.parts.clear();
+                }
+            }
+            all
+        };
+        let mut deltas = Deltas::default();
+        let mut tell = |snapshot: Snapshot| {
+            let told = told(&deltas, &snapshot).1;
+            deltas.exported(WallNanos::new(200), &snapshot);
+            told
+        };
+        assert_eq!(tell(edges(&[("127.0.0.1", &[(1, 10), (2, 100)])])), [Value::Counter(110)]);
+        // One of two servers has a name now, and the other one has less than both had.
+        let parted = edges(&[("127.0.0.1", &[(1, 10)]), ("greetings", &[(2, 103), (7, 4)])]);
+        assert_eq!(tell(parted), [Value::Counter(7)]);
+        // Now both have the same.
+        assert_eq!(tell(edges(&[("greetings", &[(1, 11), (2, 103), (7, 4)])])), [Value::Counter(1)]);
+        assert_eq!(tell(edges(&[("greetings", &[(1, 11), (2, 103), (7, 4)])])), []);
     }
 }

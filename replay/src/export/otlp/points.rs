@@ -49,6 +49,8 @@ pub(super) struct Told<'a> {
     pub(super) form: &'a MetricForm,
     pub(super) replayed: &'a Replayed,
     pub(super) scale: Scale,
+    /// Since when values count, and when they were so, in nanoseconds since 1970.
+    pub(super) times: (u64, u64),
 }
 
 impl Told<'_> {
@@ -56,9 +58,10 @@ impl Told<'_> {
         if self.scale == Scale::Seconds { seconds(value) } else { value as f64 }
     }
 
-    /// The latest span of each bucket that has one, as it is exported.
+    /// The latest span of each bucket that has one, as it is exported: of those that ended in the time that the point is about.
     fn exemplars(self, counted: &metric::Histogram) -> Vec<Exemplar> {
         let latest = (0..counted.counts().len()).filter_map(|bucket| counted.exemplar(bucket));
+        let (start, end) = self.times;
         let exported = latest.map(|&metric::Exemplar { trace_id, span_id, value, at }| Exemplar {
             filtered_attributes: Vec::new(),
             time_unix_nano: self.replayed.time(at).unix_nanos(),
@@ -66,67 +69,61 @@ impl Told<'_> {
             trace_id: self.replayed.trace_id(trace_id).0.to_vec(),
             value: Some(exemplar::Value::AsDouble(self.scaled(value.into()))),
         });
-        exported.collect()
+        exported.filter(|exemplar| exemplar.time_unix_nano > start && exemplar.time_unix_nano <= end).collect()
     }
-}
 
-/// Adds a point, which counts from a first to a second time.
-pub(super) fn push(
-    data: &mut Data,
-    told: Told<'_>,
-    value: &Value,
-    attributes: Vec<KeyValue>,
-    (start_time_unix_nano, time_unix_nano): (u64, u64),
-) {
-    let Told { form, scale, .. } = told;
-    let scaled = |value: u128| told.scaled(value);
-    match (data, value) {
-        (Data::Sum(sum), Value::Counter(count)) => {
-            let value = match scale {
-                Scale::Seconds => Number::AsDouble(seconds(*count)),
-                Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
-            };
-            sum.data_points.push(NumberDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano,
-                value: Some(value),
-                ..NumberDataPoint::default()
-            });
+    /// Adds a point.
+    pub(super) fn push(self, data: &mut Data, value: &Value, attributes: Vec<KeyValue>) {
+        let Told { form, scale, times: (start_time_unix_nano, time_unix_nano), .. } = self;
+        let scaled = |value: u128| self.scaled(value);
+        match (data, value) {
+            (Data::Sum(sum), Value::Counter(count)) => {
+                let value = match scale {
+                    Scale::Seconds => Number::AsDouble(seconds(*count)),
+                    Scale::Bytes | Scale::None => Number::AsInt(i64::try_from(*count).unwrap_or(i64::MAX)),
+                };
+                sum.data_points.push(NumberDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano,
+                    value: Some(value),
+                    ..NumberDataPoint::default()
+                });
+            }
+            (Data::Histogram(histogram), Value::Histogram(counted)) => {
+                histogram.data_points.push(HistogramDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano,
+                    count: counted.count(),
+                    sum: Some(scaled(counted.sum())),
+                    bucket_counts: counted.counts().to_vec(),
+                    explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
+                    exemplars: self.exemplars(counted),
+                    ..HistogramDataPoint::default()
+                });
+            }
+            (Data::ExponentialHistogram(histogram), Value::Histogram(counted)) => {
+                let counts = counted.exponential().zip(form.exponential);
+                let counts = counts.map(|(counts, resolution)| counts.coarser(resolution));
+                let positive = counts
+                    .as_ref()
+                    .map(|counts| Buckets { offset: counts.offset(), bucket_counts: counts.counts().to_vec() });
+                histogram.data_points.push(ExponentialHistogramDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano,
+                    count: counted.count(),
+                    sum: Some(scaled(counted.sum())),
+                    scale: counts.as_ref().map_or(0, |counts| counts.scale().into()),
+                    zero_count: counts.as_ref().map_or(0, |counts| counts.zeros()),
+                    positive,
+                    exemplars: self.exemplars(counted),
+                    ..ExponentialHistogramDataPoint::default()
+                });
+            }
+            _ => {}
         }
-        (Data::Histogram(histogram), Value::Histogram(counted)) => {
-            histogram.data_points.push(HistogramDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano,
-                count: counted.count(),
-                sum: Some(scaled(counted.sum())),
-                bucket_counts: counted.counts().to_vec(),
-                explicit_bounds: counted.bounds().iter().map(|&bound| scaled(bound.into())).collect(),
-                exemplars: told.exemplars(counted),
-                ..HistogramDataPoint::default()
-            });
-        }
-        (Data::ExponentialHistogram(histogram), Value::Histogram(counted)) => {
-            let counts = counted.exponential().zip(form.exponential);
-            let counts = counts.map(|(counts, resolution)| counts.coarser(resolution));
-            let positive = counts
-                .as_ref()
-                .map(|counts| Buckets { offset: counts.offset(), bucket_counts: counts.counts().to_vec() });
-            histogram.data_points.push(ExponentialHistogramDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano,
-                count: counted.count(),
-                sum: Some(scaled(counted.sum())),
-                scale: counts.as_ref().map_or(0, |counts| counts.scale().into()),
-                zero_count: counts.as_ref().map_or(0, |counts| counts.zeros()),
-                positive,
-                exemplars: told.exemplars(counted),
-                ..ExponentialHistogramDataPoint::default()
-            });
-        }
-        _ => {}
     }
 }
 
@@ -198,8 +195,8 @@ mod tests {
         [0, 1_000_000_000, 1_500_000_000, 3_000_000_000].into_iter().for_each(|nanos| counted.record(nanos));
         assert_eq!(counted.exponential().unwrap().scale(), 3, "as fine as Prometheus wants it");
         let mut made = metric(&family(), &form);
-        let told = Told { form: &form, replayed: &Replayed::default(), scale: Scale::Seconds };
-        push(made.data.as_mut().unwrap(), told, &Value::Histogram(counted), Vec::new(), (1, 2));
+        let told = Told { form: &form, replayed: &Replayed::default(), scale: Scale::Seconds, times: (1, 2) };
+        told.push(made.data.as_mut().unwrap(), &Value::Histogram(counted), Vec::new());
         let Some(Data::ExponentialHistogram(histogram)) = &made.data else { panic!("{made:?}") };
         assert_eq!(histogram.aggregation_temporality, 1);
         let point = &histogram.data_points[0];

@@ -225,6 +225,7 @@ mod tests {
             values: vec![(*route).to_owned(), String::new()],
             overflow: false,
             born: 1,
+            parts: Vec::new(),
             updated: MonoNanos::ZERO,
             value: Value::Counter(*count),
         };
