@@ -44,6 +44,11 @@ impl Failure {
         Self::message(self.kind, self)
     }
 
+    /// Both, told one after the other; of the kind of the first.
+    fn and(self, other: Self) -> Self {
+        Self::message(self.kind, format_args!("{self}; {other}"))
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
@@ -59,3 +64,8 @@ impl fmt::Display for Failure {
 
 /// What commands return.
 pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// Whether all went well. If not, all that failed is told, and the kind is that of the first.
+pub(crate) fn all(results: impl IntoIterator<Item = Result>) -> Result {
+    results.into_iter().filter_map(Result::err).reduce(Failure::and).map_or(Ok(()), Err)
+}

@@ -13,7 +13,7 @@ use super::summary::{Facts, write_summary};
 use super::unwritable;
 use crate::cli::{Evidence, MetricFormat, Replay, Settings, SpanFormat};
 use crate::export::{Tee, Times};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, all};
 use crate::input::Tape;
 use crate::pace::Pace;
 use crate::printer::Printer;
@@ -46,37 +46,39 @@ pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     if let Some(server) = &server {
         exports.add(server.exporter());
     }
-    let ran = match (args.spans, args.trace_printer) {
+    let (ran, printed) = match (args.spans, args.trace_printer) {
         (None, Some(printer)) => {
             let mut printer = Printer::as_beyla(out, printer);
-            let mut tee = Tee { out: &mut printer, exports: &mut exports };
+            let mut tee = Tee::new(&mut printer, &mut exports);
             let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
-            printer.finish()?;
-            ran
+            (ran, tee.finish().and_then(|()| printer.finish()))
         }
         (None, None) => {
-            let mut tee = Tee { out: &mut NoSpans, exports: &mut exports };
-            with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?
+            let mut nothing = NoSpans;
+            let mut tee = Tee::new(&mut nothing, &mut exports);
+            let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
+            (ran, tee.finish())
         }
         (Some(format), _) => {
             let mut spans = Spans { out, format, sorted: args.sort.map(|_| Vec::new()) };
-            let mut tee = Tee { out: &mut spans, exports: &mut exports };
+            let mut tee = Tee::new(&mut spans, &mut exports);
             let ran = with_evidence(tapes, &config, &args.settings, args.quiet, pace, &mut tee)?;
-            spans.finish()?;
-            ran
+            (ran, tee.finish().and_then(|()| spans.finish()))
         }
     };
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
     let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()), args.quiet);
-    ran.check(args.input.strict, args.quiet)?;
-    match args.metrics {
-        _ if args.prints_spans() => Ok(()),
-        _ if args.otlp.is_on_stdout() || args.export.is_on_stdout() => Ok(()),
-        Some(format) => write_metrics(out, &ran, format),
-        None => write_summary(out, &facts, &ran).map_err(unwritable),
-    }?;
-    // What did not arrive is no reason to withhold the result.
-    exported?;
+    let shown = printed.and_then(|()| {
+        ran.check(args.input.strict, args.quiet)?;
+        match args.metrics {
+            _ if args.prints_spans() => Ok(()),
+            _ if args.otlp.is_on_stdout() || args.export.is_on_stdout() => Ok(()),
+            Some(format) => write_metrics(out, &ran, format),
+            None => write_summary(out, &facts, &ran).map_err(unwritable),
+        }
+    });
+    // What did not arrive is no reason to withhold the result, nor the other way round.
+    all([shown, exported])?;
     if let (Some(server), Some(linger)) = (server, args.export.linger) {
         out.flush().map_err(unwritable)?;
         server.linger(linger)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redtape_core::metric::Snapshot;
 use redtape_core::{Span, WallNanos};
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, all};
 use crate::interrupt::Interrupt;
 use crate::sink::{Now, OutputSink};
 
@@ -110,30 +110,60 @@ impl Exports {
     ///
     /// Everything that did not arrive, with its number and reason; or that the run was interrupted.
     pub(crate) fn finish(self, now: Now<'_>, last: &Arc<Snapshot>, quiet: bool) -> Result {
-        let ended = self.all.into_iter().map(|exporter| exporter.finish(now, last)).collect::<Vec<_>>();
-        let sent = ended.into_iter().collect::<Result<Vec<_>>>()?;
-        let mut failed = Vec::new();
-        for sent in sent.iter().filter(|sent| !sent.what.is_empty()) {
+        let ended: Vec<_> = self.all.into_iter().map(|exporter| exporter.finish(now, last)).collect();
+        let told = ended.into_iter().map(|sent| {
+            let sent = sent?;
             match sent.told() {
-                (told, true) if !quiet => eprintln!("redtape: {told}"),
-                (_, true) => {}
-                (told, false) => failed.push(told),
+                (told, false) => return Err(Failure::message(Kind::Environment, told)),
+                (told, true) if !sent.what.is_empty() && !quiet => eprintln!("redtape: {told}"),
+                _ => {}
             }
-        }
-        if self.interrupt.asked() {
-            failed.insert(0, "interrupted".into());
-            return Err(Failure::message(Kind::Interrupted, failed.join("; ")));
-        }
-        if failed.is_empty() { Ok(()) } else { Err(Failure::message(Kind::Environment, failed.join("; "))) }
+            Ok(())
+        });
+        let interrupted = match self.interrupt.asked() {
+            true => Err(Failure::message(Kind::Interrupted, "interrupted")),
+            false => Ok(()),
+        };
+        all(std::iter::once(interrupted).chain(told))
     }
 }
 
 /// A sink for standard output, and the exporters behind it.
+///
+/// It takes all it gets: the first failure closes it, so that a run ends as it always does, and what waits for back ends is
+/// sent or counted.
 pub(crate) struct Tee<'a, S> {
     /// Standard output.
-    pub(crate) out: &'a mut S,
+    out: &'a mut S,
     /// All others.
-    pub(crate) exports: &'a mut Exports,
+    exports: &'a mut Exports,
+    failure: Option<Failure>,
+}
+
+impl<'a, S: OutputSink> Tee<'a, S> {
+    /// All of it goes to both.
+    pub(crate) fn new(out: &'a mut S, exports: &'a mut Exports) -> Self {
+        Self { out, exports, failure: None }
+    }
+
+    /// What closed it, if anything has failed.
+    pub(crate) fn finish(self) -> Result {
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Hands something on to standard output, unless that was closed by a failure, and to all exporters.
+    fn each(
+        &mut self,
+        out: impl FnOnce(&mut S) -> Result,
+        exporter: impl FnMut(&mut Box<dyn Exporter>) -> Result,
+    ) -> Result {
+        let printed = if self.failure.is_none() { out(self.out) } else { Ok(()) };
+        let exported = self.exports.all.iter_mut().map(exporter);
+        for failure in std::iter::once(printed).chain(exported).filter_map(Result::err) {
+            self.failure.get_or_insert(failure);
+        }
+        Ok(())
+    }
 }
 
 impl<S: OutputSink> OutputSink for Tee<'_, S> {
@@ -142,20 +172,16 @@ impl<S: OutputSink> OutputSink for Tee<'_, S> {
     }
 
     fn span(&mut self, span: &Span) -> Result {
-        if self.out.wants_spans() {
-            self.out.span(span)?;
-        }
-        self.exports.all.iter_mut().try_for_each(|exporter| exporter.span(span))
+        let print = |out: &mut S| if out.wants_spans() { out.span(span) } else { Ok(()) };
+        self.each(print, |exporter| exporter.span(span))
     }
 
     fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
-        self.out.metrics(at, snapshot)?;
-        self.exports.all.iter_mut().try_for_each(|exporter| exporter.metrics(at, snapshot))
+        self.each(|out| out.metrics(at, snapshot), |exporter| exporter.metrics(at, snapshot))
     }
 
     fn attend(&mut self, now: Now<'_>) -> Result {
-        self.out.attend(now)?;
-        self.exports.all.iter_mut().try_for_each(|exporter| exporter.attend(now))
+        self.each(|out| out.attend(now), |exporter| exporter.attend(now))
     }
 
     fn wants_spans(&self) -> bool {
@@ -168,13 +194,70 @@ impl<S: OutputSink> OutputSink for Tee<'_, S> {
 
     /// A closed pipe ends what is printed, not what is exported.
     fn is_closed(&self) -> bool {
-        self.exports.interrupt.asked() || self.exports.all.is_empty() && self.out.is_closed()
+        let asked = self.failure.is_some() || self.exports.interrupt.asked();
+        asked || self.exports.all.is_empty() && self.out.is_closed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Sent;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use redtape_core::{Engine, EngineOptions};
+
+    use super::*;
+
+    /// Nothing can be written to it.
+    struct Full;
+
+    impl OutputSink for Full {
+        fn span(&mut self, _: &Span) -> Result {
+            panic!("no span comes")
+        }
+
+        fn attend(&mut self, _: Now<'_>) -> Result {
+            Err(Failure::message(Kind::Environment, "standard output is full"))
+        }
+    }
+
+    /// Counts how often it was called, and ends in a way.
+    struct Ends(Rc<Cell<u32>>, fn() -> Result<Sent>);
+
+    impl Exporter for Ends {
+        fn attend(&mut self, _: Now<'_>) -> Result {
+            self.0.set(self.0.get() + 1);
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _: Now<'_>, _: &Arc<Snapshot>) -> Result<Sent> {
+            self.0.set(self.0.get() + 100);
+            (self.1)()
+        }
+    }
+
+    #[test]
+    fn what_fails_hides_no_other_failure() {
+        let engine = Engine::new(EngineOptions::default());
+        let now = Now { wall: WallNanos::new(0), metrics: engine.metrics(), totals: engine.totals() };
+        let (calls, mut exports) = (Rc::default(), Exports::default());
+        exports.add(Ends(Rc::clone(&calls), || Err(Failure::message(Kind::Check, "a file is full"))));
+        exports.add(Ends(Rc::clone(&calls), || {
+            Ok(Sent { what: "spans".into(), arrived: 1, failed: 2, error: "nobody is there".into(), ..Sent::default() })
+        }));
+        exports.add(Ends(Rc::clone(&calls), || Ok(Sent::default())));
+        let mut full = Full;
+        let mut tee = Tee::new(&mut full, &mut exports);
+        assert!(!tee.is_closed());
+        (0..2).for_each(|_| tee.attend(now).unwrap());
+        assert!(tee.is_closed());
+        let printed = tee.finish();
+        assert_eq!(calls.get(), 6, "exporters get what there is");
+        let failure = all([printed, exports.finish(now, &Arc::default(), true)]).unwrap_err();
+        let expected = "standard output is full; a file is full; 2 of 3 spans did not arrive: nobody is there";
+        assert_eq!((failure.to_string().as_str(), calls.get()), (expected, 306));
+        assert_eq!(failure.exit_code(), std::process::ExitCode::from(5));
+    }
 
     #[test]
     fn what_became_of_it_is_a_line() {

@@ -24,7 +24,7 @@ use crate::export::{
     Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling,
     Signal, Target, Tee, configured,
 };
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, all};
 use crate::interrupt::{Ending, Interrupt};
 use crate::kube::{PodWatch, Wanted};
 use crate::printer::Printer;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
     if args.metrics.is_some() {
         printer = printer.silent();
     }
-    let mut tee = Tee { out: &mut printer, exports: &mut exports };
+    let mut tee = Tee::new(&mut printer, &mut exports);
     let mut recording = Recording { recorder: recorder.as_mut(), peer };
     let over = session.run(&incoming, &interrupt, &mut recording, &mut tee)?;
     ending.within(own.config.shutdown_timeout.0);
@@ -97,10 +97,10 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
     if let Some(server) = server.as_ref().filter(|_| !interrupt.asked()) {
         server.health().fail("nothing is recorded any more");
     }
-    printer.finish()?;
+    let printed = tee.finish().and_then(|()| printer.finish());
     let finished = finish(args, exports, &over, out);
     let left = ending.left().unwrap_or_default();
-    how_it_ended(recorder, &over, &interrupt, left).and(finished)
+    all([printed, how_it_ended(recorder, &over, &interrupt, left), finished])
 }
 
 /// Has the cluster tell of pods, if there is one.
@@ -335,10 +335,10 @@ fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Resul
     let Some(ran) = &over.ran else { return Ok(()) };
     let now = Now { wall: ran.end, metrics: &ran.metrics, totals: &ran.totals };
     let exported = exports.finish(now, &Arc::new(ran.metrics.snapshot()), args.quiet);
-    if let Some(format) = args.metrics {
+    let printed = args.metrics.map_or(Ok(()), |format| {
         write_metrics(out, ran, format)?;
-        out.flush().map_err(|error| Failure::new(Kind::Environment, error))?;
-    }
+        out.flush().map_err(|error| Failure::new(Kind::Environment, error))
+    });
     if !args.quiet {
         let totals = &ran.totals;
         let lost: u64 = totals.lost.iter().filter(|(cause, _)| !cause.is_in_bytes()).map(|(_, count)| count).sum();
@@ -351,7 +351,7 @@ fn finish(args: &Live, exports: Exports, over: &Over, out: &mut Output) -> Resul
             Count(lost, "record")
         );
     }
-    exported
+    all([printed, exported])
 }
 
 #[cfg(all(test, target_os = "linux"))]
