@@ -89,8 +89,9 @@ impl RemoteWrite {
     fn send(&self, mut series: Vec<TimeSeries>) {
         while !series.is_empty() {
             let rest = series.split_off(series.len().min(REQUEST_SERIES));
-            let samples = series.iter().map(|series| series.samples.len() as u64).sum();
-            self.line.push((WriteRequest { timeseries: series }, samples), samples);
+            let request = WriteRequest { timeseries: series };
+            let samples = request.samples();
+            self.line.push((request, samples), samples);
             series = rest;
         }
     }

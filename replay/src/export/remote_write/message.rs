@@ -65,3 +65,23 @@ pub(super) struct Histogram {
 
 /// The value that says that a series has ended: a NaN that no computation makes (`model/value` of Prometheus).
 pub(super) const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+impl WriteRequest {
+    /// How many samples it has: numbers, and native histograms.
+    pub(super) fn samples(&self) -> u64 {
+        self.timeseries.iter().map(|series| (series.samples.len() + series.histograms.len()) as u64).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_native_histogram_is_a_sample() {
+        let sample = Sample { value: 1.0, timestamp: 1 };
+        let numbers = TimeSeries { labels: Vec::new(), samples: vec![sample; 2], histograms: Vec::new() };
+        let native = TimeSeries { labels: Vec::new(), samples: Vec::new(), histograms: vec![Histogram::default()] };
+        assert_eq!(WriteRequest { timeseries: vec![numbers, native] }.samples(), 3);
+    }
+}
