@@ -232,7 +232,6 @@ impl OtlpMetrics {
         };
         let points = points(&new);
         let pushed = self.line.push(Step { times: (start, at), snapshot: new, services }, points);
-        // What the queue had no room for is part of what comes next.
         if let Some(deltas) = self.deltas.as_mut().filter(|_| pushed) {
             deltas.exported(at, snapshot);
         }
@@ -250,7 +249,8 @@ impl Exporter for OtlpMetrics {
     }
 
     fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
-        if self.steps.is_due(at) {
+        // What is new and has no room now is part of what comes next, so that nothing is lost before the end.
+        if self.steps.is_due(at) && (self.deltas.is_none() || self.line.has_room()) {
             self.push(at, snapshot);
         }
         Ok(())
@@ -268,5 +268,75 @@ impl Exporter for OtlpMetrics {
 
     fn metrics_step(&self) -> Option<Duration> {
         Some(self.steps.interval())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use redtape_core::MonoNanos;
+    use redtape_core::metric::{Family, FamilyKind, Scale, Series, Value};
+    use redtape_core::{Engine, EngineOptions};
+
+    use super::*;
+    use crate::export::{OtlpArgs, receivers};
+
+    fn snapshot(count: u128) -> Arc<Snapshot> {
+        let series = Series {
+            values: Vec::new(),
+            overflow: false,
+            born: 1,
+            updated: MonoNanos::ZERO,
+            value: Value::Counter(count),
+            parts: Vec::new(),
+        };
+        let family = Family {
+            name: "calls",
+            otel_name: "calls",
+            help: "",
+            kind: FamilyKind::Counter,
+            scale: Scale::None,
+            labels: Vec::new(),
+            series: vec![series],
+        };
+        Arc::new(Snapshot { families: vec![family], observed: 1 })
+    }
+
+    #[test]
+    fn what_is_new_while_the_queue_is_full_is_told_later_and_not_lost() {
+        let args = OtlpArgs { otlp_metrics: Some("http://127.0.0.1:4318".into()), ..OtlpArgs::default() };
+        let receiver = receivers(&args, &Config::default()).unwrap().remove(0);
+        let duty = Duty { live: true, quiet: true, ..Duty::default() };
+        let counters = Arc::clone(&duty.counters);
+        let ((go, wait), (tell, told)) = (mpsc::channel(), mpsc::channel());
+        let line = line(&receiver, 1, duty, move |mut queue: Queue<Step>, courier| async move {
+            let () = wait.recv().unwrap();
+            while let Some(step) = queue.recv().await {
+                tell.send(step.snapshot.families[0].series[0].value.clone()).unwrap();
+                courier.count(Ok(Bytes::new()), 1);
+            }
+        });
+        let mut exporter = Box::new(OtlpMetrics {
+            line: line.unwrap(),
+            start: WallNanos::new(0),
+            deltas: Some(Deltas::default()),
+            owners: Owners::default(),
+            steps: Steps::new(Duration::from_nanos(1)),
+        });
+        for count in 1..=5 {
+            exporter.metrics(WallNanos::new(u64::try_from(count).unwrap()), &snapshot(count)).unwrap();
+        }
+        go.send(()).unwrap();
+        while counters.metrics.counted().exported == 0 {
+            thread::yield_now();
+        }
+        let engine = Engine::new(EngineOptions::default());
+        let now = Now { wall: WallNanos::new(6), metrics: engine.metrics(), totals: engine.totals() };
+        let sent = exporter.finish(now, &snapshot(6)).unwrap();
+        assert_eq!((sent.arrived, sent.failed, &*sent.error), (2, 0, ""));
+        assert_eq!(told.iter().collect::<Vec<_>>(), [Value::Counter(1), Value::Counter(5)]);
+        assert_eq!(counters.metrics.counted().dropped, 0);
     }
 }

@@ -80,6 +80,11 @@ impl<T: Send + 'static> Line<T> {
         sent.is_ok()
     }
 
+    /// Whether [`push`](Self::push) would put an item into the queue: at once, or after a wait.
+    pub(in crate::export) fn has_room(&self) -> bool {
+        !self.queue.is_closed() && (!self.live || self.queue.capacity() > 0)
+    }
+
     /// Tells the counters how much waits.
     pub(in crate::export) fn look(&self) {
         self.courier.counters().look_at(&self.queue);
