@@ -6,31 +6,52 @@ use redtape_core::metric::TextFormat;
 /// liked at least as much.
 pub(super) fn format(accept: &str) -> TextFormat {
     const OPENMETRICS: &str = "application/openmetrics-text";
-    let liked = |names: &[&str]| choices(accept).filter(|(name, _)| names.contains(name)).map(|(_, how)| how).max();
+    let liked =
+        |names: &[&str]| choices(accept).filter(|choice| names.contains(&choice.name)).map(|choice| choice.how).max();
     match liked(&[OPENMETRICS]) {
         Some(how) if how > 0 && Some(how) >= liked(&["text/plain"]) => TextFormat::OpenMetrics,
         _ => TextFormat::Prometheus,
     }
 }
 
-/// Whether a client likes Prometheus' exposition in protobuf best.
+/// Whether a client likes Prometheus' exposition in protobuf best: its own messages, each after its length.
 pub(super) fn protobuf(accept: &str) -> bool {
     const PROTOBUF: &str = "application/vnd.google.protobuf";
-    let how = choices(accept).filter(|(name, _)| *name == PROTOBUF).map(|(_, how)| how).max().unwrap_or(0);
-    how > 0 && choices(accept).all(|(_, other)| other <= how)
+    const FAMILY: &str = "io.prometheus.client.MetricFamily";
+    let meant = |choice: &Choice<'_>| {
+        choice.name == PROTOBUF
+            && choice.parameter("proto") == Some(FAMILY)
+            && choice.parameter("encoding").is_none_or(|encoding| encoding == "delimited")
+    };
+    let how = choices(accept).filter(meant).map(|choice| choice.how).max().unwrap_or(0);
+    how > 0 && choices(accept).all(|other| other.how <= how)
 }
 
 /// Whether a client takes gzip.
 pub(super) fn gzip(accept_encoding: &str) -> bool {
-    choices(accept_encoding).any(|(name, how)| name == "gzip" && how > 0)
+    choices(accept_encoding).any(|choice| choice.name == "gzip" && choice.how > 0)
 }
 
-/// What is listed, and how much it is liked, from 0 to 1000.
-fn choices(list: &str) -> impl Iterator<Item = (&str, u32)> {
+/// One of what is listed.
+struct Choice<'a> {
+    name: &'a str,
+    parameters: &'a str,
+    /// How much it is liked, from 0 to 1000.
+    how: u32,
+}
+
+impl<'a> Choice<'a> {
+    fn parameter(&self, key: &str) -> Option<&'a str> {
+        let mut parameters = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+        parameters.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().trim_matches('"'))
+    }
+}
+
+fn choices(list: &str) -> impl Iterator<Item = Choice<'_>> {
     list.split(',').map(|choice| {
         let (name, parameters) = choice.split_once(';').unwrap_or((choice, ""));
-        let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
-        (name.trim(), quality.map_or(1000, thousandths))
+        let choice = Choice { name: name.trim(), parameters, how: 1000 };
+        Choice { how: choice.parameter("q").map_or(1000, thousandths), ..choice }
     })
 }
 
@@ -74,8 +95,19 @@ mod tests {
         const PROMETHEUS_2: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
                                     application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert!(protobuf(PROMETHEUS_2));
+        const FAMILY: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily";
+        assert!(protobuf(FAMILY));
         for accept in ["", "*/*", "text/plain", "application/vnd.google.protobuf;q=0.5,text/plain;q=0.6"] {
             assert!(!protobuf(accept), "{accept}");
+        }
+        for more in ["; encoding=text", ";encoding=compact-text", ";q=0.5,text/plain;q=0.6", ";q=0"] {
+            assert!(!protobuf(&format!("{FAMILY}{more}")), "{more}");
+        }
+        for other in [
+            "application/vnd.google.protobuf",
+            "application/vnd.google.protobuf;proto=other.Message;encoding=delimited",
+        ] {
+            assert!(!protobuf(other), "{other}");
         }
     }
 
