@@ -31,7 +31,7 @@ section! {
 }
 
 impl NativeHistogram {
-    /// The finest schema whose factor is not above the one asked for (as Prometheus' client for Go chooses it).
+    /// The coarsest schema whose factor is not above the one asked for (as Prometheus' client for Go chooses it).
     fn resolution(&self) -> Option<Resolution> {
         if self.bucket_factor <= 1.0 {
             return None;
@@ -46,7 +46,7 @@ impl NativeHistogram {
             factor *= factor;
             max_scale += 1;
         }
-        while factor >= 4.0 && max_scale > -4 && max_scale <= 0 {
+        while factor >= 4.0 && max_scale > -4 {
             factor = factor.sqrt();
             max_scale -= 1;
         }

@@ -171,7 +171,11 @@ impl Config {
 
     /// The first key whose value is well-formed and yet cannot be used, and what is wrong with it.
     pub(super) fn fault(&self) -> Option<Fault> {
-        self.engine(false, Evidence::Online).err()
+        let no_time = || {
+            let message = "without any time nothing can end as it should: leave it out for 10s, or give more than 0s";
+            ("shutdown_timeout".to_owned(), message.to_owned())
+        };
+        self.engine(false, Evidence::Online).err().or_else(|| self.shutdown_timeout.0.is_zero().then(no_time))
     }
 
     /// What is set without an effect: the key, and why.

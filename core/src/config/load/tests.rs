@@ -384,3 +384,12 @@ fn wrong_variables_are_errors() {
          `json_indent`, `counter`"
     );
 }
+
+#[test]
+fn a_run_needs_some_time_to_end() {
+    fails(
+        "shutdown_timeout: 0s\n",
+        "c.yml:1:1: shutdown_timeout: without any time nothing can end as it should: leave it out for 10s, or give more than 0s",
+    );
+    assert_eq!(load("shutdown_timeout: 1ms\n").0.shutdown_timeout.0, Duration::from_millis(1));
+}
