@@ -29,7 +29,7 @@ pub use prometheus::{Prometheus, Vector};
 pub use recorder::{Recorder, Recording};
 pub use replay::{Info, Span, info, metrics, replay, served, spans};
 pub use requirement::Requirement;
-pub use server::{Server, free_port, wait_until_it_accepts};
+pub use server::{DeadPort, Server, free_port, wait_until_it_accepts};
 pub use trial::trial;
 
 pub use rustix::process::Signal;

@@ -114,6 +114,31 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// A port of loopback where nobody listens, and nobody else can: it is one end of a connection, as long as this lives.
+pub struct DeadPort {
+    taken: TcpStream,
+    _listener: TcpListener,
+}
+
+impl DeadPort {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self { taken: TcpStream::connect(listener.local_addr()?)?, _listener: listener })
+    }
+
+    /// Its number.
+    ///
+    /// # Errors
+    /// The system does not know it.
+    pub fn number(&self) -> Result<u16> {
+        Ok(self.taken.local_addr()?.port())
+    }
+}
+
 fn write_site(folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join("index.html"), "x".repeat(1024))?)
 }

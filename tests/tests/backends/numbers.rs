@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use redtape_tests::{
-    Finished, Process, Prometheus, Requirement, Result, Signal, Span, binary, free_port, info, replay, spans, trial,
+    DeadPort, Finished, Process, Prometheus, Requirement, Result, Signal, Span, binary, info, replay, spans, trial,
 };
 use tempfile::TempDir;
 
@@ -184,7 +184,8 @@ fn live_writes() -> Result<()> {
 }
 
 fn what_does_not_arrive_is_told() -> Result<()> {
-    let nobody = format!("http://user:secret@127.0.0.1:{}/api/v1/write", free_port()?);
+    let dead = DeadPort::new()?;
+    let nobody = format!("http://user:secret@127.0.0.1:{}/api/v1/write", dead.number()?);
     let finished = run(&["--remote-write", &nobody, "--remote-write-retry", "300ms"], 5)?;
     assert!(finished.stdout.contains("2520 spans"), "what was found is told all the same");
     let said = &finished.stderr;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use libtest_mimic::Trial;
-use redtape_tests::{Process, Requirement, Result, Scripted, Signal, certificate, free_port, trial};
+use redtape_tests::{DeadPort, Process, Requirement, Result, Scripted, Signal, certificate, trial};
 use tempfile::TempDir;
 
 use super::otlp::{redtape, run};
@@ -33,15 +33,16 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn nobody_is_there() -> Result<()> {
+    let dead = DeadPort::new()?;
+    let port = dead.number()?;
+    let url = format!("http://127.0.0.1:{port}");
     for protocol in ["grpc", "http/protobuf"] {
-        let url = format!("http://127.0.0.1:{}", free_port()?);
         let finished = run(&["--otlp", &url, "--otlp-protocol", protocol, "--otlp-retry", "700ms"], 5)?;
         let error = finished.stderr;
         assert!(error.contains(&format!("{SPANS} of {SPANS} spans to {url}")), "{protocol}: {error}");
         assert!(error.contains("points of metrics") && error.contains("Connection refused"), "{protocol}: {error}");
         assert!(error.contains("trying again for 700ms"), "{protocol}: {error}");
     }
-    let port = free_port()?;
     let error = run(&["--otlp", &format!("http://user:secret@127.0.0.1:{port}"), "--otlp-retry", "300ms"], 5)?.stderr;
     assert!(error.contains(&format!("spans to http://127.0.0.1:{port}")) && !error.contains("secret"), "{error}");
     Ok(())
@@ -219,7 +220,8 @@ fn mistakes_with_tls() -> Result<()> {
 }
 
 fn interrupted() -> Result<()> {
-    let url = format!("http://127.0.0.1:{}", free_port()?);
+    let dead = DeadPort::new()?;
+    let url = format!("http://127.0.0.1:{}", dead.number()?);
     let mut process = Process::start(&mut redtape(&["--otlp", &url, "--otlp-retry", "1h"])?)?;
     process.wait_for("the first failure", Duration::from_secs(30), |_, error| {
         error.contains("trying again").then_some(())

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use redtape_tests::{Live, Load, Process, Requirement, Result, Signal, binary, free_port, get, message, served, trial};
+use redtape_tests::{
+    DeadPort, Live, Load, Process, Requirement, Result, Signal, binary, free_port, get, message, served, trial,
+};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -96,11 +98,11 @@ fn processes() -> Result<()> {
 }
 
 fn dead_receiver() -> Result<()> {
-    let server = message()?;
+    let (server, dead) = (message()?, DeadPort::new()?);
     let (_folder, file) = folder(&format!(
         "open_port: {}\nshutdown_timeout: 1h\notel_traces_export: {{endpoint: 'http://127.0.0.1:{}'}}\n",
         server.port(),
-        free_port()?
+        dead.number()?
     ))?;
     let mut live = Live::start(["--config".as_ref(), file.as_os_str()])?;
     Load::new(server.url(), 50, &["/message"]).send()?;
