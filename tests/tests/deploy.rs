@@ -216,6 +216,10 @@ fn sidecar() -> Result<()> {
     for name in 0..2 {
         assert_eq!(pod["initContainers"][name]["restartPolicy"], "Always");
     }
+    // Each sees the others' processes, and a user may do with its own what it likes.
+    let users: BTreeSet<_> =
+        containers(pod).map(|container| container["securityContext"]["runAsUser"].as_u64()).collect();
+    assert!(users.len() == 3 && !users.contains(&None), "{users:?}");
     let text = objects.iter().find_map(|object| object["data"]["redtape.yml"].as_str()).ok_or("no configuration")?;
     let configuration: Value = serde_saphyr::from_str(text)?;
     let asked = &configuration["discovery"]["instrument"][0];

@@ -55,7 +55,8 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
         Some(input) => stop.or_at_end_of(input),
         None => stop,
     };
-    let mut end = End { stop, deadline: None, reader: None, watch, args: args.clone(), settings, command: None };
+    let mut end =
+        End { stop, deadline: None, begun: false, reader: None, watch, args: args.clone(), settings, command: None };
     if let Output::Socket(_) = end.settings.output {
         // The time that is waited for a reader is a part of it.
         end.deadline = end.settings.duration.and_then(|duration| Instant::now().checked_add(duration));
@@ -93,6 +94,9 @@ fn connect(path: &Path, end: &End) -> Result<Option<UnixStream>, Failure> {
         }
         let left = end.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
+            if end.begun {
+                return Ok(None);
+            }
             let message = "no reader came before the end of --duration: is `redtape live --from unix:PATH` running?";
             return Err(Failure::environment(format!("{}: {message}", end.settings.output)));
         }
@@ -117,6 +121,7 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
         Err(error) if socket.is_some() && is_gone(&error) => return Ok(EndReason::PipeClosed),
         Err(error) => return Err(Failure::environment(format!("cannot write {}: {error}", settings.output))),
     };
+    end.begun = true;
 
     let recorded = record_until(&settings, origin, &mut *source, &mut sink, end);
     if let Some(command) = &end.command {
@@ -205,6 +210,8 @@ struct End {
     stop: Stop,
     /// When everything ends, at a socket: there `--duration` is of all tapes, and of the time between them.
     deadline: Option<Instant>,
+    /// Whether there has been a tape.
+    begun: bool,
     /// The other direction of the socket: its end is the reader's wish.
     reader: Option<EndOfInput>,
     watch: Option<ConfigWatch>,

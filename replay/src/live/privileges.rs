@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::process::{DumpableBehavior, Gid, Uid, getegid, geteuid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
@@ -46,8 +46,8 @@ impl User {
     }
 }
 
-/// Becomes `user`, if one is given, and gives up all capabilities, also the right to ever get any. For the calling thread:
-/// those that it starts from then on are like it, so none may be there yet.
+/// Becomes `user`, if one is given, gives up all capabilities, also the right to ever get any, and closes the process to others of
+/// its user. For the calling thread: those that it starts from then on are like it, so none may be there yet.
 ///
 /// # Errors
 /// The kernel refuses; the process must not go on then.
@@ -74,6 +74,8 @@ pub(super) fn drop_all(user: Option<User>) -> io::Result<()> {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_no_new_privs(true)?;
+    // Others of the same user may not look into this process's memory or folders, nor into its environment, where tokens are.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }
 

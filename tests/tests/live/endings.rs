@@ -1,9 +1,10 @@
 //! How recordings end: on request, by force, on a full disk, and with few rights.
 
 use std::fs::{self, File};
-use std::io::{PipeReader, Write, pipe};
+use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -29,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("endings::one_interrupt_is_enough_when_the_reader_stands_still", BPF, interrupted_once),
         trial("endings::the_end_of_the_input_is_enough_when_the_reader_stands_still", BPF, input_ended),
         trial("endings::a_reader_that_does_not_come_is_not_waited_for_longer_than_a_duration", BPF, no_reader),
+        trial("endings::a_reader_that_has_gone_is_waited_for_until_the_end_of_a_duration", BPF, reader_gone),
         trial("endings::users_of_io_uring_are_named", PYTHON, io_uring),
         trial("endings::after_a_duration", BPF, after_a_duration),
         trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
@@ -108,6 +110,24 @@ fn no_reader() -> Result<()> {
     command.args(["record", "--pid", &std::process::id().to_string(), "--duration", "1s", "-o", &socket]);
     let finished = Process::run(&mut command, LIMIT)?.expect_code(5)?;
     assert!(finished.stderr.contains("no reader came before the end of --duration"), "{}", finished.stderr);
+    Ok(())
+}
+
+/// The recording was good, though nobody wanted the rest of it.
+fn reader_gone() -> Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path().join("tape.sock");
+    let listener = UnixListener::bind(&path)?;
+    let mut command = Command::new(binary("redtape-capture")?);
+    command.args(["record", "--pid", &std::process::id().to_string(), "--duration", "8s", "-o"]);
+    let mut recorder = Process::start(command.arg(format!("unix:{}", path.display())))?;
+    let (mut reader, _) = listener.accept()?;
+    fs::remove_file(&path)?;
+    reader.read_exact(&mut [0; 16])?;
+    recorder.wait_for("the recorder", LIMIT, |_, stderr| stderr.contains("recording").then_some(()))?;
+    drop((reader, listener));
+    let finished = recorder.finish(LIMIT)?.expect_code(0)?;
+    assert!(finished.stderr.contains("waiting for a reader"), "{}", finished.stderr);
     Ok(())
 }
 

@@ -28,7 +28,34 @@ pub(crate) fn trials() -> Vec<Trial> {
                 recorded(0, &others)?.check(false).map_err(|error| format!("without {without}: {error}").into())
             })
         }),
+        trial(
+            "privileges::others_of_its_user_may_not_look_into_the_engine",
+            &[Requirement::Program("setpriv")],
+            closed,
+        ),
     ]
+}
+
+/// In a pod that shares its processes the application may be the engine's user.
+fn closed() -> Result<()> {
+    let folder = TempDir::new()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
+    let program = folder.path().join("redtape");
+    fs::copy(binary("redtape")?, &program)?;
+    let mut engine = as_user(65533, &[], &program);
+    engine.args(["live", "--spans", "json", "--from"]).arg(format!("unix:{}/tape.sock", folder.path().display()));
+    let mut engine = Process::start(&mut engine)?;
+    engine.wait_for("the engine", LIMIT, |_, stderr| stderr.contains("waiting").then_some(()))?;
+    let read = |file: &str| {
+        let mut other = as_user(65533, &[], Path::new("cat"));
+        Process::run(other.arg(format!("/proc/{}/{file}", engine.id())), LIMIT)?.expect_code(1)
+    };
+    for file in ["environ", "maps", "root/etc/passwd"] {
+        assert!(read(file)?.stderr.contains("Permission denied"));
+    }
+    engine.signal(Signal::INT)?;
+    engine.finish(LIMIT)?.expect_code(0)?;
+    Ok(())
 }
 
 /// What was seen of 50 requests to another user's service.
