@@ -1,10 +1,6 @@
 //! Reading kernel and user memory, and who is calling.
 
-use aya_ebpf::bindings::bpf_pidns_info;
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_ns_current_pid_tgid, bpf_probe_read_kernel,
-    bpf_probe_read_user,
-};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user};
 
 use redtape_abi::{layout as index, option};
 
@@ -12,6 +8,9 @@ use crate::maps::{FOLLOWED, PROBED, layout, option};
 
 /// Size of `struct upid`: a number, and the address of the namespace that it is of.
 const UPID_SIZE: u64 = 16;
+
+/// How deep pid namespaces can lie (include/linux/pid_namespace.h).
+const MAX_PID_NS_LEVEL: u32 = 32;
 
 /// A field of a kernel struct, by its index in `LAYOUT`; zero if the address is bad.
 #[inline(always)]
@@ -31,22 +30,19 @@ pub(crate) fn user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
-/// The current process and thread, by their ids in the recorder's pid namespace. Zeros if they are in another one than that: a
-/// process that cannot be chosen.
+/// The current process and thread, by their ids in the recorder's pid namespace, which those of namespaces further in have, too.
+/// Zeros if they have none there: a process that cannot be chosen.
 #[inline(always)]
 pub(crate) fn current() -> (u32, u32) {
-    let inode = option(option::PID_NS_INODE);
-    if inode == 0 {
+    if option(option::PID_NS_INODE) == 0 {
         let both = bpf_get_current_pid_tgid();
         return ((both >> 32) as u32, both as u32);
     }
-    let mut ids = bpf_pidns_info { pid: 0, tgid: 0 };
-    let device = option(option::PID_NS_DEVICE);
-    // Where it fails, it fills in zeros.
-    let _other_namespace = unsafe {
-        bpf_get_ns_current_pid_tgid(device.into(), inode.into(), &raw mut ids, size_of::<bpf_pidns_info>() as u32)
-    };
-    (ids.tgid, ids.pid)
+    let task = unsafe { bpf_get_current_task() };
+    let thread: u64 = field(task, index::TASK_THREAD_PID);
+    let Some(level) = recorder_level(thread) else { return (0, 0) };
+    let leader: u64 = field(task, index::TASK_GROUP_LEADER);
+    (number(field(leader, index::TASK_THREAD_PID), level), number(thread, level))
 }
 
 /// The current thread by the kernel's own number, whatever its pid namespace: what tables of threads go by.
@@ -55,22 +51,43 @@ pub(crate) fn thread_key() -> u32 {
     bpf_get_current_pid_tgid() as u32
 }
 
-/// The process id of `child`, the first thread of a process that the current one has just made, in the recorder's pid
-/// namespace, which the current one is in. None if the child is in one further in.
+/// The process id of `child`, the first thread of a process that was just made, in the recorder's pid namespace. None if it
+/// has none there.
 #[inline(always)]
 pub(crate) fn child_id(child: u64) -> Option<u32> {
     if option(option::PID_NS_INODE) == 0 {
         return Some(field(child, index::TASK_TGID));
     }
-    // A child's namespace is its parent's, or one further in.
-    let parent: u64 = field(unsafe { bpf_get_current_task() }, index::TASK_THREAD_PID);
-    let own: u64 = field(child, index::TASK_THREAD_PID);
-    let level: u32 = field(own, index::PID_LEVEL);
-    if level != field::<u32>(parent, index::PID_LEVEL) {
-        return None;
+    let pid: u64 = field(child, index::TASK_THREAD_PID);
+    Some(number(pid, recorder_level(pid)?))
+}
+
+/// How many namespaces the recorder's lies within, if `pid` has a number in it. A `struct pid` has one in each namespace
+/// from the initial one, at level 0, to its process's own (kernel/pid.c, pid_nr_ns).
+#[inline(always)]
+fn recorder_level(pid: u64) -> Option<u32> {
+    let own: u32 = field(pid, index::PID_LEVEL);
+    let mut level = 1;
+    while level <= own && level <= MAX_PID_NS_LEVEL {
+        let namespace: u64 = field(upid(pid, level), index::UPID_NS);
+        let inode: u32 = field(namespace.wrapping_add(layout(index::PID_NAMESPACE_NS) as u64), index::NS_INUM);
+        if inode == option(option::PID_NS_INODE) {
+            return Some(level);
+        }
+        level += 1;
     }
-    let number = own + layout(index::PID_NUMBERS) as u64 + u64::from(level) * UPID_SIZE;
-    Some(field(number, index::UPID_NR))
+    None
+}
+
+/// The number of `pid` in its namespace of this level.
+#[inline(always)]
+fn number(pid: u64, level: u32) -> u32 {
+    field(upid(pid, level), index::UPID_NR)
+}
+
+#[inline(always)]
+fn upid(pid: u64, level: u32) -> u64 {
+    pid.wrapping_add(layout(index::PID_NUMBERS) as u64 + u64::from(level) * UPID_SIZE)
 }
 
 /// Whether the current task is in a 32-bit call, whose number means another call: such programs are not recorded.

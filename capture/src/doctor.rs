@@ -146,9 +146,10 @@ fn privileges() -> Vec<Check> {
 fn pid_namespace(namespace: PidNamespace) -> Check {
     let (state, detail) = match namespace {
         PidNamespace::Initial => (State::Ok, "the host's: processes of all namespaces are recorded"),
-        PidNamespace::Own { .. } => {
-            (State::Limited, "one of its own: processes of this namespace are recorded, and no others")
-        }
+        PidNamespace::Own { .. } => (
+            State::Limited,
+            "one of its own: its processes are recorded, and those of namespaces further in, and no others",
+        ),
         PidNamespace::ForeignProc => (State::Missing, "another one than that of /proc, whose ids mean nothing here"),
     };
     Check::new("pid namespace", state, detail, "to record all: docker run --pid=host, hostPID: true")
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn namespaces() {
         assert_eq!(pid_namespace(PidNamespace::Initial).state, State::Ok);
-        let own = pid_namespace(PidNamespace::Own { device: 4, inode: 1 });
+        let own = pid_namespace(PidNamespace::Own { inode: 1 });
         assert!(own.state == State::Limited && own.remedy.contains("--pid=host"));
         assert_eq!(pid_namespace(PidNamespace::ForeignProc).state, State::Missing);
     }

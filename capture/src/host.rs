@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use redtape_core::Origin;
-use rustix::fs::{major, minor};
 
 /// Where and how a tape was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,10 +47,8 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 pub enum PidNamespace {
     /// The initial one, which has all processes.
     Initial,
-    /// One of a container or a pod, whose processes alone can be recorded.
+    /// One of a container or a pod: its processes, and those of namespaces further in, can be recorded.
     Own {
-        /// The device of its inode, as the kernel writes it.
-        device: u32,
         /// Its inode number.
         inode: u32,
     },
@@ -59,24 +57,29 @@ pub enum PidNamespace {
 }
 
 impl PidNamespace {
-    /// That of this process. Where `/proc` does not tell, the initial one.
+    /// That of this process. Where no `/proc` is mounted, the initial one.
     pub fn current() -> Self {
         let shown = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
-        if shown.is_some_and(|id: u32| id != std::process::id()) {
+        if is_foreign(shown, Path::new("/proc/stat").exists()) {
             return Self::ForeignProc;
         }
-        let Ok(link) = fs::metadata("/proc/self/ns/pid") else { return Self::Initial };
-        Self::of(link.dev(), link.ino())
+        fs::metadata("/proc/self/ns/pid").map_or(Self::Initial, |link| Self::of(link.ino()))
     }
 
-    fn of(device: u64, inode: u64) -> Self {
+    fn of(inode: u64) -> Self {
         match u32::try_from(inode) {
-            Ok(inode) if u64::from(inode) != INITIAL_PID_NAMESPACE => {
-                // As MKDEV does, include/linux/kdev_t.h; user space has the bits in another order.
-                Self::Own { device: major(device) << 20 | minor(device), inode }
-            }
+            Ok(inode) if u64::from(inode) != INITIAL_PID_NAMESPACE => Self::Own { inode },
             _ => Self::Initial,
         }
+    }
+}
+
+/// Whether `/proc` is of another pid namespace, by the id that it shows of this process: another one if that namespace is
+/// further out, none if this process is not in it.
+fn is_foreign(shown: Option<u32>, mounted: bool) -> bool {
+    match shown {
+        Some(id) => id != std::process::id(),
+        None => mounted,
     }
 }
 
@@ -111,7 +114,9 @@ pub fn random_origin() -> std::io::Result<Origin> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostFacts, INITIAL_PID_NAMESPACE, PidNamespace, kernel_version, random_origin, version_of};
+    use super::{
+        HostFacts, INITIAL_PID_NAMESPACE, PidNamespace, is_foreign, kernel_version, random_origin, version_of,
+    };
 
     #[test]
     fn host_facts_are_found() {
@@ -131,11 +136,15 @@ mod tests {
 
     #[test]
     fn pid_namespaces() {
-        assert_eq!(PidNamespace::of(4, INITIAL_PID_NAMESPACE), PidNamespace::Initial);
-        assert_eq!(PidNamespace::of(4, 4_026_532_200), PidNamespace::Own { device: 4, inode: 4_026_532_200 });
-        // Major 1, minor 0x102 in the order of user space, and of the kernel.
-        let own = PidNamespace::of(0x10_0102, 4_026_532_200);
-        assert_eq!(own, PidNamespace::Own { device: 1 << 20 | 0x102, inode: 4_026_532_200 });
+        assert_eq!(PidNamespace::of(INITIAL_PID_NAMESPACE), PidNamespace::Initial);
+        assert_eq!(PidNamespace::of(4_026_532_200), PidNamespace::Own { inode: 4_026_532_200 });
+    }
+
+    #[test]
+    fn the_proc_of_another_namespace_does_not_show_this_process_by_its_id() {
+        let own = std::process::id();
+        assert!(!is_foreign(Some(own), true) && is_foreign(Some(own + 1), true));
+        assert!(is_foreign(None, true) && !is_foreign(None, false));
     }
 
     #[test]

@@ -26,10 +26,13 @@ layout! {
     TASK_FILES = task_struct.files;
     TASK_PID = task_struct.pid;
     TASK_TGID = task_struct.tgid;
+    TASK_GROUP_LEADER = task_struct.group_leader;
     TASK_THREAD_PID = task_struct.thread_pid;
     PID_LEVEL = pid.level;
     PID_NUMBERS = pid.numbers;
     UPID_NR = upid.nr;
+    UPID_NS = upid.ns;
+    PID_NAMESPACE_NS = pid_namespace.ns;
     TASK_SIGNAL = task_struct.signal;
     SIGNAL_LIVE = signal_struct.live;
     BPRM_INTERP = linux_binprm.interp;

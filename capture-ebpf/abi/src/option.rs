@@ -23,7 +23,5 @@ pub const TLS: usize = 9;
 /// The inode number of the recorder's pid namespace, in which process ids are told and looked up; 0 if it is the initial one, which
 /// the kernel's own numbers are of.
 pub const PID_NS_INODE: usize = 10;
-/// The device that this inode is on, as the kernel writes it: 12 bits of major, 20 bits of minor number.
-pub const PID_NS_DEVICE: usize = 11;
 /// How many options there are.
-pub const COUNT: usize = 12;
+pub const COUNT: usize = 11;

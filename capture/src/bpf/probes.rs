@@ -338,8 +338,7 @@ fn switches(options: &ProbeOptions, btf: &Btf) -> [u32; option::COUNT] {
     switches[option::PREFIX_BYTES] = options.payload.prefix.min(limits::EDGE_BYTES_MAX);
     switches[option::TAIL_BYTES] = options.payload.tail.min(limits::EDGE_BYTES_MAX);
     switches[option::WAKE_BYTES] = limits::WAKE_BYTES.min(options.ring_bytes / 4);
-    if let PidNamespace::Own { device, inode } = options.pid_namespace {
-        switches[option::PID_NS_DEVICE] = device;
+    if let PidNamespace::Own { inode } = options.pid_namespace {
         switches[option::PID_NS_INODE] = inode;
     }
     if !options.plain_helpers {

@@ -1,5 +1,5 @@
 //! A recorder in a pid namespace of its own, as in a container or beside the others in a pod: it records that namespace's
-//! processes, by their ids there.
+//! processes and those of namespaces further in, by their ids there.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -42,8 +42,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("namespaces::children_made_while_recording", OWN, children),
         trial("namespaces::others_are_not_recorded", OWN, others),
+        trial("namespaces::processes_further_in_are_recorded", OWN, further_in),
         trial("namespaces::tls", &[OWN, TLS].concat(), https),
-        trial("namespaces::the_proc_of_another", OWN, foreign_proc),
+        trial("namespaces::the_proc_of_a_namespace_further_out", OWN, outer_proc),
+        trial("namespaces::the_proc_of_a_namespace_further_in", OWN, inner_proc),
     ]
 }
 
@@ -66,25 +68,39 @@ fn children() -> Result<()> {
     Ok(())
 }
 
-/// Neither a server outside, though it listens on a port that is asked for, nor a client further in.
+/// Not a server outside, though it listens on a port that is asked for.
 fn others() -> Result<()> {
     let (namespace, outside) = (Namespace::create()?, Server::python()?);
-    let server = Server::start(namespace.command("python3").args(["-c", FORKING]), "listens on")?;
-    let ports = [server.port(), outside.port()];
-
     let load = Load { keep_alive: false, ..Load::new(outside.url(), 10, &["/index.html"]) };
-    let recording = namespace.record(&ports, words(&load.command()?))?;
+    let recording = namespace.record(&[outside.port()], words(&load.command()?))?;
     let spans = recording.spans()?;
     assert_eq!((truth_of(&recording)?.answered, served(&spans).len()), (10, 0));
     assert_eq!(spans.iter().filter(|span| span.is_client()).count(), 10);
+    Ok(())
+}
 
-    let load = Load { keep_alive: false, ..Load::new(server.url(), 10, &["/message"]) };
-    let mut further_in = ["unshare", "--pid", "--fork"].map(OsString::from).to_vec();
-    further_in.extend(words(&load.command()?));
-    let recording = namespace.record(&ports, further_in)?;
+/// As on a node that is itself a container: a server two namespaces further in, with its children, and a client one further in.
+fn further_in() -> Result<()> {
+    const ONE: [&str; 3] = ["unshare", "--pid", "--fork"];
+    let namespace = Namespace::create()?;
+    let mut server = namespace.command(ONE[0]);
+    server.args(&ONE[1..]).args(ONE).args(["--kill-child", "python3", "-c", FORKING]);
+    let server = Server::start(&mut server, "listens on")?;
+    let load = Load { keep_alive: false, ..Load::new(server.url(), 20, &["/message"]) };
+    let mut client = ONE.map(OsString::from).to_vec();
+    client.extend(words(&load.command()?));
+    let recording = namespace.record(&[server.port()], client)?;
     let (truth, spans) = (truth_of(&recording)?, recording.spans()?);
-    assert_eq!((truth.answered, served(&spans)), (10, truth.counts()));
-    assert_eq!(spans.iter().filter(|span| span.is_client()).count(), 0);
+    assert_eq!((truth.answered, served(&spans)), (20, truth.counts()));
+    // By their ids in the recorder's namespace: in theirs, the client is process 1.
+    let ids = |is: fn(&Span) -> bool| spans.iter().filter(|span| is(span)).map(process_id).collect::<BTreeSet<_>>();
+    let (servers, clients) = (ids(Span::is_server), ids(Span::is_client));
+    assert_eq!((servers.len(), clients.len()), (20, 1));
+    assert!(
+        servers.is_disjoint(&clients) && servers.union(&clients).all(|&id| 4 < id && id < 400),
+        "{servers:?} {clients:?}"
+    );
+    assert_eq!(spans.iter().filter(|span| span.is_client()).count(), 20);
     Ok(())
 }
 
@@ -104,14 +120,25 @@ fn https() -> Result<()> {
     Ok(())
 }
 
-/// Its ids would be taken for those of other processes.
-fn foreign_proc() -> Result<()> {
+fn outer_proc() -> Result<()> {
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--kill-child"]);
+    is_refused(inside)
+}
+
+fn inner_proc() -> Result<()> {
+    let namespace = Namespace::create()?;
+    let mut outside = Command::new("nsenter");
+    outside.args(["--target", &namespace.first, "--mount", "--"]);
+    is_refused(outside)
+}
+
+/// The ids that `/proc` shows there would be taken for those of other processes.
+fn is_refused(mut there: Command) -> Result<()> {
     let folder = TempDir::new()?;
     let port = free_port()?.to_string();
-    let mut recorder = Command::new("unshare");
-    recorder.args(["--pid", "--fork", "--kill-child"]).arg(binary("redtape-capture")?);
-    recorder.args(["record", "--port", &port, "-o"]).arg(folder.path().join("a.tape"));
-    let finished = Process::run(&mut recorder, Duration::from_secs(20))?.expect_code(5)?;
+    there.arg(binary("redtape-capture")?).args(["record", "--duration", "1s", "--port", &port, "-o"]);
+    let finished = Process::run(there.arg(folder.path().join("a.tape")), Duration::from_secs(20))?.expect_code(5)?;
     assert!(finished.stderr.contains("/proc"), "{}", finished.stderr);
     Ok(())
 }
