@@ -35,7 +35,10 @@ impl Tape {
             let file = File::open(path).map_err(|error| match unfinished(path) {
                 Some(part) if error.kind() == io::ErrorKind::NotFound => Failure::message(
                     Kind::Input,
-                    format!("{name}: there is {} only, which a recorder still writes, or was cut short in writing", part.display()),
+                    format!(
+                        "{name}: there is {} only, which a recorder still writes, or was cut short in writing",
+                        part.display()
+                    ),
                 ),
                 _ => unreadable(error),
             })?;

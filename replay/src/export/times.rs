@@ -97,10 +97,12 @@ impl<'a> Times<'a> {
         let Some(end) = end else {
             // How long a pipe will go on is not known; if it is faster than the clock, it gets ahead sooner or later.
             let overtakes = speed.is_ahead() || max_idle.is_some();
-            return moved(start) > allowed || overtakes && moved(start).saturating_add(AHEAD_NANOS) >= self.now.unix_nanos();
+            return moved(start) > allowed
+                || overtakes && moved(start).saturating_add(AHEAD_NANOS) >= self.now.unix_nanos();
         };
         // How much `--max-idle` cuts short is not known: all of it, at worst.
-        let takes = if max_idle.is_some() { 0 } else { speed.takes(end.unix_nanos().saturating_sub(start.unix_nanos())) };
+        let takes =
+            if max_idle.is_some() { 0 } else { speed.takes(end.unix_nanos().saturating_sub(start.unix_nanos())) };
         moved(end) > allowed.saturating_add(takes)
     }
 
