@@ -12,7 +12,7 @@ use crate::input::Tape;
 use crate::rebase::{Extent, Rebase};
 
 /// So far ahead of the clock nobody refuses anything.
-const AHEAD_NANOS: u64 = 1_000_000_000;
+const AHEAD_NANOS: u64 = 100_000_000;
 
 /// Looks at the tapes no sooner than needed, and once.
 pub(crate) struct Times<'a> {

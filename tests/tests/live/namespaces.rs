@@ -129,7 +129,7 @@ fn outer_proc() -> Result<()> {
 fn inner_proc() -> Result<()> {
     let namespace = Namespace::create()?;
     let mut outside = Command::new("nsenter");
-    outside.args(["--target", &namespace.first, "--mount", "--"]);
+    outside.args(["--target", &namespace.first, "--mount", "--root", "--"]);
     is_refused(outside)
 }
 
@@ -164,7 +164,7 @@ impl Namespace {
     /// A command that runs in it.
     fn command(&self, program: impl Into<OsString>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.first, "--pid", "--mount", "--"]).arg(program.into());
+        command.args(["--target", &self.first, "--pid", "--mount", "--root", "--"]).arg(program.into());
         command
     }
 
