@@ -44,7 +44,7 @@ const VARIABLES: &[(&str, &str, Take)] = &[
         parse(&mut config.internal_metrics.prometheus.path, text)
     }),
     ("INTERNAL_METRICS_PROMETHEUS_PORT", "internal_metrics.prometheus.port", |config, text| {
-        parse(&mut config.internal_metrics.prometheus.port, text)
+        port(&mut config.internal_metrics.prometheus.port, text)
     }),
     ("KUBE_CLUSTER_NAME", "attributes.kubernetes.cluster_name", |config, text| {
         set(&mut config.attributes.kubernetes.cluster_name, text)
@@ -124,7 +124,7 @@ const VARIABLES: &[(&str, &str, Take)] = &[
         list(&mut config.prometheus_export.instrumentations, text)
     }),
     ("PROMETHEUS_PATH", "prometheus_export.path", |config, text| parse(&mut config.prometheus_export.path, text)),
-    ("PROMETHEUS_PORT", "prometheus_export.port", |config, text| parse(&mut config.prometheus_export.port, text)),
+    ("PROMETHEUS_PORT", "prometheus_export.port", |config, text| port(&mut config.prometheus_export.port, text)),
     ("PROMETHEUS_TTL", "prometheus_export.ttl", |config, text| parse(&mut config.prometheus_export.ttl, text)),
     ("RENAME_UNRESOLVED_HOSTS", "attributes.rename_unresolved_hosts", |config, text| {
         parse(&mut config.attributes.rename_unresolved_hosts, text)
@@ -331,7 +331,14 @@ impl Config {
         self.resolve_grafana();
         match self.fault() {
             Some((path, message)) => {
-                Err(ConfigError { place: Place { source: "environment".into(), position: None, path }, message })
+                // The variable that says it, if one does by itself.
+                let says =
+                    |name: &&String| given(name).and_then(|_| variable_keys(name)).is_some_and(|key| key == path);
+                let place = match variables.keys().find(says) {
+                    Some(name) => place(name),
+                    None => Place { source: "environment".into(), position: None, path },
+                };
+                Err(ConfigError { place, message })
             }
             None => Ok(warnings),
         }
@@ -340,6 +347,12 @@ impl Config {
 
 fn parse<T: FromStr<Err: ToString>>(value: &mut T, text: &str) -> Result<(), String> {
     *value = text.trim().parse().map_err(|error: T::Err| format!("`{text}`: {}", error.to_string()))?;
+    Ok(())
+}
+
+/// A port, or 0 for none.
+fn port(value: &mut u16, text: &str) -> Result<(), String> {
+    *value = text.trim().parse().map_err(|_| format!("`{text}` is no whole number from 0 to 65535"))?;
     Ok(())
 }
 

@@ -367,8 +367,16 @@ fn wrong_variables_are_errors() {
     );
     assert_eq!(
         error("OTEL_EBPF_PROMETHEUS_PORT", "http"),
-        "OTEL_EBPF_PROMETHEUS_PORT: `http`: invalid digit found in string"
+        "OTEL_EBPF_PROMETHEUS_PORT: `http` is no whole number from 0 to 65535"
     );
+    assert_eq!(
+        error("BEYLA_INTERNAL_METRICS_PROMETHEUS_PORT", "99999"),
+        "BEYLA_INTERNAL_METRICS_PROMETHEUS_PORT: `99999` is no whole number from 0 to 65535"
+    );
+    // What shows only once all is put together is told by the variable, too.
+    for (name, value) in [("OTEL_TRACES_SAMPLER", "nope"), ("OTEL_EBPF_SHUTDOWN_TIMEOUT", "0s")] {
+        assert!(error(name, value).starts_with(&format!("{name}: ")), "{}", error(name, value));
+    }
     assert_eq!(
         error("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
         "OTEL_EXPORTER_OTLP_TIMEOUT: `10s` is no number of milliseconds"
