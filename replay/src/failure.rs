@@ -1,5 +1,6 @@
 //! Why a command failed, and the exit code that says so.
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -68,4 +69,14 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 /// Whether all went well. If not, all that failed is told, and the kind is that of the first.
 pub(crate) fn all(results: impl IntoIterator<Item = Result>) -> Result {
     results.into_iter().filter_map(Result::err).reduce(Failure::and).map_or(Ok(()), Err)
+}
+
+/// An error and its causes in one line, each said once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.contains(&cause) => text,
+        cause if text.is_empty() => cause,
+        cause => format!("{text}: {cause}"),
+    })
 }

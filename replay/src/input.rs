@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader};
 use redtape_core::{Count, MonoNanos};
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, chain};
 
 /// Bytes of a tape, wherever they come from.
 pub(crate) type Bytes = Box<dyn Read + Send>;
@@ -140,15 +140,4 @@ pub(crate) fn open_failure(name: &str, error: &OpenError) -> Failure {
 pub(crate) fn read_failure(name: &str, error: &ReadError) -> Failure {
     let kind = if matches!(error, ReadError::Unsupported { .. }) { Kind::Version } else { Kind::Input };
     Failure::message(kind, format!("{name}: {}", chain(error)))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -6,6 +6,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
+use crate::failure::chain;
+
 /// How whoever sends says what to trust and what to show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trust {
@@ -27,16 +29,6 @@ pub(super) fn told(error: &(dyn Error + 'static), trust: Trust) -> String {
         Some(advice) => format!("{chain}: {advice}"),
         None => chain,
     }
-}
-
-/// An error and its causes in one line, each said once.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.fold(String::new(), |text, cause| match cause.to_string() {
-        cause if text.contains(&cause) => text,
-        cause if text.is_empty() => cause,
-        cause => format!("{text}: {cause}"),
-    })
 }
 
 /// The error of TLS among the causes. It may be wrapped in errors of I/O, whose `source` passes over it.

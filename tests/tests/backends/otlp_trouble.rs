@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp_trouble::the_other_protocol", PYTHON, the_other_protocol),
         trial("otlp_trouble::tls", TLS, tls),
         trial("otlp_trouble::mistakes_with_tls", TLS, mistakes_with_tls),
+        trial("otlp_trouble::mistakes_with_files", &[Requirement::Program("openssl")], mistakes_with_files),
         trial("otlp_trouble::interrupted", &[], interrupted),
     ]
 }
@@ -184,6 +185,30 @@ fn the_other_protocol() -> Result<()> {
         let url = format!("http://127.0.0.1:{}", receiver.port());
         let error = run(&["--otlp-traces", &url, "--otlp-protocol", protocol, "--otlp-retry", "300ms"], 5)?.stderr;
         assert!(error.contains(says), "{kind}: {error}");
+    }
+    Ok(())
+}
+
+/// What is wrong with the files is told before anything is sent.
+fn mistakes_with_files() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut files = Vec::new();
+    for name in ["one", "other"] {
+        let own = folder.path().join(name);
+        fs::create_dir(&own)?;
+        certificate(&own)?;
+        files.push(["cert.pem", "key.pem"].map(|file| own.join(file).display().to_string()));
+    }
+    let [[cert, key], [_, other]] = files.as_slice() else { unreachable!() };
+    let (of, with) = ("--otlp-client-certificate", "--otlp-client-key");
+    for (arguments, says) in [
+        (&["--otlp-certificate", key][..], format!("{key}: there is no certificate in it")),
+        (&[of, cert, with, other], format!("{cert} and {other}: the key is that of another certificate")),
+        (&[of, cert, with, cert], format!("{cert} and {cert}: there is no key in it")),
+        (&[of, cert], "needed both, or neither: --otlp-client-certificate and --otlp-client-key".into()),
+    ] {
+        let error = run(&[&["--otlp", "https://localhost:1"], arguments].concat(), 2)?.stderr;
+        assert!(error.contains(&says), "{says}: {error}");
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::message;
 use super::settings::{Receiver, Signal, TRUST, Wire};
-use crate::export::advice::chain;
 use crate::export::send::{BoxError, Http, Refusal, Way};
+use crate::failure::chain;
 
 /// The only statuses that may be tried again (OTLP, "Failures").
 const TRANSIENT: [StatusCode; 4] = [

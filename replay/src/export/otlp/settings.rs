@@ -10,6 +10,7 @@ use crate::export::OtlpArgs;
 use crate::export::advice::Trust;
 use crate::export::send::{Backoff, Tls};
 use crate::failure::{Failure, Kind, Result};
+use crate::tls;
 use crate::url::without_credentials;
 
 /// Where certificates are named.
@@ -240,12 +241,28 @@ fn tls(args: &OtlpArgs, otlp: &OtlpSignal, skip_verify: bool) -> Result<Tls> {
     let certificate = choose(&args.otlp_client_certificate, &otlp.client_certificate);
     let key = choose(&args.otlp_client_key, &otlp.client_key);
     let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((read(&certificate)?, read(&key)?)),
+        (Some(certificate), Some(key)) => {
+            let identity = (read(&certificate)?, read(&key)?);
+            tls::check_identity(&identity.0, &identity.1)
+                .map_err(|error| usage(format!("{certificate} and {key}: {error}")))?;
+            Some(identity)
+        }
         (None, None) => None,
-        _ => return Err(usage("a client certificate and its key are needed both, or neither".into())),
+        _ => {
+            return Err(usage(
+                "a client certificate and its key are needed both, or neither: --otlp-client-certificate and \
+                 --otlp-client-key (OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _KEY)"
+                    .into(),
+            ));
+        }
+    };
+    let roots = |path: String| {
+        let roots = read(&path)?;
+        tls::check_roots(&roots).map_err(|error| usage(format!("{path}: {error}")))?;
+        Ok(roots)
     };
     Ok(Tls {
-        roots: choose(&args.otlp_certificate, &otlp.certificate).map(|path| read(&path)).transpose()?,
+        roots: choose(&args.otlp_certificate, &otlp.certificate).map(roots).transpose()?,
         identity,
         skip_verify: skip_verify || args.otlp_insecure_skip_verify,
     })

@@ -12,9 +12,8 @@ use tokio::sync::mpsc::{Sender, channel};
 
 use super::courier::{Courier, Destination, Duty};
 use super::way::{BoxError, Way};
-use crate::export::advice::chain;
 use crate::export::{Counted, Sent};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, chain};
 
 /// A queue, the thread that empties it, and what brings away what is in it.
 pub(in crate::export) struct Line<T> {
