@@ -203,7 +203,7 @@ fn what_does_not_arrive_is_told() -> Result<()> {
     let refused = run(&["--remote-write", &format!("{}/api/v1/write", server.url())], 5)?;
     assert!(refused.stderr.contains("did not arrive: it answered 501 Not Implemented"), "{}", refused.stderr);
     for (arguments, part) in [
-        (["--remote-write", "localhost:9090"], "neither http nor https"),
+        (["--remote-write", "localhost:9090"], "neither http:// nor https://"),
         (["--metrics-step", "0s"], "--metrics-step"),
         (["--linger", "forever"], "add --prometheus"),
         (["--linger", "long"], "or `forever`"),

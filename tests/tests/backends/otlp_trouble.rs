@@ -29,6 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("otlp_trouble::tls", TLS, tls),
         trial("otlp_trouble::mistakes_with_tls", TLS, mistakes_with_tls),
         trial("otlp_trouble::mistakes_with_files", &[Requirement::Program("openssl")], mistakes_with_files),
+        trial("otlp_trouble::hangs_up", &[], hangs_up),
         trial("otlp_trouble::interrupted", &[], interrupted),
     ]
 }
@@ -213,6 +214,22 @@ fn mistakes_with_files() -> Result<()> {
     Ok(())
 }
 
+/// A receiver that hangs up, as one that speaks TLS alone may do.
+fn hangs_up() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            // What was received and not read makes a reset of a close.
+            let _ = connection.peek(&mut [0]);
+        }
+    });
+    let hang_up = ["--otlp-traces", &url, "--otlp-protocol", "http/protobuf", "--otlp-retry", "300ms"];
+    let error = run(&hang_up, 5)?.stderr;
+    assert!(error.contains("if the receiver speaks TLS there, write https://"), "{error}");
+    Ok(())
+}
+
 fn mistakes_with_tls() -> Result<()> {
     let folder = TempDir::new()?;
     certificate(folder.path())?;
@@ -232,6 +249,12 @@ fn mistakes_with_tls() -> Result<()> {
         told(secure.port(), "127.0.0.1", &[], "name the issuer's, --otlp-certificate FILE")?;
         told(secure.port(), "localhost", &["--otlp-certificate", &cert], "certificate is for another name")?;
     }
+    // One that speaks HTTP/1.1 alone, and says so.
+    let secure = Scripted::start(&["http", "ok"], Some(folder.path()))?;
+    let url = format!("https://127.0.0.1:{}", secure.port());
+    let to = ["--otlp-traces", &url, "--otlp-protocol", "grpc", "--otlp-certificate", &cert, "--otlp-retry", "300ms"];
+    let error = run(&to, 5)?.stderr;
+    assert!(error.contains("is it OTLP over HTTP?"), "{error}");
     // What a CA certifies itself with, as `openssl req -x509` makes it by default.
     let mut own = Command::new("openssl");
     own.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);

@@ -24,7 +24,13 @@ use crate::tls;
 const ANSWER_MAX: usize = 4 << 20;
 
 /// What errors say where the receiver speaks the other protocol, which answers with what is none in this one; and what to do.
-const OTHER: [&str; 3] = ["frame with invalid size", "http2 error", "mapped from HTTP status code"];
+const OTHER: [&str; 5] = [
+    "frame with invalid size",
+    "http2 error",
+    "mapped from HTTP status code",
+    "HTTP/2 was not negotiated",
+    "stream closed because of a broken pipe",
+];
 const ADVICE: &str = "is it OTLP over HTTP? --otlp-protocol http/protobuf (OTEL_EXPORTER_OTLP_PROTOCOL)";
 
 /// A receiver of gRPC.

@@ -11,6 +11,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::args::RemoteWriteArgs;
 use super::samples::End;
 use crate::failure::{Failure, Kind, Result};
+use crate::url::without_credentials;
 
 /// The key of the URL.
 const KEY: &str = "redtape.remote_write.url";
@@ -85,7 +86,7 @@ fn parse(text: &str, place: &str) -> Result<Url> {
     let url = Url::parse(text).map_err(|error| wrong(&error))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
-        scheme => Err(wrong(&format!("`{scheme}` is neither http nor https"))),
+        _ => Err(wrong(&format!("`{}` is neither http:// nor https://", without_credentials(text)))),
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn urls_are_checked_before_anything_is_sent() {
         for (text, part) in [
-            ("localhost:9090", "`localhost` is neither http nor https"),
+            ("localhost:9090", "`localhost:9090` is neither http:// nor https://"),
             ("9090", "relative URL without a base"),
             ("http://", "empty host"),
         ] {
@@ -142,7 +143,7 @@ mod tests {
         let error = Target::given(&args(None, &[]), &config("")).unwrap_err().to_string();
         assert!(error.contains("redtape.remote_write.url is not set"), "{error}");
         let error = Target::configured(&config("redtape: {remote_write: {url: 'a:1'}}")).unwrap_err().to_string();
-        assert!(error.starts_with("redtape.remote_write.url: `a` is neither"), "{error}");
+        assert!(error.starts_with("redtape.remote_write.url: `a:1` is neither"), "{error}");
     }
 
     #[test]

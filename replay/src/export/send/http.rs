@@ -15,6 +15,8 @@ use crate::tls;
 /// What is asked of an answer's body: it says what was rejected, in a few words.
 const ANSWER_MAX: usize = 4 << 20;
 
+const WITH_TLS: &str = "if the receiver speaks TLS there, write https://";
+
 /// What to trust, and what to show, as PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::export) struct Tls {
@@ -112,7 +114,9 @@ impl Http {
             return Refusal::late(self.timeout);
         }
         let again = (!is_about_tls(&error) && !error.is_builder()).then_some(None);
-        Refusal { reason: told(&error.without_url(), self.trust), again }
+        let refusal = Refusal { reason: told(&error.without_url(), self.trust), again };
+        // Who speaks TLS alone hangs up.
+        if self.url.scheme() == "http" { refusal.advised(&["Connection reset by peer"], WITH_TLS) } else { refusal }
     }
 }
 
