@@ -7,6 +7,7 @@ use tokio::sync::mpsc::Sender;
 /// Counts of one signal, of things (spans, points, samples) unless said otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct SignalCounters {
+    given: AtomicU64,
     exported: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -19,6 +20,8 @@ pub(crate) struct SignalCounters {
 /// What [`SignalCounters`] had counted at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
+    /// The exporter got them.
+    pub(crate) given: u64,
     /// The back end took them.
     pub(crate) exported: u64,
     /// The back end did not take them, or could not be reached for as long as was tried.
@@ -35,7 +38,19 @@ pub(crate) struct Counted {
     pub(crate) room: u64,
 }
 
+impl Counted {
+    /// What has neither arrived nor was it lost so far.
+    pub(crate) fn pending(&self) -> u64 {
+        self.given.saturating_sub(self.exported + self.failed + self.dropped)
+    }
+}
+
 impl SignalCounters {
+    /// The exporter got so many.
+    pub(crate) fn given(&self, count: u64) {
+        self.given.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The back end took so many.
     pub(crate) fn exported(&self, count: u64) {
         self.exported.fetch_add(count, Ordering::Relaxed);
@@ -68,6 +83,7 @@ impl SignalCounters {
     pub(crate) fn counted(&self) -> Counted {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counted {
+            given: load(&self.given),
             exported: load(&self.exported),
             failed: load(&self.failed),
             dropped: load(&self.dropped),
@@ -99,13 +115,15 @@ mod tests {
     #[test]
     fn counts_are_told_apart() {
         let counters = ExportCounters::default();
+        counters.traces.given(9);
         counters.traces.exported(3);
         counters.traces.failed(2);
         counters.traces.request(false);
         counters.traces.request(true);
         counters.metrics.dropped(1);
-        let traces = Counted { exported: 3, failed: 2, requests: 2, retried: 1, ..Counted::default() };
+        let traces = Counted { given: 9, exported: 3, failed: 2, requests: 2, retried: 1, ..Counted::default() };
         assert_eq!(counters.traces.counted(), traces);
+        assert_eq!(traces.pending(), 4);
         assert_eq!(counters.metrics.counted(), Counted { dropped: 1, ..Counted::default() });
         let (queue, _entries) = tokio::sync::mpsc::channel(4);
         queue.try_send(()).unwrap();

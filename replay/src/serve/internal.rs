@@ -82,6 +82,13 @@ const FAMILIES: &[Family] = &[
         samples: |view| view.totals(|totals| one(totals.events)),
     },
     Family {
+        name: "redtape_export_pending",
+        help: "Spans, points and samples that have neither arrived at a back end nor were given up, tries under way included.",
+        kind: MetricType::Gauge,
+        labels: &["exporter"],
+        samples: |view| view.by_queue(|counted| counted.pending()),
+    },
+    Family {
         name: "redtape_export_queue_capacity",
         help: "How much the queue before a back end holds.",
         kind: MetricType::Gauge,
@@ -90,7 +97,7 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         name: "redtape_export_queue_size",
-        help: "What waits before a back end: spans, snapshots of all metrics, requests of remote write.",
+        help: "What waits in the queue before a back end: spans, snapshots of all metrics, requests of remote write.",
         kind: MetricType::Gauge,
         labels: &["exporter"],
         samples: |view| view.by_queue(|counted| counted.waiting),
@@ -340,6 +347,8 @@ mod tests {
         let page = Page { path: "/metrics".into(), what: super::super::answer::What::Metrics, requests: 3.into() };
         let counters = Arc::new(ExportCounters::default());
         counters.remote_write.exported(7);
+        counters.traces.given(9);
+        counters.traces.exported(4);
         counters.traces.dropped(2);
         counters.blocks.store(3, Ordering::Relaxed);
         let (queue, _entries) = tokio::sync::mpsc::channel(4);
@@ -368,6 +377,7 @@ mod tests {
             "# TYPE redtape_internal_build info\n",
             "redtape_tape_lag_seconds ",
             "redtape_blocks_waiting 3.0\n",
+            "redtape_export_pending{exporter=\"otlp_traces\"} 3.0\n",
             "redtape_export_queue_size{exporter=\"otlp_traces\"} 1.0\n",
             "redtape_export_queue_capacity{exporter=\"otlp_traces\"} 4.0\n",
         ] {

@@ -1,6 +1,5 @@
 //! A queue with a bound, and the thread that empties it.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -21,8 +20,6 @@ pub(in crate::export) struct Line<T> {
     thread: JoinHandle<()>,
     courier: Arc<Courier>,
     live: bool,
-    /// How many units it was given.
-    given: Cell<u64>,
 }
 
 impl<T: Send + 'static> Line<T> {
@@ -54,7 +51,7 @@ impl<T: Send + 'static> Line<T> {
         let own = Arc::clone(&courier);
         let thread = thread::Builder::new().name(name.into());
         let thread = thread.spawn(move || runtime.block_on(work(entries, own))).map_err(unable)?;
-        Ok(Self { queue, thread, courier, live, given: Cell::new(0) })
+        Ok(Self { queue, thread, courier, live })
     }
 
     /// Puts `item`, which is of `count` units, into the queue, and tells whether it is there. Where that is full a replay
@@ -62,7 +59,7 @@ impl<T: Send + 'static> Line<T> {
     pub(in crate::export) fn push(&self, item: T, count: u64) -> bool {
         let counters = self.courier.counters();
         self.look();
-        self.given.set(self.given.get() + count);
+        counters.given(count);
         if !self.live {
             let sent = self.queue.blocking_send(item).is_ok();
             if !sent {
@@ -95,9 +92,9 @@ impl<T: Send + 'static> Line<T> {
         drop(self.queue);
         let ended = self.thread.join();
         let counters = self.courier.counters();
-        let Counted { exported, failed, dropped, .. } = counters.counted();
+        let counted @ Counted { exported, failed, dropped, .. } = counters.counted();
         // What a thread that panicked had and what waited for it: that it panicked was told already.
-        let lost = self.given.get().saturating_sub(exported + failed + dropped);
+        let lost = counted.pending();
         counters.failed(lost);
         let failed = failed + lost;
         let error = match self.courier.error() {
