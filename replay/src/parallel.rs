@@ -44,8 +44,8 @@ struct Found {
     first: Option<MonoNanos>,
 }
 
-/// What the reader's thread ends with: the tape's state, or why it cannot be read on.
-type Read = std::result::Result<ReadReport, ReadError>;
+/// What the reader's thread ends with: the tape's state, and why it cannot be read on.
+type Read = (ReadReport, Option<ReadError>);
 
 /// Runs one tape through the engine with `jobs` threads, at least two.
 pub(crate) fn run(
@@ -80,13 +80,15 @@ pub(crate) fn run(
     });
     taken?;
     let read = read.map_err(|_| Failure::message(Kind::Input, format!("{name}: the reading thread failed")))?;
-    let report = read.map_err(|error| read_failure(&name, &error))?;
+    let (report, error) = read;
+    let unread = error.map(|error| read_failure(&name, &error));
     Ok(Ran {
         metrics: stage2.metrics().clone(),
         totals: stage2.totals().clone(),
         end: stage2.wall(stage2.totals().last),
         reports: vec![(name, report)],
         gaps: Vec::new(),
+        unread,
     })
 }
 
@@ -103,12 +105,13 @@ struct Blocks {
 fn read_blocks(mut tape: Tape, to_all: &[SyncSender<Delivery>], done: &Receiver<Block>) -> Read {
     loop {
         let mut block = done.try_recv().unwrap_or_default();
-        if !tape.reader.read_block(&mut block)? {
-            return Ok(*tape.reader.report());
+        match tape.reader.read_block(&mut block) {
+            Ok(true) => {}
+            ended => return (*tape.reader.report(), ended.err()),
         }
         let delivery = Delivery { block: Arc::new(block), bytes_read: tape.reader.bytes_read() };
         if to_all.iter().any(|to| to.send(delivery.clone()).is_err()) {
-            return Ok(*tape.reader.report());
+            return (*tape.reader.report(), None);
         }
     }
 }

@@ -7,7 +7,7 @@ use redtape_core::metric::Registry;
 use redtape_core::tape::{Block, EventSource, Merge, ReadReport, SetGap};
 use redtape_core::{Body, Engine, EngineOptions, MonoNanos, Origin, Totals, WallNanos};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::input::{Tape, read_failure};
 use crate::pace::Pace;
 use crate::parallel;
@@ -27,11 +27,16 @@ pub(crate) struct Ran {
     pub(crate) reports: Vec<(String, ReadReport)>,
     /// Files that are missing in rotated sets.
     pub(crate) gaps: Vec<SetGap>,
+    /// Why a tape could not be read on. What was read before is delivered all the same.
+    pub(crate) unread: Option<Failure>,
 }
 
 impl Ran {
     /// Warns of tapes that were not whole, or fails because of them.
     pub(crate) fn check(&self, strict: bool, quiet: bool) -> Result {
+        if let Some(unread) = &self.unread {
+            return Err(unread.again());
+        }
         for gap in self.gaps.iter().filter(|_| !quiet) {
             warn_of_gap(gap);
         }
@@ -83,22 +88,20 @@ fn run_one(
     let mut engine = Engine::new(options);
     engine.host(tape.reader.meta().origin, &tape.reader.meta().host);
     let mut block = Block::default();
-    let read = loop {
+    let unread = loop {
         match tape.reader.read_block(&mut block) {
             Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(read_failure(&tape.name, &error)),
+            Ok(false) => break None,
+            Err(error) => break Some(read_failure(&tape.name, &error)),
         }
         take_block(&mut engine, &block, None, |engine, time| await_due(&mut pace, time, engine, sink))?;
         drain(&mut engine, sink)?;
         progress.at(tape.reader.bytes_read(), engine.totals().events);
         if sink.is_closed() {
-            break Ok(());
+            break None;
         }
     };
-    // What was read is delivered also where the tape cannot be read on.
-    let ran = finish(engine, sink, vec![(tape.name, *tape.reader.report())])?;
-    read.map(|()| ran)
+    Ok(Ran { unread, ..finish(engine, sink, vec![(tape.name, *tape.reader.report())])? })
 }
 
 /// Takes a block into the engine. What it lacks is lacking of `origin` alone, if that is given. `before` comes before each
@@ -137,12 +140,12 @@ fn run_merged(
         engine.host(reader.meta().origin, &reader.meta().host);
     }
     let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
-    loop {
+    let unread = loop {
         let name = |merge: &Merge<_>| names.get(merge.current()).map_or("", String::as_str).to_owned();
         let event = match merge.next_event() {
             Ok(Some(event)) => event,
-            Ok(None) => break,
-            Err(error) => return Err(read_failure(&name(&merge), &error)),
+            Ok(None) => break None,
+            Err(error) => break Some(read_failure(&name(&merge), &error)),
         };
         await_due(&mut pace, event.time, &mut engine, sink)?;
         engine.push(&event);
@@ -150,12 +153,12 @@ fn run_merged(
             drain(&mut engine, sink)?;
             progress.at(0, engine.totals().events);
             if sink.is_closed() {
-                break;
+                break None;
             }
         }
-    }
+    };
     let reports = names.into_iter().zip(merge.reports().into_values()).collect();
-    Ok(Ran { gaps: merge.gaps().to_vec(), ..finish(engine, sink, reports)? })
+    Ok(Ran { gaps: merge.gaps().to_vec(), unread, ..finish(engine, sink, reports)? })
 }
 
 /// Waits until `time` is due. What the engine has is delivered first, and the sink is told every now and then that it may
@@ -204,5 +207,6 @@ pub(crate) fn finish(
         end: engine.wall(engine.totals().last),
         reports,
         gaps: Vec::new(),
+        unread: None,
     })
 }

@@ -117,7 +117,10 @@ pub(super) fn with_evidence(
     first.decorator = Decorator::with_defaults(&first.limits);
     first.everything = true;
     let mut seen = Learn(second.decorator);
-    run_engine(tapes, first, jobs, quiet, Pace::default(), &mut seen)?;
+    let ran = run_engine(tapes, first, jobs, quiet, Pace::default(), &mut seen)?;
+    if ran.unread.is_some() {
+        return Ok(ran);
+    }
     second.decorator = seen.0;
     run_engine(Tape::open_all(&paths)?, second, jobs, quiet, pace, sink)
 }

@@ -382,6 +382,7 @@ mod tests {
             end: WallNanos::new(0),
             reports: vec![("unix:tape.sock".into(), torn)],
             gaps: Vec::new(),
+            unread: None,
         };
         let ended = |read| how_it_ended(None, &Over { ran: Some(ran()), read }, &Interrupt::default(), Duration::ZERO);
         assert!(ended(Some(Ok(()))).is_err(), "the tape is over, and was not closed");

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -30,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("numbers::live_writes_where_the_configuration_says", PROMETHEUS, live_writes),
         trial("numbers::what_does_not_arrive_is_told", &[], what_does_not_arrive_is_told),
         trial("numbers::a_receiver_that_never_answers_is_left", &[], a_receiver_that_never_answers),
+        trial("numbers::what_was_read_before_the_input_failed_is_exported", &[], input_fails),
         trial("numbers::standard_output_has_one_result", &[], standard_output_has_one_result),
     ]
 }
@@ -227,6 +231,27 @@ fn a_receiver_that_never_answers() -> Result<()> {
     let error = process.finish(LIMIT)?.expect_code(130)?.stderr;
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     assert!(error.contains("interrupted; ") && error.contains("given up before it was answered"), "{error}");
+    Ok(())
+}
+
+fn input_fails() -> Result<()> {
+    let tape = fs::read(TAPE)?;
+    let folder = TempDir::new()?;
+    for jobs in ["1", "2"] {
+        let file = folder.path().join(format!("{jobs}.om"));
+        let (mut ours, theirs) = UnixStream::pair()?;
+        // Whoever hangs up without having read everything resets the connection.
+        (&theirs).write_all(&[0])?;
+        let mut command = Command::new(binary("redtape")?);
+        command.args(["replay", "-", "--jobs", jobs, "--openmetrics"]).arg(&file);
+        let process = Process::start_between(&mut command, OwnedFd::from(theirs), Stdio::null())?;
+        ours.write_all(&tape[..tape.len() / 2])?;
+        drop(ours);
+        let finished = process.finish(LIMIT)?.expect_code(3)?;
+        assert!(finished.stderr.contains("the tape cannot be read on from byte"), "{}", finished.stderr);
+        let metrics = fs::read_to_string(&file)?;
+        assert!(metrics.contains("http_server_request_duration_seconds_count") && metrics.ends_with("# EOF\n"));
+    }
     Ok(())
 }
 
