@@ -34,6 +34,8 @@ fn write_files(folder: &Path) {
         ("short.tape", b"x"),
         ("text.tape", b"this is a letter, not a tape, and it goes on for longer than a preamble\n"),
         ("broken.yml", b"routes: [\n"),
+        ("sends.yml", b"otel_traces_export: {endpoint: \"localhost:4317\"}\n"),
+        ("writes.yml", b"redtape: {remote_write: {url: \"localhost:9090\"}}\n"),
         ("unknown.yml", b"routes:\n  unmatched: heuristic\n  patern:\n    - /a\n"),
     ] {
         fs::write(folder.join(name), content).unwrap();
@@ -64,6 +66,14 @@ fn a_wrong_configuration_is_2_and_says_where() {
     check("routes apply --config none.yml", 2, &["none.yml", "No such file"]);
     check("routes apply --config broken.yml", 2, &["broken.yml"]);
     check("routes apply --config unknown.yml", 2, &["unknown.yml", "patern", "patterns"]);
+}
+
+#[test]
+fn where_live_sends_is_checked_before_anything_begins() {
+    for (config, part) in [("sends.yml", "http://localhost:4317"), ("writes.yml", "`localhost:9090` is neither http")] {
+        // At that socket it cannot listen, which would be 5.
+        check(&format!("live --from unix:none/tape.sock --config {config}"), 2, &[part]);
+    }
 }
 
 #[test]

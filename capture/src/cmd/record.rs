@@ -118,7 +118,7 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket, &end.stop) {
         Ok(sink) => sink,
         // It went while the programs were loaded.
-        Err(error) if socket.is_some() && is_gone(&error) => return Ok(EndReason::PipeClosed),
+        Err(error) if is_gone(&error) => return Ok(EndReason::PipeClosed),
         Err(error) => return Err(Failure::environment(format!("cannot write {}: {error}", settings.output))),
     };
     end.begun = true;

@@ -219,9 +219,6 @@ impl Session {
 
     fn end(&mut self, name: String, report: &ReadReport) {
         self.state.open = false;
-        if let (Some(gone), Some(health)) = (&self.awaited.gone, &self.health) {
-            health.wait(gone.clone(), true);
-        }
         match report.totals.map(|totals| totals.reason) {
             // The next file goes on.
             Some(CloseReason::Rotated) => {}
@@ -230,6 +227,14 @@ impl Session {
                     eprintln!("redtape: warning: {name}: the tape ended without being closed");
                 }
                 self.kept(|keep| keep.finish(reason.unwrap_or(CloseReason::Error)));
+            }
+        }
+        if let Some(gone) = self.awaited.gone.as_ref().filter(|_| self.ending.deadline().is_none()) {
+            if let Some(health) = &self.health {
+                health.wait(gone.clone(), true);
+            }
+            if !self.quiet {
+                eprintln!("redtape: live: {gone}; waiting for the next one");
             }
         }
         // Of recorders that come and go, the last ones tell enough.

@@ -21,8 +21,8 @@ use super::tapes::{Awaited, Incoming, Peer, Source, ToEngine};
 use super::watch::Watch;
 use crate::cmd::{exports, write_metrics};
 use crate::export::{
-    Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, RemoteWrite, Replayed, Sampling,
-    Signal, Target, Tee, configured,
+    Batching, Duty, ExportCounters, Exports, MetricForm, OtlpMetrics, OtlpSpans, Receiver, RemoteWrite, Replayed,
+    Sampling, Signal, Target, Tee, configured,
 };
 use crate::failure::{Failure, Kind, Result, all};
 use crate::interrupt::{Ending, Interrupt};
@@ -42,6 +42,9 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
         |what: &str, error: &std::io::Error| Failure::message(Kind::Environment, format!("{what}: {error}"));
     let interrupt = Interrupt::on_signals().map_err(|error| environment("cannot watch for signals", &error))?;
     let own = Own::read(args)?;
+    // Before a recorder is started, which would be for nothing where these are wrong.
+    let receivers = configured(&own.config)?;
+    let target = Target::configured(&own.config.redtape.remote_write)?;
     // No thread before privileges are gone: each would keep its own.
     let user = user(args)?;
     let (source, mut recorder) = open(args)?;
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &Live, out: &mut Output) -> Result {
     let counters = Arc::<ExportCounters>::default();
     let server = listening.map(|listening| listening.serve(&counters)).transpose()?;
     let ending = Ending::default();
-    let mut exports = exporters(&own.config, &counters, &ending, args.quiet)?;
+    let mut exports = exporters(&own.config, (receivers, target), &counters, &ending, args.quiet)?;
     exports.extend(server.as_ref().map(Server::exporter));
     let awaited = source.awaited();
     if let Some(server) = &server {
@@ -207,7 +210,13 @@ fn serve(config: &Config) -> Serve {
 }
 
 /// What the configuration wants sent.
-fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, quiet: bool) -> Result<Exports> {
+fn exporters(
+    config: &Config,
+    (receivers, target): (Vec<Receiver>, Option<Target>),
+    counters: &Arc<ExportCounters>,
+    ending: &Ending,
+    quiet: bool,
+) -> Result<Exports> {
     let mut exports = Exports::default();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = WallNanos::new(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
@@ -216,13 +225,13 @@ fn exporters(config: &Config, counters: &Arc<ExportCounters>, ending: &Ending, q
     // What is left at the end has one more try; a second signal ends that, too.
     let (counters, ending) = (Arc::clone(counters), ending.clone());
     let duty = Duty { counters, interrupt: Interrupt::default(), ending, live: true, quiet };
-    if let Some(target) = Target::configured(&config.redtape.remote_write)? {
+    if let Some(target) = target {
         let ttl_nanos = Some(config.prometheus_export.ttl.nanos()).filter(|&ttl| ttl > 0);
         let step = config.redtape.remote_write.interval.0;
         let sampling = Sampling { step, ttl_nanos, native: config.native_histograms(), replayed: Replayed::default() };
         exports.add(RemoteWrite::new(target, sampling, duty.clone())?);
     }
-    for receiver in &configured(config)? {
+    for receiver in &receivers {
         let (as_recorded, duty) = (Replayed::default(), duty.clone());
         match receiver.signal {
             Signal::Traces => exports.add(OtlpSpans::new(receiver, Batching::of(config), as_recorded, duty)?),

@@ -262,7 +262,7 @@ fn read_connections(path: &Path, listener: &UnixListener, to: &ToEngine, interru
             continue;
         }
         peer.set(stream.try_clone().ok());
-        let read = read_one(&name, Box::new(stream), None, to);
+        let read = read_connection(&name, stream, to);
         peer.set(None);
         match read {
             Ok(Some(_)) => {}
@@ -272,6 +272,15 @@ fn read_connections(path: &Path, listener: &UnixListener, to: &ToEngine, interru
         }
     }
     Ok(())
+}
+
+/// Reads what a recorder sends, or passes over who only looked whether somebody listens.
+fn read_connection(name: &str, mut stream: UnixStream, to: &ToEngine) -> Result<Option<()>> {
+    let mut first = [0];
+    if stream.read_exact(&mut first).is_err() {
+        return Ok(Some(()));
+    }
+    read_one(name, Box::new(io::Cursor::new(first).chain(stream)), None, to).map(|ended| ended.map(drop))
 }
 
 /// Reads what comes through a pipe that has a name.

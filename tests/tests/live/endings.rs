@@ -31,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("endings::the_end_of_the_input_is_enough_when_the_reader_stands_still", BPF, input_ended),
         trial("endings::a_reader_that_does_not_come_is_not_waited_for_longer_than_a_duration", BPF, no_reader),
         trial("endings::a_reader_that_has_gone_is_waited_for_until_the_end_of_a_duration", BPF, reader_gone),
+        trial("endings::a_reader_that_has_gone_before_the_beginning_is_no_failure", BPF, reader_gone_before),
         trial("endings::users_of_io_uring_are_named", PYTHON, io_uring),
         trial("endings::after_a_duration", BPF, after_a_duration),
         trial("endings::a_kill_leaves_a_readable_tape", BPF, killed),
@@ -128,6 +129,16 @@ fn reader_gone() -> Result<()> {
     drop((reader, listener));
     let finished = recorder.finish(LIMIT)?.expect_code(0)?;
     assert!(finished.stderr.contains("waiting for a reader"), "{}", finished.stderr);
+    Ok(())
+}
+
+fn reader_gone_before() -> Result<()> {
+    let (reader, writer) = pipe()?;
+    drop(reader);
+    let mut command = Command::new(binary("redtape-capture")?);
+    command.args(["record", "--pid", &std::process::id().to_string(), "-o", "-"]);
+    let finished = Process::start_between(&mut command, Stdio::null(), writer)?.finish(LIMIT)?.expect_code(0)?;
+    assert!(!finished.stderr.contains("cannot write"), "{}", finished.stderr);
     Ok(())
 }
 

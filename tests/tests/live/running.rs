@@ -334,6 +334,8 @@ fn socket() -> Result<()> {
     // The engine goes, and another one comes. The recorder stays.
     let finished = live.stop()?.expect_code(0)?;
     assert_eq!(replayed(&tapes(&kept)?, &["--spans", "json"])?, finished.stdout);
+    let told = finished.stderr.matches(" has gone; waiting for the next one").count();
+    assert_eq!(told, 1, "of the first recorder, not at the end: {}", finished.stderr);
     let mut live = listen()?.ready()?;
     load(&server, 10).send()?;
     live.wait_for_served(10)?;

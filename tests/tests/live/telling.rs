@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -58,8 +59,11 @@ fn waiting() -> Result<()> {
     assert_eq!(health.status, 200, "{}", health.body);
     assert!(health.body.contains(&format!("no recorder has connected to {socket} yet")), "{}", health.body);
     assert_eq!(get(port, "/livez", &[])?.body, "ok\n");
+    // Who only looks whether somebody listens is no recorder.
+    drop(UnixStream::connect(folder.path().join("tape.sock"))?);
     live.signal(Signal::INT)?;
-    live.finish(LIMIT)?.expect_code(0)?;
+    let finished = live.finish(LIMIT)?.expect_code(0)?;
+    assert!(!finished.stderr.contains("warning"), "{}", finished.stderr);
     Ok(())
 }
 

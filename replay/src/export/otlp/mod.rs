@@ -17,4 +17,4 @@ mod verify;
 pub(crate) use exporter::{Batching, OtlpMetrics, OtlpSpans};
 pub(crate) use file::OtlpFile;
 pub(crate) use points::MetricForm;
-pub(crate) use settings::{Signal, configured, endpoint_fault, receivers};
+pub(crate) use settings::{Receiver, Signal, configured, endpoint_fault, receivers};
