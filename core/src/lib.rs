@@ -56,8 +56,8 @@ pub use limits::{Limits, SHARDS};
 pub use link::{Horizon, LinkMode, LinkOptions, Linked, Linker};
 pub use ranges::{Ranges, RangesBuf};
 pub use route::{
-    Class, Decorator, Evidence, Explanation, PatternError, RouteDecision, RouteError, RouteRule, SegmentExplanation,
-    SegmentReason,
+    Class, Decorator, Evidence, Explanation, LeftOut, PatternAt, PatternError, PatternTrouble, Proposal,
+    ProposedPattern, RouteDecision, RouteError, RouteFinding, RouteLint, RouteRule, SegmentExplanation, SegmentReason,
 };
 pub use sample::Sampler;
 pub use shown::ShownAttributes;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::{Period, TracePrinter};
 
+pub use crate::cmd::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 use crate::export::SAMPLES;
 pub use crate::export::{OtlpArgs, RemoteWriteArgs, TimeArgs};
 use crate::moment::Moment;
@@ -53,7 +54,7 @@ pub enum Command {
     Repair(Repair),
     /// Turn tapes into spans and RED metrics
     Replay(Box<Replay>),
-    /// Apply or explain the routes decorator
+    /// Apply or explain the routes decorator; propose its patterns from traffic, and hold them against it
     #[command(subcommand)]
     Routes(Routes),
 }
@@ -311,51 +312,4 @@ pub struct Cardinality {
     /// How many offenders to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top: usize,
-}
-
-/// `routes`
-#[derive(Debug, Subcommand)]
-pub enum Routes {
-    /// Read paths on standard input, write `path<TAB>route`
-    ///
-    /// A line is `path`, `service<TAB>path` or `service<TAB>METHOD<TAB>path`. Ignored paths get an empty route.
-    Apply(RoutesApply),
-    /// Say for each segment of a path which rule, pattern or class decided
-    Explain(RoutesExplain),
-}
-
-/// What both routes commands take.
-#[derive(Args, Debug)]
-pub struct RoutesSettings {
-    /// Configuration in Beyla's YAML
-    #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
-    pub config: Option<PathBuf>,
-    /// Decide as for this service, where a line names none
-    #[arg(long, default_value = "")]
-    pub service: String,
-    /// Decide as for requests that the service sends, not receives
-    #[arg(long)]
-    pub outgoing: bool,
-}
-
-/// `routes apply`
-#[derive(Args, Debug)]
-pub struct RoutesApply {
-    /// What the engine goes by
-    #[command(flatten)]
-    pub settings: RoutesSettings,
-    /// Whether a path is decided by what came before it, or by the whole input
-    #[arg(long, value_enum, default_value_t = Evidence::Online)]
-    pub evidence: Evidence,
-}
-
-/// `routes explain`
-#[derive(Args, Debug)]
-pub struct RoutesExplain {
-    /// What the engine goes by
-    #[command(flatten)]
-    pub settings: RoutesSettings,
-    /// The paths
-    #[arg(required = true)]
-    pub paths: Vec<String>,
 }

@@ -4,12 +4,13 @@ use super::export::{Instrumentation, OtelTracesExport};
 use super::metrics::Attributes;
 use super::own::{LinkHorizon, LinksMode, Phases};
 use super::root::Config;
+use super::routes::ServiceRoutes;
 use super::select::{Discovery, DiscoveryError};
 use crate::engine::EngineOptions;
 use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::link::{Horizon, LinkMode, LinkOptions};
-use crate::route::{Decorator, Evidence};
+use crate::route::{Decorator, Evidence, RouteError, RouteLint};
 use crate::shown::{REDACTED_BY_DEFAULT, ShownAttributes};
 use crate::signals::TraceOptions;
 
@@ -148,11 +149,28 @@ impl Config {
     /// As [`Config::engine`].
     pub fn decorator(&self, evidence: Evidence, limits: &Limits) -> Result<Decorator, Fault> {
         let discovery = self.discovery()?;
-        let rules = (0..).map_while(|index| discovery.rule(index));
-        let own = rules.filter_map(|rule| Some((rule.name.as_deref()?, rule.routes.as_ref()?)));
-        Decorator::new(&self.routes, own, evidence, limits).map_err(|error| {
-            (format!("{}[{}]", error.key, error.index), format!("`{}`: {}", error.pattern, error.error))
-        })
+        Decorator::new(&self.routes, own_routes(&discovery), evidence, limits).map_err(route_fault)
+    }
+
+    /// The patterns that give routes, of all services and of single ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn route_patterns(&self) -> Result<Vec<String>, Fault> {
+        let discovery = self.discovery()?;
+        let own = own_routes(&discovery).flat_map(|(_, own)| own.incoming.iter().chain(&own.outgoing));
+        Ok(self.routes.patterns.iter().chain(own).cloned().collect())
+    }
+
+    /// What holds the patterns that give routes against requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::engine`].
+    pub fn route_lint(&self) -> Result<RouteLint, Fault> {
+        let discovery = self.discovery()?;
+        RouteLint::new(&self.routes, own_routes(&discovery)).map_err(route_fault)
     }
 
     /// Which spans to keep.
@@ -168,4 +186,14 @@ impl Config {
         });
         Ok(Filter::new(rules.collect::<Result<Vec<_>, Fault>>()?))
     }
+}
+
+/// The patterns of discovery entries that name their service.
+fn own_routes(discovery: &Discovery) -> impl Iterator<Item = (&str, &ServiceRoutes)> {
+    let rules = (0..).map_while(|index| discovery.rule(index));
+    rules.filter_map(|rule| Some((rule.name.as_deref()?, rule.routes.as_ref()?)))
+}
+
+fn route_fault(error: RouteError) -> Fault {
+    (format!("{}[{}]", error.key, error.index), format!("`{}`: {}", error.pattern, error.error))
 }

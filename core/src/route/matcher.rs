@@ -42,7 +42,7 @@ enum Segment<'a> {
 }
 
 /// Literal text around placeholders: `parts[0]`, something, `parts[1]`, something, … , the last part.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Mixed {
     parts: Vec<Box<str>>,
 }
@@ -130,6 +130,25 @@ impl Matcher {
         new
     }
 
+    /// How much the first pattern says of the segments of the paths that it fits.
+    pub(super) fn specificity(&self) -> Specificity {
+        let (mut segments, mut at) = (Vec::new(), 0);
+        while let Some(node) = self.nodes.get(at) {
+            if node.catch_all.is_some() {
+                segments.push(Said::Rest);
+                break;
+            }
+            let literal = node.literals.iter().next().map(|(text, next)| (Said::All(text.clone()), *next));
+            let mixed = node.mixed.first().map(|(mixed, next)| (Said::Part(mixed.clone()), *next));
+            let Some((said, next)) = literal.or(mixed).or(node.placeholder.map(|next| (Said::Nothing, next))) else {
+                break;
+            };
+            segments.push(said);
+            at = next;
+        }
+        Specificity(segments)
+    }
+
     /// The text of the pattern that fits `path` best. A query is not looked at, nor is a slash at the end.
     pub(super) fn find(&self, path: &str) -> Option<&Arc<str>> {
         if self.is_empty() {
@@ -178,6 +197,37 @@ impl Mixed {
             rest = after;
         }
         !rest.is_empty()
+    }
+}
+
+/// How much a pattern says of each segment of the paths that it fits. Patterns of equal specificity fit the same paths.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Specificity(Vec<Said>);
+
+/// How much a pattern says of a segment.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// All its text.
+    All(Box<str>),
+    /// A part of its text.
+    Part(Mixed),
+    /// That it is there.
+    Nothing,
+    /// Not even that.
+    Rest,
+}
+
+impl Specificity {
+    /// Whether of no segment of a path that both fit it says less than the other.
+    pub(super) fn says_no_less_than(&self, other: &Self) -> bool {
+        let rank = |said: Option<&Said>| match said {
+            Some(Said::All(_)) => (0, 0),
+            Some(Said::Part(mixed)) => (1, usize::MAX - mixed.text_len()),
+            Some(Said::Nothing) => (2, 0),
+            Some(Said::Rest) | None => (3, 0),
+        };
+        let segments = self.0.len().max(other.0.len());
+        (0..segments).all(|at| rank(self.0.get(at)) <= rank(other.0.get(at)))
     }
 }
 

@@ -7,8 +7,10 @@ mod heuristic;
 mod learn;
 mod learned;
 mod lexicon;
+mod lint;
 mod matcher;
 mod path;
+mod proposal;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -18,4 +20,6 @@ pub use class::Class;
 pub use decorator::{Decorator, RouteDecision, RouteError, RouteRule};
 pub use explain::{Explanation, SegmentExplanation, SegmentReason};
 pub use learned::Evidence;
+pub use lint::{PatternAt, PatternTrouble, RouteFinding, RouteLint};
 pub use matcher::PatternError;
+pub use proposal::{LeftOut, Proposal, ProposedPattern};

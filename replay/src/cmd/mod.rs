@@ -38,6 +38,7 @@ pub fn run(cli: Cli) -> Result {
 
 pub(crate) use config::exports;
 pub(crate) use replay::write_metrics;
+pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 
 /// Standard output failed, other than by being closed: a full disk, most likely.
 fn unwritable(error: std::io::Error) -> Failure {

@@ -1,4 +1,9 @@
-//! `routes`: the decorator by itself.
+//! `routes`: the decorator by itself, and what traffic says of its patterns.
+
+mod args;
+mod learn;
+mod lint;
+mod stats;
 
 use std::io::{self, BufRead, Write};
 
@@ -6,40 +11,57 @@ use redtape_core::config::Config;
 use redtape_core::{Decorator, Explanation, Limits, SpanKind};
 
 use super::unwritable;
-use crate::cli::{self, Routes, RoutesApply, RoutesExplain, RoutesSettings};
+use crate::cli;
 use crate::failure::{Failure, Kind, Result};
 use crate::settings::{evidence, read_config, unusable};
 use crate::stdout::Output;
+pub use args::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
+use stats::Stats;
 
 pub(super) fn run(args: &Routes, out: &mut Output) -> Result {
     match args {
         Routes::Apply(args) => apply(args, out),
         Routes::Explain(args) => explain(args, out),
+        Routes::Learn(args) => learn::run(args, out),
+        Routes::Lint(args) => lint::run(args, out),
     }
 }
 
 fn apply(args: &RoutesApply, out: &mut Output) -> Result {
     let mut decorator = make_decorator(&args.settings, args.evidence)?;
+    let mut stats = args.stats.then(Stats::default);
     let mut input = io::stdin().lock();
     let mut line = String::new();
     if args.evidence == cli::Evidence::Online {
         while read_line(&mut input, &mut line)? && !out.closed() {
-            write_route(&mut decorator, &args.settings, &line, out)?;
+            take_line(&mut decorator, &args.settings, &line, &mut stats, out)?;
         }
-        return Ok(());
+    } else {
+        let mut lines = Vec::new();
+        while read_line(&mut input, &mut line)? {
+            let Request { service, method, path } = Request::parse(&line, &args.settings);
+            decorator.observe(service, kind(&args.settings), method, path);
+            lines.push(std::mem::take(&mut line));
+        }
+        lines.iter().try_for_each(|line| take_line(&mut decorator, &args.settings, line, &mut stats, out))?;
     }
-    let mut lines = Vec::new();
-    while read_line(&mut input, &mut line)? {
-        let Request { service, method, path } = Request::parse(&line, &args.settings);
-        decorator.observe(service, kind(&args.settings), method, path);
-        lines.push(std::mem::take(&mut line));
-    }
-    lines.iter().try_for_each(|line| write_route(&mut decorator, &args.settings, line, out))
+    stats.map_or(Ok(()), |stats| stats.write(out).map_err(unwritable))
 }
 
-fn write_route(decorator: &mut Decorator, settings: &RoutesSettings, line: &str, out: &mut Output) -> Result {
+/// Decides about a line, and counts or writes what was decided.
+fn take_line(
+    decorator: &mut Decorator,
+    settings: &RoutesSettings,
+    line: &str,
+    stats: &mut Option<Stats>,
+    out: &mut Output,
+) -> Result {
     let Request { service, method, path } = Request::parse(line, settings);
     let decision = decorator.decorate(service, kind(settings), method, path);
+    if let Some(stats) = stats {
+        stats.add(path, &decision);
+        return Ok(());
+    }
     let route = if decision.ignored.traces && decision.ignored.metrics { "" } else { &decision.route };
     writeln!(out, "{path}\t{route}").map_err(unwritable)
 }
