@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use redtape_core::config::{Period, PortList, RegexPattern, Size};
 
 /// Records the HTTP traffic of chosen processes on a tape, by eBPF.
@@ -27,6 +28,18 @@ pub enum Command {
     Record(Box<RecordArgs>),
     /// Say what this host supports, and what to do about what is missing.
     Doctor(DoctorArgs),
+    /// Write what a shell completes the command line with, to be sourced or put where the shell looks for it.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages of all commands.
+    Man {
+        /// The folder for the pages, one a command; it is made if it is not there.
+        #[arg(short, long, value_name = "FOLDER")]
+        output: PathBuf,
+    },
     /// Become a command as soon as the recorder lets it.
     #[command(hide = true)]
     Hold {

@@ -14,6 +14,8 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Record(args) => cmd::record(&args),
         Command::Doctor(args) => cmd::doctor(args),
+        Command::Completions { shell } => cmd::completions(shell),
+        Command::Man { output } => cmd::man(&output),
         Command::Hold { command } => match hold(&command) {
             Err(error) => Err(Failure::environment(format!("cannot run the command: {error}"))),
         },

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use redtape_core::config::{Period, TracePrinter};
 
-pub use crate::cmd::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
+pub use crate::cmd::{Completions, Man, Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 use crate::export::SAMPLES;
 pub use crate::export::{OtlpArgs, RemoteWriteArgs, TimeArgs};
 use crate::moment::Moment;
@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what metrics would cost: series per metric, values per label, the worst offenders, growth over the tape
     Cardinality(Cardinality),
+    /// Write what a shell completes the command line with, to be sourced or put where the shell looks for it
+    Completions(Completions),
     /// Explain a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -50,6 +52,8 @@ pub enum Command {
     /// Watch a host: the engine on what is being recorded, as spans, traces and metrics
     #[cfg(unix)]
     Live(Box<crate::Live>),
+    /// Write the man pages of all commands
+    Man(Man),
     /// Rewrite a damaged or unfinished tape so that nothing readable is lost
     Repair(Repair),
     /// Turn tapes into spans and RED metrics

@@ -110,3 +110,45 @@ fn repair_leaves_an_unfinished_recording_as_it_is() {
     names.sort();
     assert_eq!(names, ["a.tape", "a.tape.part"]);
 }
+
+#[test]
+fn man_pages_and_completions_know_all_commands() {
+    let folder = TempDir::new().unwrap();
+    let programs: &[&str] = if cfg!(target_os = "linux") { &["redtape", "redtape-capture"] } else { &["redtape"] };
+    for program in programs {
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(binary(program).unwrap());
+            Process::run(command.args(arguments).current_dir(folder.path()), LIMIT)
+                .unwrap()
+                .expect_code(0)
+                .unwrap()
+                .stdout
+        };
+        // The names stand at the left of the list of commands.
+        let help = run(&["--help"]);
+        let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let names: Vec<_> =
+            names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+        assert!(names.contains(&"completions") && names.contains(&"man"), "{names:?}");
+        run(&["man", "--output", "pages"]);
+        let scripts = ["bash", "fish", "zsh", "elvish", "powershell"].map(|shell| run(&["completions", shell]));
+        for name in names {
+            let page = fs::read_to_string(folder.path().join(format!("pages/{program}-{name}.1"))).unwrap();
+            assert!(page.contains(".SH SYNOPSIS"), "{page}");
+            assert!(scripts.iter().all(|script| script.contains(name)), "{name}");
+        }
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", "source <($0 completions bash) && complete -p $1"])
+            .arg(binary(program).unwrap())
+            .arg(program);
+        let complete = Process::run(&mut shell, LIMIT).unwrap().expect_code(0).unwrap();
+        assert!(complete.stdout.contains(program), "{}", complete.stdout);
+    }
+    let mut command = Command::new(binary("redtape").unwrap());
+    fs::write(folder.path().join("file"), "").unwrap();
+    command.args(["man", "-o", "file/pages"]).current_dir(folder.path());
+    let refused = Process::run(&mut command, LIMIT).unwrap().expect_code(5).unwrap();
+    assert!(refused.stderr.contains("file/pages: man pages cannot be written there"), "{}", refused.stderr);
+}

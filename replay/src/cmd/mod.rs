@@ -5,6 +5,7 @@ mod config;
 mod events;
 mod exporters;
 mod info;
+mod manual;
 mod repair;
 mod replay;
 mod routes;
@@ -24,11 +25,16 @@ pub fn run(cli: Cli) -> Result {
     let mut out = Output::stdout();
     match cli.command {
         Command::Cardinality(args) => cardinality::run(&args, &mut out),
+        Command::Completions(args) => {
+            manual::completions(&args, &mut out);
+            Ok(())
+        }
         Command::Config(args) => config::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]
         Command::Live(args) => crate::live::run(&args, &mut out),
+        Command::Man(args) => manual::man(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
@@ -37,6 +43,7 @@ pub fn run(cli: Cli) -> Result {
 }
 
 pub(crate) use config::exports;
+pub use manual::{Completions, Man};
 pub(crate) use replay::write_metrics;
 pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 
