@@ -384,6 +384,8 @@ pub enum LossCause {
     /// BPF programs were not run, because the CPU was in the middle of the same program: records that they would have made,
     /// at most.
     ProgramSkipped = 6,
+    /// A capture of packets has a hole in a TCP stream; the count is of holes.
+    NotCaptured = 7,
 }
 
 impl LossCause {
@@ -396,6 +398,7 @@ impl LossCause {
             4 => Self::Corrupt,
             5 => Self::Truncated,
             6 => Self::ProgramSkipped,
+            7 => Self::NotCaptured,
             _ => Self::Unknown,
         }
     }
@@ -415,6 +418,7 @@ impl LossCause {
             Self::Corrupt => "corrupt",
             Self::Truncated => "truncated",
             Self::ProgramSkipped => "program_skipped",
+            Self::NotCaptured => "not_captured",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{PodNames, Rule};
 use crate::facts::ProcessInfo;
+use crate::ids::Tgid;
 use crate::kubernetes::{Container, PodFact};
 use crate::span::Service;
 
@@ -56,6 +57,8 @@ impl Service {
             .map(Cow::into_owned)
             .or_else(|| pod_instance(container.as_ref()?))
             .unwrap_or_else(|| match host {
+                // A capture of packets knows addresses, and no processes.
+                "" if process.tgid == Tgid(0) && !process.comm.is_empty() => process.comm.clone(),
                 "" => format!("{}:{}", process.origin, process.tgid.0),
                 host => format!("{host}:{}", process.tgid.0),
             });
@@ -135,7 +138,6 @@ pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Tgid;
 
     #[track_caller]
     fn check(rule: (&str, &str), env: &[(&str, &str)], exe: &str, expected: (&str, &str, &str)) {

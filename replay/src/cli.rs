@@ -47,6 +47,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// List what is on a tape, event by event
     Events(Events),
+    /// Make tapes of captures of other tools: pcap, pcapng, and sysdig's scap
+    Import(crate::import::ImportArgs),
     /// Say what a tape is: when and where recorded, how much, what is missing
     Info(Info),
     /// Watch a host: the engine on what is being recorded, as spans, traces and metrics

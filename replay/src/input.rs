@@ -1,24 +1,24 @@
-//! Tapes as given on the command line: files, `-` for standard input, several at once.
+//! Tapes as given on the command line: files, `-` for standard input, several at once; also captures of other tools.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader};
+use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader, WriterOptions};
 use redtape_core::{Count, MonoNanos};
 
 use crate::failure::{Failure, Kind, Result, chain};
+use crate::import::{self, Bytes, ImportOptions, Notice, Opened};
 
-/// Bytes of a tape, wherever they come from.
-pub(crate) type Bytes = Box<dyn Read + Send>;
-
-/// A tape that was opened.
+/// A tape that was opened, or a capture of another tool, which is read as one.
 pub(crate) struct Tape {
     /// How messages name it.
     pub(crate) name: String,
     /// The file's size, if it is a file.
     pub(crate) size: Option<u64>,
     pub(crate) reader: Reader<Bytes>,
+    /// It is a capture of another tool.
+    import: Option<Notice>,
     /// It was tried to pass over something.
     sought: bool,
 }
@@ -49,8 +49,23 @@ impl Tape {
             let size = data.is_file().then_some(data.len());
             (Box::new(file), size)
         };
+        let opened = import::open(bytes, ImportOptions::default(), WriterOptions::PIPE).map_err(unreadable)?;
+        let (bytes, import): (Bytes, _) = match opened {
+            Opened::Other(bytes) => (bytes, None),
+            Opened::Capture(capture) => {
+                let notice = Notice::new(&name, &capture);
+                (Box::new(notice.when_read(capture)), Some(notice))
+            }
+        };
         let reader = Reader::open(bytes).map_err(|error| open_failure(&name, &error))?;
-        Ok(Self { name, size, reader, sought: false })
+        // In a capture there is nothing to seek by.
+        let sought = import.is_some();
+        Ok(Self { name, size, reader, import, sought })
+    }
+
+    /// Says nothing of what importing met with.
+    pub(crate) fn hush(&self) {
+        self.import.iter().for_each(Notice::hush);
     }
 
     /// Passes over what is before `from`, where the tape's INDEX allows it.

@@ -7,6 +7,7 @@ pub mod cli;
 mod cmd;
 mod export;
 mod failure;
+pub mod import;
 mod input;
 mod interrupt;
 #[cfg(unix)]
@@ -16,6 +17,7 @@ mod live;
 mod moment;
 mod pace;
 mod parallel;
+mod part_file;
 mod printer;
 mod progress;
 mod rebase;

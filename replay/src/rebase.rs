@@ -134,6 +134,7 @@ impl Extent {
             return Ok(Self { start: tape.reader.meta().started, end: None });
         }
         let mut tape = Tape::open(tape.name.as_ref())?;
+        tape.hush();
         let (mut block, mut clock, mut anchored, mut seen) = (Block::default(), ClockMap::default(), false, None);
         while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
             if block.records() == 0 {

@@ -139,7 +139,7 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
     let lines = [
         ("tape", name.to_owned()),
         ("format", info.format.clone()),
-        ("recorded by", format!("{} on {} ({} {})", meta.tool, meta.host, meta.kernel, meta.arch)),
+        ("recorded by", recorder(meta)),
         ("command", meta.command.join(" ")),
         ("start", start),
         ("duration", nanos(info.duration_ns)),
@@ -164,6 +164,12 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
         writeln!(out, "{key:<14} {}", printable(value))?;
     }
     Ok(())
+}
+
+/// Who wrote a tape, and where. A capture of another tool does not say where.
+fn recorder(meta: &Meta) -> String {
+    let Meta { tool, host, kernel, arch, .. } = meta;
+    if host.is_empty() && kernel.is_empty() { tool.clone() } else { format!("{tool} on {host} ({kernel} {arch})") }
 }
 
 /// A count of what most tapes have none of.

@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result {
         }
         Command::Config(args) => config::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
+        Command::Import(args) => crate::import::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]
         Command::Live(args) => crate::live::run(&args, &mut out),
@@ -48,6 +49,6 @@ pub(crate) use replay::write_metrics;
 pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 
 /// Standard output failed, other than by being closed: a full disk, most likely.
-fn unwritable(error: std::io::Error) -> Failure {
+pub(crate) fn unwritable(error: std::io::Error) -> Failure {
     Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
 }

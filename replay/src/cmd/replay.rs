@@ -25,6 +25,7 @@ use crate::write::{write_span_json, write_span_text};
 
 pub(super) fn run(args: &Replay, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
+    tapes.iter().filter(|_| args.quiet).for_each(Tape::hush);
     let facts = Facts::of(&tapes);
     let mut config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
     let mut exporting = config.clone();
@@ -122,7 +123,9 @@ pub(super) fn with_evidence(
         return Ok(ran);
     }
     second.decorator = seen.0;
-    run_engine(Tape::open_all(&paths)?, second, jobs, quiet, pace, sink)
+    let again = Tape::open_all(&paths)?;
+    again.iter().for_each(Tape::hush);
+    run_engine(again, second, jobs, quiet, pace, sink)
 }
 
 /// Shows the decorator all requests before it has to decide.

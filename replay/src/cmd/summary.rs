@@ -28,11 +28,12 @@ impl Facts {
                 started.map(|started| format!("recorded {started}")),
             ];
             let facts: Vec<_> = facts.into_iter().flatten().collect();
-            format!(
-                "{}: {}",
-                tape.name,
-                if facts.is_empty() { "nothing said of its origin".into() } else { facts.join(", ") }
-            )
+            let facts = match (facts.is_empty(), meta.tool.is_empty()) {
+                (false, _) => facts.join(", "),
+                (true, false) => format!("by {}", printable(&meta.tool)),
+                (true, true) => "nothing said of its origin".into(),
+            };
+            format!("{}: {facts}", tape.name)
         };
         Self { tapes: tapes.iter().map(describe).collect() }
     }

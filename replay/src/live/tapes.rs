@@ -24,7 +24,8 @@ use super::users::Users;
 use super::users::own_name;
 use crate::export::ExportCounters;
 use crate::failure::{Failure, Kind, Result};
-use crate::input::{Bytes, open_failure, read_failure};
+use crate::import::Bytes;
+use crate::input::{open_failure, read_failure};
 use crate::interrupt::Interrupt;
 use crate::run::warn_of_gap;
 

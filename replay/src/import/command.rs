@@ -1,0 +1,175 @@
+//! `import`: captures of other tools, written down as tapes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use redtape_core::Count;
+use redtape_core::tape::WriterOptions;
+use serde::Serialize;
+
+use super::args::ImportArgs;
+use super::found::Found;
+use super::imported::{Bytes, Form, Imported, Opened, open};
+use super::options::ImportOptions;
+use crate::failure::{Failure, Kind, Result};
+use crate::part_file::PartFile;
+use crate::stdout::Output;
+
+pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result {
+    let to_stdout = args.output == Path::new("-");
+    if to_stdout && (args.json || args.files.len() > 1) {
+        let message = "`--output -` takes the tape of one file, and leaves no place for `--json`";
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    if args.files.len() > 1 && !args.output.is_dir() {
+        let message = format!("{}: is no folder; several files become a tape each, in a folder", args.output.display());
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    for path in &args.files {
+        let capture = open_capture(path, args, to_stdout)?;
+        let (name, form, found) = (display(path), capture.form(), capture.found());
+        if to_stdout {
+            copy(capture, out, &name)?.map_err(crate::cmd::unwritable)?;
+        } else {
+            let tape = tape_of(path, &args.output);
+            let mut file = PartFile::create(&tape, args.force)?;
+            copy(capture, &mut file, &name)?.map_err(|error| file.unwritable(&error))?;
+            file.finish()?;
+        }
+        report(&name, form, &found.get(), args, out)?;
+    }
+    Ok(())
+}
+
+/// The tape that a file becomes: `output` itself or, if that is a folder, one in it.
+fn tape_of(path: &Path, output: &Path) -> PathBuf {
+    if !output.is_dir() {
+        return output.to_owned();
+    }
+    let name = path.file_name().unwrap_or("capture".as_ref());
+    let mut name = PathBuf::from(name);
+    while name
+        .extension()
+        .is_some_and(|extension| ["gz", "zst", "pcap", "pcapng", "cap", "scap"].iter().any(|known| extension == *known))
+    {
+        name.set_extension("");
+    }
+    output.join(name.with_added_extension("tape"))
+}
+
+fn display(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
+
+fn open_capture(path: &Path, args: &ImportArgs, to_stdout: bool) -> Result<Box<Imported>> {
+    let name = display(path);
+    let unreadable = |error: io::Error| Failure::message(Kind::Input, format!("{name}: cannot be read: {error}"));
+    let bytes: Bytes = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().is_ok_and(|data| data.is_dir()) {
+            return Err(Failure::message(Kind::Input, format!("{name}: is a folder, not a capture")));
+        }
+        Box::new(file)
+    };
+    let options = ImportOptions { payload: args.payload, server_ports: args.server_port.clone() };
+    let tape = if to_stdout { WriterOptions::PIPE } else { WriterOptions::FILE };
+    match open(bytes, options, tape).map_err(unreadable)? {
+        Opened::Capture(capture) => Ok(capture),
+        Opened::Other(mut bytes) => {
+            let mut start = [0; 8];
+            let read = bytes.read(&mut start).map_err(unreadable)?;
+            let what = match start.get(..read).unwrap_or_default() {
+                [] => "the file is empty",
+                [0x89, b'T', b'A', b'P', ..] => "is a tape already",
+                _ => {
+                    "is no capture that can be imported: it begins neither like pcap or pcapng nor like a scap file of sysdig"
+                }
+            };
+            Err(Failure::message(Kind::Input, format!("{name}: {what}")))
+        }
+    }
+}
+
+/// Writes down the tape. The outer result is that of reading.
+fn copy(mut capture: Box<Imported>, out: &mut impl Write, name: &str) -> Result<io::Result<()>> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = capture
+            .read(&mut buffer)
+            .map_err(|error| Failure::message(Kind::Input, format!("{name}: cannot be read on: {error}")))?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(Ok(())) };
+        if let Err(error) = out.write_all(bytes) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+/// The keys of `import --json`. They are part of the contract with scripts.
+#[derive(Serialize)]
+struct Imports<'a> {
+    file: &'a str,
+    format: &'static str,
+    records: u64,
+    used: u64,
+    connections: u64,
+    tls_connections: u64,
+    truncated: bool,
+    snapped: u64,
+    retransmitted: u64,
+    holes: u64,
+    missing_bytes: u64,
+    warnings: Vec<String>,
+}
+
+/// Says what was imported.
+fn report(name: &str, form: Form, found: &Found, args: &ImportArgs, out: &mut Output) -> Result {
+    let warnings = found.warnings(form.records());
+    if !args.quiet {
+        for warning in &warnings {
+            eprintln!("redtape: warning: {name}: {warning}");
+        }
+        let (records, connections) = (Count(found.records, form.records()), Count(found.connections, "connection"));
+        eprintln!("{name}: {} ({records}, {} used): {connections}", form.name(), found.used);
+    }
+    if args.json {
+        let imports = Imports {
+            file: name,
+            format: form.name(),
+            records: found.records,
+            used: found.used,
+            connections: found.connections,
+            tls_connections: found.tls,
+            truncated: found.cut.is_some(),
+            snapped: found.snapped,
+            retransmitted: found.retransmitted,
+            holes: found.holes,
+            missing_bytes: found.missing_bytes,
+            warnings,
+        };
+        let written = serde_json::to_writer(&mut *out, &imports).map_err(io::Error::from).and_then(|()| writeln!(out));
+        written.map_err(crate::cmd::unwritable)?;
+    }
+    match &found.cut {
+        Some(why) if args.strict => Err(Failure::message(Kind::Input, format!("{name}: {why}"))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tape_in_a_folder_has_its_captures_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, tape) in
+            [("/a/b.pcap.gz", "b.tape"), ("c.scap", "c.tape"), ("d.e.pcapng", "d.e.tape"), ("f", "f.tape")]
+        {
+            assert_eq!(tape_of(file.as_ref(), folder.path()), folder.path().join(tape));
+        }
+        assert_eq!(tape_of("x.pcap".as_ref(), "y.tape".as_ref()), Path::new("y.tape"));
+    }
+}

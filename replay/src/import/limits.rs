@@ -1,0 +1,38 @@
+//! Every bound of importing. Reaching one is counted, told at the end, and decided the same way each time.
+
+/// TCP connections that are followed at once. Those that are over go first, then those idle for longest.
+pub(super) const FLOWS: usize = 16 << 10;
+
+/// Segments of one connection that wait for bytes in front of them.
+pub(super) const HELD_SEGMENTS: usize = 256;
+
+/// Bytes of payload that wait in one connection.
+pub(super) const HELD_BYTES: usize = 1 << 20;
+
+/// Bytes of payload that wait in all connections.
+pub(super) const HELD_BYTES_OF_ALL: usize = 8 << 20;
+
+/// How long segments wait for bytes that their receiver has acknowledged: the capture lacks those, or has them out of
+/// order. In nanoseconds of the capture's time.
+pub(super) const REORDER_NANOS: u64 = 50_000_000;
+
+/// How long segments wait for bytes that their receiver lacks, too, until the sender sends them again.
+pub(super) const RETRANSMIT_NANOS: u64 = 60_000_000_000;
+
+/// Sequence numbers so far from the expected ones are of another connection with the same addresses.
+pub(super) const FAR: i64 = 128 << 20;
+
+/// Interfaces of one section of a pcapng file.
+pub(super) const INTERFACES: usize = 16 << 10;
+
+/// IP packets of which not all fragments have come yet; the oldest goes first.
+pub(super) const FRAGMENTED_PACKETS: usize = 64;
+
+/// Bytes of one event's payload; a tape takes no longer ones than 256 KiB.
+pub(super) const EVENT_PAYLOAD: usize = 128 << 10;
+
+/// Bytes at the beginning of the input that its origin is derived from.
+pub(super) const ORIGIN_BYTES: usize = 1 << 20;
+
+/// Services, by address and port, that a capture is told to have; a tape forgets those it has not used for long.
+pub(super) const SERVICES: usize = 4 << 10;

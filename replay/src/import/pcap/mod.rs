@@ -1,0 +1,13 @@
+//! Packet captures: what programs on both ends of a TCP connection said, as somebody on the way saw it.
+
+mod connection;
+mod flow;
+mod flows;
+mod fragments;
+mod packets;
+mod segment;
+mod services;
+mod source;
+mod stream;
+
+pub(super) use source::PacketSource;

@@ -1,0 +1,99 @@
+//! A capture of packets as a source of events.
+
+use std::io::{self, Read};
+
+use etherparse::IpNumber;
+use pcap_file::PcapError;
+
+use super::connection::{Context, Scratch};
+use super::flows::Flows;
+use super::fragments::Fragments;
+use super::packets::{Next, Packets};
+use super::segment::{self, Packet};
+use super::services::Services;
+use crate::import::found::Found;
+use crate::import::options::ImportOptions;
+use crate::import::transcript::Transcript;
+
+/// Packets that are read at once.
+const BATCH: usize = 1024;
+
+/// Reads packets, and tells of the TCP connections in them.
+pub(crate) struct PacketSource<R: Read> {
+    packets: Packets<R>,
+    flows: Flows,
+    fragments: Fragments,
+    services: Services,
+    scratch: Scratch,
+    options: ImportOptions,
+    /// The latest time of a packet.
+    now: u64,
+}
+
+impl<R: Read> PacketSource<R> {
+    /// Opens a pcap file, or a pcapng file.
+    pub(crate) fn open(read: R, ng: bool, options: ImportOptions) -> Result<Self, PcapError> {
+        Ok(Self {
+            packets: if ng { Packets::pcapng(read)? } else { Packets::pcap(read)? },
+            flows: Flows::default(),
+            fragments: Fragments::default(),
+            services: Services::default(),
+            scratch: Scratch::default(),
+            options,
+            now: 0,
+        })
+    }
+
+    /// Reads some more packets. `false` at the end.
+    pub(crate) fn step(&mut self, transcript: &mut Transcript, found: &mut Found) -> io::Result<bool> {
+        let Self { packets, flows, fragments, services, scratch, options, now } = self;
+        let ImportOptions { payload, server_ports } = &*options;
+        let mut cx = Context { transcript, found, services, payload: *payload, server_ports, scratch };
+        for _ in 0..BATCH {
+            let captured = match packets.next()? {
+                Next::Packet(captured) => captured,
+                Next::Other => continue,
+                Next::Malformed => {
+                    cx.found.records += 1;
+                    cx.found.malformed += 1;
+                    continue;
+                }
+                Next::Cut(why) => {
+                    cx.found.cut = Some(why);
+                    cx.found.unfinished_fragments += fragments.unfinished();
+                    return flows.finish(&mut cx).map(|()| false);
+                }
+                Next::End => {
+                    cx.found.unfinished_fragments += fragments.unfinished();
+                    return flows.finish(&mut cx).map(|()| false);
+                }
+            };
+            cx.found.records += 1;
+            let time = captured.time.unwrap_or(*now);
+            cx.found.back_in_time += u64::from(time < *now);
+            *now = time.max(*now);
+            flows.expire(*now, &mut cx)?;
+            match segment::packet(captured.link_type, captured.bytes, captured.len) {
+                Packet::Tcp(segment) => {
+                    cx.found.used += 1;
+                    flows.take(time, &segment, &mut cx)?;
+                }
+                Packet::Fragment(fragment) => {
+                    let (whole, forgotten) = fragments.add(&fragment);
+                    cx.found.unfinished_fragments += u64::from(forgotten);
+                    let Some(bytes) = whole else { continue };
+                    let id = fragment.id;
+                    let is_tcp = id.protocol == IpNumber::TCP;
+                    if let Some(segment) = segment::tcp(id.from, id.to, &bytes, bytes.len()).filter(|_| is_tcp) {
+                        cx.found.used += 1;
+                        flows.take(time, &segment, &mut cx)?;
+                    }
+                }
+                Packet::Other => {}
+                Packet::UnknownLink => *cx.found.unknown_links.entry(captured.link_type).or_default() += 1,
+                Packet::Malformed => cx.found.malformed += 1,
+            }
+        }
+        Ok(true)
+    }
+}
