@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
 use super::expand::expand;
@@ -99,6 +100,15 @@ impl Config {
         let warnings = config.warnings().into_iter();
         Ok((config, warnings.map(|(path, message)| Warning { place: place(&path), message }).collect()))
     }
+}
+
+/// Reads any document of ours that is YAML, `None` if it is empty; `source` is the file's name, for messages.
+///
+/// # Errors
+///
+/// [`ConfigError`] if it is not YAML, has an unknown key, or a value that cannot be read.
+pub fn read<T: DeserializeOwned>(text: &str, source: &str) -> Result<Option<T>, ConfigError> {
+    serde_saphyr::from_str(text).map_err(|error| explain(&error, text, source, &Tree::new(text)))
 }
 
 fn explain(error: &Error, text: &str, source: &str, tree: &Tree) -> ConfigError {

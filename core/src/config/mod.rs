@@ -39,7 +39,7 @@ pub use grafana::{Grafana, GrafanaOtlp};
 pub use histograms::{ExponentialHistogram, NativeHistogram};
 pub use keys::keys_markdown;
 pub use kubernetes::{KubeMetadata, Kubernetes, MetaSourceLabels, PodNames};
-pub use load::{ConfigError, Place, Warning};
+pub use load::{ConfigError, Place, Warning, read};
 pub use metrics::{Attributes, Feature, Features, HostId, InstanceId, MatchConfig, RedactConfig, SelectConfig};
 pub use name_template::NameTemplate;
 pub use own::{
@@ -51,7 +51,7 @@ pub use ports::{PortFault, PortList, PortListError};
 pub use redact::redact_secrets;
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
-pub use scalar::{InvalidPeriod, InvalidSize, Period, Size, UnknownWord};
+pub use scalar::{InvalidPeriod, InvalidSize, Period, Size, UnknownWord, hint};
 pub use section::{Inert, Key};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use settled::Settled;

@@ -98,7 +98,7 @@ impl UnknownWord {
 }
 
 /// What to write instead of `word`: the one that is nearly the same, or else all there are.
-pub(super) fn hint(word: &str, expected: &[&str]) -> String {
+pub fn hint(word: &str, expected: &[&str]) -> String {
     const LISTED: usize = 12;
     match did_you_mean(word, expected) {
         Some(near) => format!("did you mean `{near}`?"),

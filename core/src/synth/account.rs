@@ -1,9 +1,12 @@
 //! Gives an account of exchanges that have happened: their truth, as each side has it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::exchange::Outcome;
+use crate::ids::SpanId;
 use crate::span::SpanKind;
+use crate::time::WallNanos;
 
 use super::line::{Line, Side, Thread, covering};
 use super::plan::{Fate, Plan};
@@ -22,7 +25,7 @@ pub(super) struct Done {
 
 /// Who took part on one side.
 pub(super) struct Party<'a> {
-    pub(super) conversation: u32,
+    pub(super) conversation: u64,
     pub(super) side: Side,
     pub(super) service: &'a Service,
     pub(super) thread: &'a Thread,
@@ -44,14 +47,20 @@ impl Party<'_> {
         let caller = line.end(Side::Client);
         let caller = caller.recorded.then_some(ExchangeId { conn: caller.info.key, pos: request.start });
         Truth {
+            // The names on the tape, and its times, are given to all of a conversation at its end.
+            span_id: SpanId([0; 8]),
+            parent_span_id: None,
+            tls: false,
+            start_wall: WallNanos::default(),
             id: ExchangeId { conn: end.info.key, pos: request.start },
             conversation: self.conversation,
             kind: if server { SpanKind::Server } else { SpanKind::Client },
             process: self.thread.process,
             service: self.service.name.clone(),
             tid: self.thread.tid,
-            blocking: !self.thread.evented,
-            method: plan.method.to_owned(),
+            blocking: !self.thread.evented && !self.thread.helper,
+            route: Arc::clone(&plan.template),
+            method: plan.method.to_string(),
             target: plan.target.clone(),
             status: response.as_ref().map(|_| plan.status),
             outcome: match plan.fate {

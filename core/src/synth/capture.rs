@@ -5,7 +5,8 @@ use crate::event::Direction;
 use crate::ranges::RangesBuf;
 
 /// How much of the payload is captured, as the BPF programs decide it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct CapturePolicy {
     /// Bytes kept whole since the direction of the connection last turned.
     pub whole: u64,

@@ -1,140 +1,254 @@
-//! One conversation: a connection to the entrance of the world, and all the calls that it sets off.
+//! One conversation: a client's requests one after the other, and all the calls that they set off.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::event::EventBuf;
-use crate::ids::Tid;
+use crate::exchange::TraceContext;
+use crate::ids::{ConnKey, IdHasher, Origin, SpanId, Tid};
+use crate::span::SpanKind;
 use crate::time::MonoNanos;
 
 use super::account::{Done, Party};
 use super::line::{Line, Opening, Recorder, Side, Thread};
 use super::message::LURES;
+use super::multiplex::Streams;
 use super::plan::{Fate, Plan};
 use super::rng::Rng;
-use super::scenario::Scenario;
+use super::route::{CallTo, Route};
+use super::scenario::{Protocol, Scenario};
+use super::sessions::Session;
+use super::transform;
 use super::truth::{ExchangeId, Truth};
-use super::world::{CLIENT, ENTRANCE, World};
+use super::world::{PORTS, World};
 
 /// The events of one conversation, in time order, and the truth of each exchange in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conversation {
+#[derive(Clone, Debug)]
+pub(super) struct Conversation {
+    pub(super) number: u64,
     /// The events, unnumbered, and without those that all conversations share (clock, processes).
-    pub events: Vec<EventBuf>,
+    pub(super) events: Vec<EventBuf>,
     /// Every recorded side of every exchange.
-    pub truth: Vec<Truth>,
+    pub(super) truth: Vec<Truth>,
+    /// It is over then.
+    pub(super) end: MonoNanos,
+    /// Connections opened.
+    pub(super) opened: u32,
+    /// Until when processes took part: services and generations.
+    pub(super) used: BTreeMap<(usize, u32), MonoNanos>,
 }
-
-impl Conversation {
-    /// Nothing of the conversation happens before this moment.
-    pub(super) fn start(scenario: &Scenario, number: u32) -> MonoNanos {
-        scenario.start.plus(scenario.spacing_nanos.saturating_mul(u64::from(number)))
-    }
-
-    pub(super) fn simulate(scenario: &Scenario, world: &World, number: u32) -> Self {
-        let out = Recorder { events: Vec::new(), policy: scenario.capture, arrivals: scenario.arrivals };
-        let rng = Rng::stream(scenario.seed, u64::from(number));
-        let mut simulation = Simulation { scenario, world, number, rng, out, truth: Vec::new(), opened: 0 };
-        simulation.run();
-        let Simulation { out: Recorder { mut events, .. }, truth, .. } = simulation;
-        // The ends of a connection are simulated one after the other; a stable sort puts them side by side.
-        events.sort_by_key(|event| event.time);
-        Self { events, truth }
-    }
-}
-
-/// Connections that one conversation may open.
-const MOST_CONNECTIONS: u32 = 64;
 
 pub(super) struct Simulation<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) world: &'a World,
-    number: u32,
+    session: &'a Session,
     pub(super) rng: Rng,
     out: Recorder,
     truth: Vec<Truth>,
     opened: u32,
+    ends: BTreeMap<ConnKey, EndFacts>,
+    used: BTreeMap<(usize, u32), MonoNanos>,
+}
+
+/// What is true of a recorded end of a connection, whatever happens on it.
+#[derive(Clone, Copy)]
+struct EndFacts {
+    origin: Origin,
+    id: u64,
+    host: usize,
+    tls: bool,
 }
 
 /// The server's thread of one connection, and the connections that it has opened itself.
 pub(super) struct Worker {
     pub(super) thread: Thread,
     pub(super) service: usize,
-    channels: BTreeMap<usize, Channel>,
+    generation: u32,
+    /// By service, and by its place among calls at the same time.
+    channels: BTreeMap<(usize, usize), Channel>,
 }
 
 /// A connection with the worker at its far end.
 pub(super) struct Channel {
     pub(super) line: Line,
-    /// The calling service.
-    caller: usize,
+    /// The calling service and its generation.
+    caller: (usize, u32),
     /// The calling thread when it connected.
     client: Thread,
     pub(super) worker: Box<Worker>,
     pub(super) exchanges: Vec<Done>,
+    /// What is left of HTTP/2 between streams.
+    pub(super) streams: Option<Box<Streams>>,
+}
+
+/// Why a request is sent: the request that its sender works on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cause {
+    pub(super) parent: Option<ExchangeId>,
+    pub(super) context: Option<TraceContext>,
+}
+
+impl Conversation {
+    pub(super) fn simulate(scenario: &Scenario, world: &World, session: &Session) -> Self {
+        let out = Recorder {
+            events: Vec::new(),
+            policy: scenario.recorder.capture,
+            arrivals: scenario.recorder.arrivals,
+            read_buffer: scenario.network.read_buffer.clone(),
+        };
+        let rng = Rng::stream(scenario.seed, session.number);
+        let (ends, used) = (BTreeMap::new(), BTreeMap::new());
+        let mut simulation =
+            Simulation { scenario, world, session, rng, out, truth: Vec::new(), opened: 0, ends, used };
+        let last = simulation.run();
+        simulation.conclude(last)
+    }
 }
 
 impl Simulation<'_> {
-    fn run(&mut self) {
-        let start = Conversation::start(self.scenario, self.number);
-        let recorded = self.rng.chance(self.scenario.mix.recorded_clients);
-        let service = self.world.service(CLIENT);
-        let tid = Tid(20_000 + self.number.wrapping_mul(MOST_CONNECTIONS) % 4_000_000);
-        let mut client = Thread { process: service.key(), tid, evented: false, now: start };
-        let mut channel = self.open(&mut client, CLIENT, ENTRANCE, recorded);
-        if self.scenario.mix.http2 > 0 && self.rng.chance(self.scenario.mix.http2) {
-            return self.converse_in_streams(channel, &mut client);
-        }
-        let mut left = self.scenario.requests_per_connection;
-        while left > 0 {
-            let batch = if self.rng.chance(self.scenario.mix.pipelined) { self.rng.between(2, 4) as u32 } else { 1 };
-            let batch = batch.min(left);
-            left -= batch;
-            client.spend(self.rng.between(10_000, 3_000_000));
-            if !self.exchange(&mut channel, &mut client, batch, None) {
-                return;
+    /// Returns when the client is done.
+    fn run(&mut self) -> MonoNanos {
+        let recorded = self.rng.chance(self.scenario.per_mille.recorded_clients);
+        let index = self.world.client();
+        let tid = Tid(20_000_000 + self.session.lane);
+        let process = self.world.service(index).key(0);
+        let mut client = Thread { process, tid, evented: false, helper: false, now: self.session.start };
+        let to = self.world.entrance(&mut self.rng);
+        let (mut left, mut channel) = (self.session.requests, None);
+        while left > 0 && client.now < self.session.until {
+            let mut current = self.ready(channel.take(), &mut client, (index, 0), to, recorded);
+            let most = match current.streams {
+                Some(_) => self.scenario.clients.streams.draw(&mut self.rng).max(1),
+                None if self.rng.chance(self.scenario.per_mille.pipelined) => self.rng.between(2, 4),
+                None => 1,
+            };
+            let routes: Vec<usize> = (0..most.min(left)).map(|_| self.any_route(&current)).collect();
+            left -= routes.len() as u64;
+            if self.exchange(&mut current, &mut client, &routes, Cause::default()) {
+                channel = Some(current);
             }
+            client.spend(self.scenario.clients.pause.draw(&mut self.rng));
         }
-        self.hang_up(channel, &mut client);
+        if let Some(channel) = channel {
+            self.hang_up(channel, &mut client);
+        }
+        client.now
     }
 
-    fn open(&mut self, caller: &mut Thread, from: usize, to: usize, recorded: bool) -> Channel {
-        let (ours, theirs) = (self.world.service(from), self.world.service(to));
-        let serial = self.number.wrapping_mul(MOST_CONNECTIONS) + self.opened;
+    /// Puts the events in order, and gives connections the names and times that they have on the tape.
+    fn conclude(self, last: MonoNanos) -> Conversation {
+        let Self { world, session, out: Recorder { mut events, .. }, mut truth, opened, ends, used, .. } = self;
+        // The ends of a connection are simulated one after the other; a stable sort puts them side by side.
+        events.sort_by_key(|event| event.time);
+        let end = events.last().map_or(last, |event| event.time.max(last));
+        if ends.values().any(|end| end.tls) {
+            events = transform::over_tls_where(&events, |conn| ends.get(&conn).is_some_and(|end| end.tls));
+        }
+        let ahead = |end: &EndFacts| world.hosts[end.host].ahead;
+        if ends.values().any(|end| ahead(end) > 0) {
+            let tls = |end: &EndFacts| ConnKey::new(end.origin, transform::plaintext_id(end.id));
+            let by_conn: BTreeMap<ConnKey, u64> =
+                ends.iter().flat_map(|(conn, end)| [(*conn, ahead(end)), (tls(end), ahead(end))]).collect();
+            let nanos = |event: &EventBuf| event.as_event().body.conn().and_then(|conn| by_conn.get(&conn)).copied();
+            for event in &mut events {
+                *event = transform::later(event, nanos(event).unwrap_or(0));
+            }
+            events.sort_by_key(|event| event.time);
+        }
+        for truth in &mut truth {
+            name(truth, &ends, world);
+        }
+        Conversation { number: session.number, events, truth, end: end.plus(1_000), opened, used }
+    }
+
+    /// A connection to `to` that a request can be sent on: the one at hand, unless its server's process was replaced.
+    fn ready(
+        &mut self,
+        channel: Option<Channel>,
+        client: &mut Thread,
+        caller: (usize, u32),
+        to: usize,
+        recorded: bool,
+    ) -> Channel {
+        let service = self.world.service(to);
+        if let Some(mut channel) = channel {
+            let replaced = channel.worker.generation + 1;
+            if service.generation(client.now) < replaced {
+                return channel;
+            }
+            let server = &mut channel.worker.thread;
+            server.now = server.now.max(service.begins(replaced));
+            channel.line.close(&mut self.out, Side::Server, server, client);
+            self.finish(&mut channel);
+        }
+        self.open(client, caller, to, recorded)
+    }
+
+    fn open(&mut self, caller: &mut Thread, from: (usize, u32), to: usize, recorded: bool) -> Channel {
+        let (ours, theirs) = (self.world.service(from.0), self.world.service(to));
+        let stride = PORTS / self.scenario.clients.connections.max(1);
+        let slot = self.session.opened.wrapping_add(self.opened) % stride.max(1);
+        let serial = self.session.lane * stride + slot;
         self.opened += 1;
-        let port = u16::try_from(32_768 + serial % 28_232).expect("invariant: an ephemeral port");
-        // A client that is not recorded is somewhere else, and there are many of them.
-        let host = if recorded { ours.listen.ip() } else { Ipv4Addr::new(192, 0, 2, (serial / 28_232) as u8).into() };
-        let slow = self.rng.chance(self.scenario.mix.slow_accepts);
+        let port = u16::try_from(32_768 + serial % PORTS).expect("invariant: an ephemeral port");
+        // A client that is not recorded is somewhere else, and there are many of them: 198.18.0.0/15 (RFC 2544, appendix C).
+        let host = match recorded {
+            true => ours.listen.ip(),
+            false => IpAddr::from(Ipv4Addr::from(0xc612_0000 + 1 + self.session.lane)),
+        };
+        let id = 1_000 + 2 * (self.session.number << 24 | u64::from(self.opened));
         let opening = Opening {
-            origin: self.world.origin,
-            id: 1_000 + 2 * (u64::from(self.number) * u64::from(MOST_CONNECTIONS) + u64::from(self.opened)),
+            origins: [ours.origin, theirs.origin],
+            id,
             client_address: SocketAddr::new(host, port),
             published: theirs.published,
             listen: theirs.listen,
-            netns: [ours.process.netns, theirs.process.netns],
+            netns: [ours.netns, theirs.netns],
             recorded: [recorded && !ours.foreign, !theirs.foreign],
-            latency: self.rng.between(5_000, 80_000),
-            accept_wait: if slow { self.rng.between(1_000_000, 20_000_000) } else { self.rng.between(3_000, 40_000) },
+            latency: self.scenario.network.latency.draw(&mut self.rng),
+            accept_wait: theirs.accept_wait.draw(&mut self.rng).max(1_000),
         };
-        let main = theirs.main_thread();
-        let mut acceptor = Thread { process: theirs.key(), tid: main, evented: theirs.evented, now: caller.now };
+        let generation = theirs.generation(caller.now);
+        let main = theirs.main_thread(generation);
+        let process = theirs.key(generation);
+        let mut acceptor = Thread { process, tid: main, evented: theirs.evented, helper: false, now: caller.now };
         let line = Line::open(&opening, &mut self.rng, &mut self.out, caller, &mut acceptor);
-        let tid = if theirs.evented { main } else { Tid(5_000_000 + serial % 4_000_000) };
+        for (side, service) in [(Side::Client, ours), (Side::Server, theirs)] {
+            let end = &line.end(side).info;
+            let facts = EndFacts { origin: end.origin, id: end.id, host: service.host, tls: theirs.tls };
+            self.ends.insert(end.key, facts);
+        }
+        let tid = if theirs.evented { main } else { Tid(10_000_000 + serial * 64) };
         let mut thread = Thread { tid, ..acceptor };
         thread.spend(self.rng.between(1_000, 30_000));
-        let worker = Box::new(Worker { thread, service: to, channels: BTreeMap::new() });
-        Channel { line, caller: from, client: caller.clone(), worker, exchanges: Vec::new() }
+        let worker = Box::new(Worker { thread, service: to, generation, channels: BTreeMap::new() });
+        let client = caller.clone();
+        let mut channel = Channel { line, caller: from, client, worker, exchanges: Vec::new(), streams: None };
+        if theirs.protocol(&mut self.rng) == Protocol::Http2 {
+            self.begin_streams(&mut channel, caller);
+        }
+        channel
     }
 
-    /// Sends `batch` requests at once and serves them. Returns whether the connection is still there.
-    fn exchange(&mut self, channel: &mut Channel, client: &mut Thread, batch: u32, parent: Option<ExchangeId>) -> bool {
-        let host = self.world.service(channel.worker.service).name.clone();
-        let plans: Vec<Plan> = (0..batch).map(|_| Plan::draw(self.scenario, &mut self.rng, &host, batch > 1)).collect();
+    /// A route of the service that a connection leads to.
+    fn any_route(&mut self, channel: &Channel) -> usize {
+        let protocol = if channel.streams.is_some() { Protocol::Http2 } else { Protocol::Http1 };
+        self.world.service(channel.worker.service).route(protocol, &mut self.rng)
+    }
+
+    /// Sends requests at once and serves them. Returns whether the connection is still there.
+    fn exchange(&mut self, channel: &mut Channel, client: &mut Thread, routes: &[usize], cause: Cause) -> bool {
+        if channel.streams.is_some() {
+            self.exchange_streams(channel, client, routes, cause);
+            return true;
+        }
+        let simple = routes.len() > 1;
+        let service = self.world.service(channel.worker.service);
         let mut sent = channel.line.flow(Side::Client).sent;
         let mut bytes = Vec::new();
         let first = channel.exchanges.len();
-        for (n, plan) in plans.into_iter().enumerate() {
+        for (n, &route) in routes.iter().enumerate() {
+            let plan = Plan::draw(self.scenario, &mut self.rng, service, route, simple, cause.context);
             let len = match plan.fate {
                 Fate::Abandoned => plan.request.head + self.rng.below(150) as usize,
                 _ => plan.request.bytes.len(),
@@ -142,9 +256,9 @@ impl Simulation<'_> {
             bytes.extend_from_slice(&plan.request.bytes[..len]);
             let request = sent..sent + len as u64;
             sent = request.end;
-            channel.exchanges.push(Done { plan, parent, pipelined: n > 0, request, response: None });
+            channel.exchanges.push(Done { plan, parent: cause.parent, pipelined: n > 0, request, response: None });
         }
-        let expects = batch == 1 && channel.exchanges.get(first).is_some_and(|done| done.plan.expects);
+        let expects = !simple && channel.exchanges.get(first).is_some_and(|done| done.plan.expects);
         if expects {
             let head = channel.exchanges.get(first).map_or(0, |done| done.plan.request.head);
             self.send(channel, Side::Client, client, &bytes[..head]);
@@ -164,16 +278,15 @@ impl Simulation<'_> {
     /// Reads and answers the exchange number `at` of the connection. Returns whether the connection is still there.
     fn serve(&mut self, channel: &mut Channel, client: &mut Thread, at: usize) -> bool {
         let done = &channel.exchanges[at];
-        let (fate, read_to, pos) = (done.plan.fate, done.request.end, done.request.start);
-        if self.rng.chance(self.scenario.mix.queued) {
-            channel.worker.thread.spend(self.rng.between(1_000_000, 30_000_000));
-        }
+        let (fate, read_to, pos, context) = (done.plan.fate, done.request.end, done.request.start, done.plan.context);
+        let world = self.world;
+        let route = &world.service(channel.worker.service).routes[done.plan.route];
+        self.wait_in_queue(channel, route, pos);
         self.receive(channel, Side::Server, client, read_to);
-        channel.worker.thread.spend(self.rng.between(50_000, 3_000_000));
+        channel.worker.thread.spend(route.latency.draw(&mut self.rng));
         if fate == Fate::Reusable {
-            let end = channel.line.end(Side::Server);
-            let parent = end.recorded.then_some(ExchangeId { conn: end.info.key, pos });
-            self.call_others(&mut channel.worker, parent);
+            let cause = Cause { parent: channel.cause(pos), context };
+            self.call_others(&mut channel.worker, cause, route);
         }
         if !matches!(fate, Fate::Unanswered | Fate::Abandoned) {
             self.respond(channel, client, at);
@@ -199,6 +312,17 @@ impl Simulation<'_> {
         false
     }
 
+    /// The server lets the request at `pos` lie at its socket, if it has not read it already.
+    pub(super) fn wait_in_queue(&mut self, channel: &mut Channel, route: &Route, pos: u64) {
+        let queue = route.queue.draw(&mut self.rng);
+        if queue > 0
+            && let Some(arrival) = channel.line.arrival(Side::Client, pos)
+        {
+            let server = &mut channel.worker.thread;
+            server.now = server.now.max(arrival.plus(queue));
+        }
+    }
+
     fn respond(&mut self, channel: &mut Channel, client: &mut Thread, at: usize) {
         let plan = &channel.exchanges[at].plan;
         let hints = plan.hints;
@@ -215,29 +339,60 @@ impl Simulation<'_> {
     }
 
     /// The worker calls other services before it answers.
-    pub(super) fn call_others(&mut self, worker: &mut Worker, parent: Option<ExchangeId>) {
-        let last = self.world.services.len() - 1;
-        if worker.service == last || !self.rng.chance(self.scenario.mix.calls) {
-            return;
-        }
-        for _ in 0..self.rng.between(1, 2) {
-            let to = self.rng.between(worker.service as u64 + 1, last as u64) as usize;
-            let mut channel = match worker.channels.remove(&to) {
-                Some(channel) => channel,
-                None if self.opened < MOST_CONNECTIONS => self.open(&mut worker.thread, worker.service, to, true),
-                None => return,
-            };
-            worker.thread.spend(self.rng.between(5_000, 200_000));
-            if self.exchange(&mut channel, &mut worker.thread, 1, parent) {
-                worker.channels.insert(to, channel);
+    pub(super) fn call_others(&mut self, worker: &mut Worker, cause: Cause, route: &Route) {
+        for step in &route.calls {
+            if !self.rng.chance(step.chance) {
+                continue;
             }
-            worker.thread.spend(self.rng.between(5_000, 200_000));
+            for _ in 0..step.times {
+                if let [call] = step.calls[..] {
+                    let mut thread = worker.thread.clone();
+                    self.call(worker, &mut thread, call, 0, cause);
+                    worker.thread = thread;
+                } else {
+                    self.call_at_once(worker, cause, &step.calls);
+                }
+            }
         }
+    }
+
+    /// Calls others at the same time, and waits for all of them: an event loop by itself, another program by a thread each.
+    fn call_at_once(&mut self, worker: &mut Worker, cause: Cause, calls: &[CallTo]) {
+        let (begin, mut end) = (worker.thread.now, worker.thread.now);
+        for (sibling, call) in (1..).zip(calls) {
+            if !self.rng.chance(call.chance) {
+                continue;
+            }
+            let mut thread = worker.thread.clone();
+            thread.now = begin.plus(10_000 * u64::from(sibling));
+            if !thread.evented {
+                (thread.tid, thread.helper) = (Tid(thread.tid.0 + sibling), true);
+            }
+            self.call(worker, &mut thread, *call, sibling as usize, cause);
+            end = end.max(thread.now);
+        }
+        worker.thread.now = end;
+    }
+
+    fn call(&mut self, worker: &mut Worker, thread: &mut Thread, call: CallTo, sibling: usize, cause: Cause) {
+        thread.spend(self.rng.between(5_000, 50_000));
+        let key = (call.service, sibling);
+        let known = worker.channels.remove(&key);
+        let caller = (worker.service, worker.generation);
+        let mut channel = self.ready(known, thread, caller, call.service, true);
+        let route = match call.route {
+            Some(route) => route,
+            None => self.any_route(&channel),
+        };
+        if self.exchange(&mut channel, thread, &[route], cause) {
+            worker.channels.insert(key, channel);
+        }
+        thread.spend(self.rng.between(5_000, 50_000));
     }
 
     /// What goes through a tunnel is not HTTP, even where it looks like it.
     fn chat(&mut self, channel: &mut Channel, client: &mut Thread) {
-        let lures = self.rng.chance(self.scenario.mix.lures);
+        let lures = self.rng.chance(self.scenario.per_mille.lures);
         for _ in 0..self.rng.between(1, 5) {
             let mut frame = || if lures { self.rng.pick(&LURES).as_bytes() } else { b"\x81\x05hello" };
             let (up, down) = (frame(), frame());
@@ -251,7 +406,8 @@ impl Simulation<'_> {
     /// Sends `bytes` by a few calls.
     pub(super) fn send(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, bytes: &[u8]) {
         let mut from = 0;
-        for cut in self.rng.cuts(bytes.len(), 3) {
+        let pieces = self.scenario.network.writes.draw(&mut self.rng);
+        for cut in self.rng.cuts(bytes.len(), pieces) {
             let (line, thread) = channel.at(side, client);
             line.write(&mut self.rng, &mut self.out, side, thread, &bytes[from..cut]);
             from = cut;
@@ -261,9 +417,8 @@ impl Simulation<'_> {
     /// Receives what the other side sent up to position `to`.
     fn receive(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, to: u64) {
         while channel.line.flow(side.other()).read < to {
-            let buffer = *self.rng.pick(&[700, 4_096, 16_384, 65_536]);
             let (line, thread) = channel.at(side, client);
-            line.read(&mut self.rng, &mut self.out, side, thread, buffer);
+            line.read(&mut self.rng, &mut self.out, side, thread);
         }
     }
 
@@ -273,7 +428,10 @@ impl Simulation<'_> {
     }
 
     /// The client closes the connection between two exchanges.
-    pub(super) fn hang_up(&mut self, mut channel: Channel, client: &mut Thread) {
+    fn hang_up(&mut self, mut channel: Channel, client: &mut Thread) {
+        if channel.streams.is_some() {
+            self.say_farewell(&mut channel, client);
+        }
         channel.line.close(&mut self.out, Side::Client, client, &mut channel.worker.thread);
         self.finish(&mut channel);
     }
@@ -283,12 +441,18 @@ impl Simulation<'_> {
         for other in std::mem::take(&mut channel.worker.channels).into_values() {
             self.hang_up(other, &mut channel.worker.thread);
         }
+        let worker = &channel.worker;
         let sides = [
             (Side::Client, channel.caller, &channel.client),
-            (Side::Server, channel.worker.service, &channel.worker.thread),
+            (Side::Server, (worker.service, worker.generation), &worker.thread),
         ];
+        // All is quiet a little later, also on the way.
+        let quiet = worker.thread.now.plus(4 * channel.line.latency());
         for (side, service, thread) in sides {
-            let party = Party { conversation: self.number, side, service: self.world.service(service), thread };
+            let used = self.used.entry(service).or_default();
+            *used = quiet.max(*used);
+            let service = self.world.service(service.0);
+            let party = Party { conversation: self.session.number, side, service, thread };
             if channel.line.end(side).recorded {
                 self.truth.extend(
                     channel.exchanges.iter().enumerate().map(|(n, done)| party.truth(&channel.line, done, n == 0)),
@@ -299,6 +463,12 @@ impl Simulation<'_> {
 }
 
 impl Channel {
+    /// The request at `pos`, if its server is recorded.
+    pub(super) fn cause(&self, pos: u64) -> Option<ExchangeId> {
+        let end = self.line.end(Side::Server);
+        end.recorded.then_some(ExchangeId { conn: end.info.key, pos })
+    }
+
     /// The connection, and the thread at its `side`.
     fn at<'a>(&'a mut self, side: Side, client: &'a mut Thread) -> (&'a mut Line, &'a mut Thread) {
         let thread = match side {
@@ -306,5 +476,26 @@ impl Channel {
             Side::Server => &mut self.worker.thread,
         };
         (&mut self.line, thread)
+    }
+}
+
+/// Gives an exchange the names and times that it has on the tape.
+fn name(truth: &mut Truth, ends: &BTreeMap<ConnKey, EndFacts>, world: &World) {
+    let on_tape = |id: ExchangeId, kind: SpanKind| -> Option<(ExchangeId, SpanId, &EndFacts)> {
+        let end = ends.get(&id.conn)?;
+        let number = if end.tls { transform::plaintext_id(end.id) } else { end.id };
+        let hasher = IdHasher::new(end.origin, number).with(u64::from(kind == SpanKind::Client)).with(id.pos);
+        Some((ExchangeId { conn: ConnKey::new(end.origin, number), ..id }, hasher.span_id(), end))
+    };
+    let other = if truth.kind == SpanKind::Server { SpanKind::Client } else { SpanKind::Server };
+    if let Some((id, span_id, _)) = truth.parent.and_then(|parent| on_tape(parent, other)) {
+        (truth.parent, truth.parent_span_id) = (Some(id), Some(span_id));
+    }
+    if let Some((id, span_id, end)) = on_tape(truth.id, truth.kind) {
+        let host = &world.hosts[end.host];
+        (truth.id, truth.span_id, truth.tls) = (id, span_id, end.tls);
+        truth.start = truth.start.plus(host.ahead);
+        truth.end = truth.end.map(|end| end.plus(host.ahead));
+        truth.start_wall = host.wall(truth.start);
     }
 }

@@ -9,6 +9,7 @@ use crate::ranges::Ranges;
 use crate::time::MonoNanos;
 
 use super::capture::{CapturePolicy, Turn};
+use super::distribution::{Bytes, Distribution};
 use super::merge::CPUS;
 use super::rng::Rng;
 
@@ -18,6 +19,8 @@ pub(super) struct Thread {
     pub(super) process: ProcKey,
     pub(super) tid: Tid,
     pub(super) evented: bool,
+    /// It makes one of several calls at the same time for another thread.
+    pub(super) helper: bool,
     pub(super) now: MonoNanos,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct Recorder {
     pub(super) events: Vec<EventBuf>,
     pub(super) policy: CapturePolicy,
     pub(super) arrivals: bool,
+    /// How much reads ask for.
+    pub(super) read_buffer: Distribution<Bytes>,
 }
 
 impl Recorder {
@@ -104,7 +109,8 @@ pub(super) fn covering<T: Copy>(log: &[(u64, T)], pos: u64) -> Option<T> {
 
 /// What is decided about a connection before it is opened.
 pub(super) struct Opening {
-    pub(super) origin: Origin,
+    /// The client's recording and the server's.
+    pub(super) origins: [Origin; 2],
     /// The first of two connection numbers: the client's end and the server's.
     pub(super) id: u64,
     pub(super) client_address: SocketAddr,
@@ -152,7 +158,7 @@ impl Line {
                 isn_local: Some(isn[n]),
                 isn_remote: Some(isn[1 - n]),
                 established: Some(established),
-                ..ConnInfo::unknown(opening.origin, id)
+                ..ConnInfo::unknown(opening.origins[n], id)
             };
             End { info, recorded: opening.recorded[n], turn: Turn::default() }
         };
@@ -196,6 +202,16 @@ impl Line {
         &self.flows[side as usize]
     }
 
+    /// Nanoseconds that a packet takes.
+    pub(super) const fn latency(&self) -> u64 {
+        self.latency
+    }
+
+    /// When the byte at `pos` arrived that `side` sent.
+    pub(super) fn arrival(&self, side: Side, pos: u64) -> Option<MonoNanos> {
+        covering(&self.flow(side).arrivals, pos)
+    }
+
     /// How long the connection stood in the accept queue.
     pub(super) fn accept_wait(&self) -> Option<u64> {
         self.end(Side::Server).info.established.map(|established| self.accepted.since(established))
@@ -228,8 +244,9 @@ impl Line {
         flow.pending.extend_from_slice(bytes);
     }
 
-    /// Receives up to `max` bytes by one call, waiting for the first of them. There must be some on the way.
-    pub(super) fn read(&mut self, rng: &mut Rng, out: &mut Recorder, side: Side, thread: &mut Thread, max: u64) {
+    /// Receives bytes by one call, waiting for the first of them. There must be some on the way.
+    pub(super) fn read(&mut self, rng: &mut Rng, out: &mut Recorder, side: Side, thread: &mut Thread) {
+        let max = out.read_buffer.draw(rng).max(1);
         let near = side as usize;
         let flow = &mut self.flows[side.other() as usize];
         let first = covering(&flow.arrivals, flow.read).expect("invariant: bytes are on the way");

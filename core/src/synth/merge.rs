@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::vec;
 
 use crate::event::{Body, BodyBuf, EventBuf};
-use crate::time::{ClockAnchor, MonoNanos, WallNanos};
+use crate::time::MonoNanos;
 
-use super::conversation::Conversation;
+use super::rng::Rng;
 use super::scenario::Scenario;
-use super::world::World;
+use super::sessions::Sessions;
+use super::transform;
+use super::world::{START, World};
 
 /// CPUs of the recording host.
 pub(super) const CPUS: u16 = 4;
@@ -17,47 +19,94 @@ pub(super) const CPUS: u16 = 4;
 pub(super) struct Merge {
     scenario: Scenario,
     world: World,
+    sessions: Sessions,
+    /// What happens to processes, next.
+    processes: BTreeMap<(MonoNanos, Change), usize>,
+    /// Until when processes took part in conversations, by service and generation.
+    used: BTreeMap<(usize, u32), MonoNanos>,
     preface: VecDeque<EventBuf>,
     /// Conversations under way by their next event.
-    active: BTreeMap<(MonoNanos, u32), (EventBuf, vec::IntoIter<EventBuf>)>,
-    /// The next conversation to begin.
-    next: u32,
+    active: BTreeMap<(MonoNanos, u64), (EventBuf, vec::IntoIter<EventBuf>)>,
+    losses: Rng,
     sequences: [u64; CPUS as usize],
 }
 
+/// What happens to a service's process of this generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    Begins(u32, usize),
+    Exits(u32, usize),
+}
+
 impl Merge {
-    pub(super) fn new(scenario: Scenario) -> Self {
-        let world = World::new(scenario.seed);
-        let plain = |body| EventBuf::new(scenario.start, body);
-        let anchor = ClockAnchor {
-            mono: scenario.start,
-            boot_nanos: scenario.start.nanos(),
-            wall: WallNanos::new(1_700_000_000_000_000_000 + scenario.start.nanos()),
-            uncertainty_nanos: 100,
-        };
-        let mut preface = VecDeque::from([plain(BodyBuf::Plain(Body::Clock { origin: world.origin, anchor }))]);
-        let recorded = world.services.iter().filter(|service| !service.foreign);
-        preface.extend(recorded.map(|service| plain(BodyBuf::Process(Box::new(service.process.clone())))));
-        Self { scenario, world, preface, active: BTreeMap::new(), next: 0, sequences: [0; CPUS as usize] }
+    pub(super) fn new(scenario: Scenario, world: World) -> Self {
+        let mut preface = VecDeque::new();
+        for host in &world.hosts {
+            let clock = Body::Clock { origin: host.origin, anchor: host.anchor() };
+            preface.push_back(EventBuf::new(START, BodyBuf::Plain(clock)));
+        }
+        let mut processes = BTreeMap::new();
+        for (at, service) in world.services().enumerate().filter(|(_, service)| !service.foreign) {
+            preface.push_back(EventBuf::new(START, BodyBuf::Process(Box::new(service.process(0)))));
+            if service.lifetime.is_some() {
+                let ahead = world.hosts[service.host].ahead;
+                processes.insert((service.begins(1).plus(ahead), Change::Begins(1, at)), at);
+            }
+        }
+        Self {
+            sessions: Sessions::new(&scenario),
+            losses: Rng::stream(scenario.seed, u64::MAX / 3),
+            scenario,
+            world,
+            processes,
+            used: BTreeMap::new(),
+            preface,
+            active: BTreeMap::new(),
+            sequences: [0; CPUS as usize],
+        }
     }
 
     /// Begins the conversations that may have an event before all that are under way.
     fn admit(&mut self) {
-        while self.next < self.scenario.connections {
-            let start = Conversation::start(&self.scenario, self.next);
+        while let Some(start) = self.sessions.next_start() {
             if self.active.first_key_value().is_some_and(|((time, _), _)| *time < start) {
                 return;
             }
-            let events = Conversation::simulate(&self.scenario, &self.world, self.next).events;
-            self.resume(self.next, events.into_iter());
-            self.next += 1;
+            let Some(conversation) = self.sessions.next(&self.scenario, &self.world) else { return };
+            for (process, until) in conversation.used {
+                let used = self.used.entry(process).or_default();
+                *used = until.max(*used);
+            }
+            self.resume(conversation.number, conversation.events.into_iter());
         }
     }
 
-    fn resume(&mut self, number: u32, mut events: vec::IntoIter<EventBuf>) {
+    fn resume(&mut self, number: u64, mut events: vec::IntoIter<EventBuf>) {
         if let Some(event) = events.next() {
             self.active.insert((event.time, number), (event, events));
         }
+    }
+
+    /// What happens to a process before `time`.
+    fn change(&mut self, time: MonoNanos) -> Option<EventBuf> {
+        let ((at, change), _) = self.processes.first_key_value().filter(|((at, _), _)| *at <= time)?;
+        let (at, change) = (*at, *change);
+        self.processes.pop_first();
+        let body = match change {
+            Change::Exits(generation, service) => Body::Exit { process: self.world.service(service).key(generation) },
+            Change::Begins(generation, number) => {
+                let service = self.world.service(number);
+                let ahead = self.world.hosts[service.host].ahead;
+                let next = service.begins(generation + 1).plus(ahead);
+                self.processes.insert((next, Change::Begins(generation + 1, number)), number);
+                let before = (number, generation - 1);
+                let used = self.used.remove(&before).unwrap_or_default().plus(ahead);
+                let exit = used.max(at).plus(1_000_000);
+                self.processes.insert((exit, Change::Exits(generation - 1, number)), number);
+                return Some(EventBuf::new(at, BodyBuf::Process(Box::new(service.process(generation)))));
+            }
+        };
+        Some(EventBuf::new(at, BodyBuf::Plain(body)))
     }
 }
 
@@ -69,9 +118,15 @@ impl Iterator for Merge {
             event
         } else {
             self.admit();
-            let ((_, number), (event, rest)) = self.active.pop_first()?;
-            self.resume(number, rest);
-            event
+            let ((time, _), _) = self.active.first_key_value()?;
+            match self.change(*time) {
+                Some(event) => event,
+                None => {
+                    let ((_, number), (event, rest)) = self.active.pop_first()?;
+                    self.resume(number, rest);
+                    if self.losses.chance(self.scenario.recorder.loss) { transform::lost(&event) } else { event }
+                }
+            }
         };
         let sequence = self.sequences.get_mut(usize::from(event.cpu)).expect("invariant: cpu < CPUS");
         event.seq = *sequence;

@@ -1,22 +1,29 @@
 //! A conversation in HTTP/2: streams of HTTP and gRPC, many at a time, on one connection.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::time::MonoNanos;
 
 use super::account::Done;
-use super::conversation::{Channel, Simulation};
+use super::conversation::{Cause, Channel, Simulation};
 use super::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, HeaderEncoder, PADDED, PING, PREFACE,
     RST_STREAM, SETTINGS, Style, WINDOW_UPDATE, frame,
 };
 use super::line::{Side, Thread};
 use super::message::Bytes;
-use super::plan::{Fate, Plan};
+use super::plan::{Fate, Plan, draw_context};
 use super::rng::Rng;
-use super::truth::ExchangeId;
+use super::route::Route;
+use super::scenario::Scenario;
+use super::world::Service;
 
 /// A stream under way.
 struct Stream {
     number: u32,
+    /// The service's name.
+    host: Arc<str>,
     /// What of it each side has yet to send.
     up: VecDeque<Part>,
     down: VecDeque<Part>,
@@ -25,6 +32,10 @@ struct Stream {
     head_end: Option<u64>,
     request_end: Option<u64>,
     grpc: bool,
+    /// When the server has done its own work for it, once it has read the request.
+    due: Option<MonoNanos>,
+    /// The server has also made its calls for it.
+    worked: bool,
 }
 
 /// One thing that a side sends on a stream.
@@ -45,79 +56,129 @@ enum Part {
 
 const MAX_FRAME: u64 = 16_384;
 
+/// What both ends of an HTTP/2 connection keep between streams.
+#[derive(Default)]
+pub(super) struct Streams {
+    encoders: [HeaderEncoder; 2],
+    opened: u32,
+}
+
 impl Simulation<'_> {
-    /// As many streams as an HTTP/1 conversation has requests, and more.
-    pub(super) fn converse_in_streams(&mut self, mut channel: Channel, client: &mut Thread) {
-        let most = u64::from(self.scenario.requests_per_connection) * 12;
-        let count = self.rng.between(2, most.clamp(2, 100)) as u32;
-        let host = self.world.service(channel.worker.service).name.clone();
-        let mut encoders = [HeaderEncoder::default(), HeaderEncoder::default()];
-        let mut streams: Vec<Stream> = (0..count).map(|n| self.draw_stream(2 * n + 1)).collect();
+    /// Both ends say that they speak HTTP/2.
+    pub(super) fn begin_streams(&mut self, channel: &mut Channel, client: &mut Thread) {
         let mut first = PREFACE.to_vec();
         frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100], &mut first);
-        self.send(&mut channel, Side::Client, client, &first);
-        self.receive_all(&mut channel, Side::Server, client);
+        self.send(channel, Side::Client, client, &first);
+        self.receive_all(channel, Side::Server, client);
         let mut settings = Vec::new();
         frame(SETTINGS, 0, 0, &[], &mut settings);
         frame(SETTINGS, ACK, 0, &[], &mut settings);
-        self.send(&mut channel, Side::Server, client, &settings);
-        while streams.iter().any(|stream| !stream.up.is_empty() || !stream.down.is_empty()) {
-            client.spend(self.rng.between(10_000, 500_000));
-            let up = self.batch(&mut streams, Side::Client, &mut encoders[0], &channel, &host);
-            if !up.is_empty() {
-                self.send(&mut channel, Side::Client, client, &up);
-                self.receive_all(&mut channel, Side::Server, client);
-            }
-            channel.worker.thread.spend(self.rng.between(10_000, 500_000));
-            self.call_for_one(&streams, &mut channel);
-            let down = self.batch(&mut streams, Side::Server, &mut encoders[1], &channel, &host);
-            if !down.is_empty() {
-                self.send(&mut channel, Side::Server, client, &down);
-                self.receive_all(&mut channel, Side::Client, client);
-            }
-        }
+        self.send(channel, Side::Server, client, &settings);
+        channel.streams = Some(Box::default());
+    }
+
+    /// The server says that it is about to go, now and then.
+    pub(super) fn say_farewell(&mut self, channel: &mut Channel, client: &mut Thread) {
         if self.rng.chance(300) {
+            let server = &mut channel.worker.thread;
+            server.now = server.now.max(client.now);
             let mut farewell = Vec::new();
             frame(GOAWAY, 0, 0, &[[0x7f, 0xff, 0xff, 0xff], [0; 4]].concat(), &mut farewell);
-            self.send(&mut channel, Side::Server, client, &farewell);
-            self.receive_all(&mut channel, Side::Client, client);
+            self.send(channel, Side::Server, client, &farewell);
         }
-        channel.exchanges = streams.into_iter().map(|stream| stream.done).collect();
-        self.hang_up(channel, client);
+        self.receive_all(channel, Side::Client, client);
     }
 
-    /// The worker calls others for one of the requests that it has read and not answered.
-    fn call_for_one(&mut self, streams: &[Stream], channel: &mut Channel) {
-        let read = channel.line.flow(Side::Client).read;
-        let is_open = |stream: &&Stream| stream.head_end.is_some_and(|end| end <= read) && !stream.down.is_empty();
-        let open: Vec<&Stream> = streams.iter().filter(is_open).collect();
-        if open.is_empty() {
+    /// Sends requests as streams that are under way at one time, and serves them.
+    pub(super) fn exchange_streams(
+        &mut self,
+        channel: &mut Channel,
+        client: &mut Thread,
+        routes: &[usize],
+        cause: Cause,
+    ) {
+        let Some(mut kept) = channel.streams.take() else { return };
+        let service = self.world.service(channel.worker.service);
+        let mut streams = Vec::new();
+        for &route in routes {
+            let pipelined = routes.len() > 1 && !streams.is_empty();
+            streams.push(self.draw_stream(service, route, 2 * kept.opened + 1, pipelined, cause));
+            kept.opened += 1;
+        }
+        while streams.iter().any(|stream| !stream.up.is_empty() || !stream.down.is_empty()) {
+            let up = self.batch(&mut streams, Side::Client, &mut kept.encoders[0], channel);
+            if !up.is_empty() {
+                client.spend(self.rng.between(1_000, 50_000));
+                self.send(channel, Side::Client, client, &up);
+                self.queue(&streams, channel);
+                self.receive_all(channel, Side::Server, client);
+            }
+            self.work(&mut streams, channel);
+            let down = self.batch(&mut streams, Side::Server, &mut kept.encoders[1], channel);
+            if !down.is_empty() {
+                self.send(channel, Side::Server, client, &down);
+                self.receive_all(channel, Side::Client, client);
+            }
+        }
+        self.receive_all(channel, Side::Client, client);
+        channel.exchanges.extend(streams.into_iter().map(|stream| stream.done));
+        channel.streams = Some(kept);
+    }
+
+    /// What has been sent lies at the socket for as long as the first request in it does.
+    fn queue(&mut self, streams: &[Stream], channel: &mut Channel) {
+        let (read, world) = (channel.line.flow(Side::Client).read, self.world);
+        let is_new = |stream: &&Stream| stream.head_end.is_some_and(|end| end > read);
+        if let Some(stream) = streams.iter().find(is_new) {
+            let route = &world.service(channel.worker.service).routes[stream.done.plan.route];
+            self.wait_in_queue(channel, route, stream.done.request.start);
+        }
+    }
+
+    /// The server works on the requests that it has read, until one of them can be answered.
+    fn work(&mut self, streams: &mut [Stream], channel: &mut Channel) {
+        let (read, world) = (channel.line.flow(Side::Client).read, self.world);
+        let service = world.service(channel.worker.service);
+        let now = channel.worker.thread.now;
+        for stream in streams.iter_mut() {
+            if stream.due.is_none() && stream.head_end.is_some_and(|end| end <= read) {
+                stream.due = Some(now.plus(service.routes[stream.done.plan.route].latency.draw(&mut self.rng)));
+            }
+        }
+        let waiting = streams.iter_mut().filter(|stream| !stream.worked && !stream.down.is_empty());
+        let Some(first) =
+            waiting.filter(|stream| stream.due.is_some()).min_by_key(|stream| (stream.due, stream.number))
+        else {
             return;
-        }
-        let pos = self.rng.pick(&open).done.request.start;
-        let end = channel.line.end(Side::Server);
-        let parent = end.recorded.then_some(ExchangeId { conn: end.info.key, pos });
-        self.call_others(&mut channel.worker, parent);
+        };
+        let thread = &mut channel.worker.thread;
+        thread.now = thread.now.max(first.due.unwrap_or(now));
+        first.worked = true;
+        let (pos, plan) = (first.done.request.start, &first.done.plan);
+        let cause = Cause { parent: channel.cause(pos), context: plan.context };
+        self.call_others(&mut channel.worker, cause, &service.routes[plan.route]);
     }
 
-    fn draw_stream(&mut self, number: u32) -> Stream {
-        let rng = &mut self.rng;
-        let grpc = rng.chance(500);
-        let mut plan = Plan::draw_stream(self.scenario, rng, grpc);
-        let upload = grpc || matches!(plan.method, "POST" | "PUT" | "PATCH");
-        let mut up = VecDeque::from([Part::Head { interim: false, end: !upload }]);
-        if upload {
-            plan.request.size = draw_data(rng, self.scenario.body_bytes, true, &mut up);
+    fn draw_stream(&mut self, service: &Service, number: usize, stream: u32, pipelined: bool, cause: Cause) -> Stream {
+        let (rng, route) = (&mut self.rng, &service.routes[number]);
+        let mut plan = Plan::draw_stream(self.scenario, rng, route, number, cause);
+        let mut up = VecDeque::from([Part::Head { interim: false, end: true }]);
+        if let Some(size) = route.request_size(&plan.method, rng) {
+            up = VecDeque::from([Part::Head { interim: false, end: false }]);
+            plan.request.size = size;
+            split_data(rng, size, true, &mut up);
         }
         let mut down = VecDeque::new();
-        if rng.chance(self.scenario.mix.interim) {
+        if rng.chance(self.scenario.per_mille.interim) {
             down.push_back(Part::Head { interim: true, end: false });
         }
-        let only = rng.chance(200);
+        let bodyless = matches!(plan.status, 204 | 304) || &*plan.method == "HEAD";
+        let only = bodyless || route.grpc && plan.grpc_status != Some(0) && rng.chance(500);
         down.push_back(Part::Head { interim: false, end: only });
         if !only {
-            plan.response.size = draw_data(rng, self.scenario.body_bytes, !grpc, &mut down);
-            if grpc {
+            plan.response.size = route.response_body.draw(rng);
+            split_data(rng, plan.response.size, !route.grpc, &mut down);
+            if route.grpc {
                 down.push_back(Part::Trailers);
             }
         }
@@ -131,19 +192,24 @@ impl Simulation<'_> {
             }
             parts.push_back(Part::Reset(*rng.pick(&[2, 7, 8])));
         }
-        let done = Done { plan, parent: None, pipelined: number > 1, request: 0..0, response: None };
-        Stream { number, up, down, done, head_end: None, request_end: None, grpc }
+        let done = Done { plan, parent: cause.parent, pipelined, request: 0..0, response: None };
+        let (host, grpc) = (Arc::clone(&service.name), route.grpc);
+        Stream {
+            number: stream,
+            host,
+            up,
+            down,
+            done,
+            head_end: None,
+            request_end: None,
+            grpc,
+            due: None,
+            worked: false,
+        }
     }
 
     /// A few frames of `side`, of any streams that have something to send.
-    fn batch(
-        &mut self,
-        streams: &mut [Stream],
-        side: Side,
-        encoder: &mut HeaderEncoder,
-        channel: &Channel,
-        host: &str,
-    ) -> Vec<u8> {
+    fn batch(&mut self, streams: &mut [Stream], side: Side, encoder: &mut HeaderEncoder, channel: &Channel) -> Vec<u8> {
         let (base, read) = (channel.line.flow(side).sent, channel.line.flow(Side::Client).read);
         let mut bytes = Vec::new();
         for _ in 0..self.rng.between(1, 12) {
@@ -160,27 +226,19 @@ impl Simulation<'_> {
                 break;
             }
             let stream = &mut streams[*self.rng.pick(&ready)];
-            self.part(stream, side, encoder, base, host, &mut bytes);
+            self.part(stream, side, encoder, base, &mut bytes);
         }
         bytes
     }
 
     /// Sends the next part of a stream.
-    fn part(
-        &mut self,
-        stream: &mut Stream,
-        side: Side,
-        encoder: &mut HeaderEncoder,
-        base: u64,
-        host: &str,
-        bytes: &mut Vec<u8>,
-    ) {
+    fn part(&mut self, stream: &mut Stream, side: Side, encoder: &mut HeaderEncoder, base: u64, bytes: &mut Vec<u8>) {
         let parts = if side == Side::Client { &mut stream.up } else { &mut stream.down };
         let Some(part) = parts.pop_front() else { return };
         let from = base + bytes.len() as u64;
         match part {
             Part::Head { interim, end } => {
-                let block = stream.block(side, interim, end, host, encoder, &mut self.rng);
+                let block = stream.block(side, interim, end, encoder, &mut self.rng);
                 self.header_frames(stream.number, end, &block, bytes);
             }
             Part::Trailers => {
@@ -230,16 +288,17 @@ impl Simulation<'_> {
     }
 }
 
-/// Draws the DATA of one message, whose last frame may end the stream, and returns its size.
-fn draw_data(rng: &mut Rng, most: u64, end: bool, parts: &mut VecDeque<Part>) -> u64 {
-    let frames = rng.between(1, 4);
-    let mut size = 0;
-    for n in 1..=frames {
-        let len = if rng.chance(800) { rng.below(400) } else { rng.below(most.min(MAX_FRAME - 64)) };
-        size += len;
-        parts.push_back(Part::Data { len, end: end && n == frames });
+/// Splits the body of one message into DATA frames, the last of which may end the stream.
+fn split_data(rng: &mut Rng, size: u64, end: bool, parts: &mut VecDeque<Part>) {
+    let mut left = size;
+    loop {
+        let len = if rng.chance(700) { left } else { rng.below(left + 1) }.min(MAX_FRAME - 64);
+        left -= len;
+        parts.push_back(Part::Data { len, end: end && left == 0 });
+        if left == 0 {
+            return;
+        }
     }
-    size
 }
 
 impl Stream {
@@ -250,28 +309,20 @@ impl Stream {
             Some(Part::Trailers | Part::Head { end: true, .. } | Part::Data { end: true, .. })
         );
         let seen = |end: Option<u64>| end.is_some_and(|end| end <= read);
-        !self.down.is_empty() && seen(self.head_end) && (!ends || seen(self.request_end))
+        self.worked && !self.down.is_empty() && seen(self.head_end) && (!ends || seen(self.request_end))
     }
 
-    fn block(
-        &self,
-        side: Side,
-        interim: bool,
-        end: bool,
-        host: &str,
-        encoder: &mut HeaderEncoder,
-        rng: &mut Rng,
-    ) -> Vec<u8> {
+    fn block(&self, side: Side, interim: bool, end: bool, encoder: &mut HeaderEncoder, rng: &mut Rng) -> Vec<u8> {
         let (plan, mut out) = (&self.done.plan, Vec::new());
         let mut field = |name: &str, value: &str, out: &mut Vec<u8>| {
             let style = Style { indexed: rng.chance(600), huffman: rng.chance(700) };
             encoder.field(name, value, style, out);
         };
         if side == Side::Client {
-            field(":method", plan.method, &mut out);
+            field(":method", &plan.method, &mut out);
             field(":scheme", "http", &mut out);
             field(":path", &plan.target, &mut out);
-            field(":authority", host, &mut out);
+            field(":authority", &self.host, &mut out);
             if self.grpc {
                 field("content-type", "application/grpc", &mut out);
                 field("te", "trailers", &mut out);
@@ -331,30 +382,21 @@ impl Stream {
 
 impl Plan {
     /// Draws what a stream will be. The sizes are not known yet.
-    fn draw_stream(scenario: &super::Scenario, rng: &mut Rng, grpc: bool) -> Self {
-        let (method, target) = if grpc {
-            let method = *rng.pick(&["GetItem", "ListItems", "Watch", "Put"]);
-            ("POST", format!("/shop.v{}.Store/{method}", rng.between(1, 3)))
-        } else {
-            loop {
-                let drawn = super::plan::resource(rng);
-                if drawn.1.starts_with('/') {
-                    break drawn;
-                }
-            }
-        };
-        let context = rng.chance(scenario.mix.traceparent).then(|| super::plan::draw_context(rng));
+    fn draw_stream(scenario: &Scenario, rng: &mut Rng, route: &Route, number: usize, cause: Cause) -> Self {
+        let status = route.status(rng);
         Self {
-            method,
-            target,
+            route: number,
+            template: Arc::clone(&route.text),
+            method: route.method(rng),
+            target: route.target.fill(rng),
             request: Bytes::default(),
             expects: false,
             hints: None,
-            status: if grpc { 200 } else { *rng.pick(&[200, 201, 204, 301, 404, 429, 500, 503]) },
-            grpc_status: grpc.then(|| *rng.pick(&[0, 0, 0, 5, 13, 14])),
+            status: if route.grpc { 200 } else { status },
+            grpc_status: route.grpc.then_some(status),
             response: Bytes::default(),
-            fate: if rng.chance(scenario.mix.cut) { Fate::Reset } else { Fate::Reusable },
-            context,
+            fate: if rng.chance(scenario.per_mille.cut) { Fate::Reset } else { Fate::Reusable },
+            context: draw_context(&scenario.per_mille, rng, cause.context),
         }
     }
 }

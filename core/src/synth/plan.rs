@@ -1,11 +1,15 @@
 //! Decides what one exchange will be: the messages, and how it ends.
 
+use std::sync::Arc;
+
 use crate::exchange::TraceContext;
 use crate::ids::{SpanId, TraceId};
 
 use super::message::{Bytes, Composer, Framing};
+use super::per_mille::PerMille;
 use super::rng::Rng;
 use super::scenario::Scenario;
+use super::world::Service;
 
 /// How an exchange leaves its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,11 @@ pub(super) enum Fate {
 /// An exchange before it happens.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) method: &'static str,
+    /// The number of the route among the service's.
+    pub(super) route: usize,
+    /// The route as the scenario writes it.
+    pub(super) template: Arc<str>,
+    pub(super) method: Arc<str>,
     pub(super) target: String,
     pub(super) request: Bytes,
     /// The client waits for `100 Continue` before it sends the body.
@@ -45,40 +53,73 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Draws an exchange. With `simple`, one that leaves the connection reusable and can be pipelined.
-    pub(super) fn draw(scenario: &Scenario, rng: &mut Rng, host: &str, simple: bool) -> Self {
-        let mix = &scenario.mix;
-        let (mut method, mut target) = resource(rng);
-        let mut fate = if simple { Fate::Reusable } else { draw_fate(scenario, rng) };
+    pub(super) fn draw(
+        scenario: &Scenario,
+        rng: &mut Rng,
+        service: &Service,
+        number: usize,
+        simple: bool,
+        cause: Option<TraceContext>,
+    ) -> Self {
+        let (mix, route, host) = (&scenario.per_mille, &service.routes[number], &*service.name);
+        let (mut method, mut target) = (route.method(rng), route.target.fill(rng));
+        let mut fate = if simple { Fate::Reusable } else { draw_fate(mix, rng) };
+        let mut template = Arc::clone(&route.text);
         let upgrade = fate == Fate::Tunnel && rng.chance(500);
         if fate == Fate::Tunnel {
-            (method, target) = if upgrade { ("GET", "/socket".to_owned()) } else { ("CONNECT", format!("{host}:443")) };
+            let other = if upgrade { ("GET", "/socket".to_owned()) } else { ("CONNECT", format!("{host}:443")) };
+            (method, target) = (other.0.into(), other.1);
+            template = target.as_str().into();
         }
-        if fate == Fate::Abandoned {
-            method = "POST";
+        let body = if fate == Fate::Tunnel { None } else { route.request_size(&method, rng) };
+        if fate == Fate::Abandoned && body.is_none() {
+            fate = Fate::Reusable;
         }
-        let has_body = matches!(method, "POST" | "PUT" | "PATCH");
-        let context = rng.chance(mix.traceparent).then(|| draw_context(rng));
+        let context = draw_context(mix, rng, cause);
         let old = fate == Fate::Closed && rng.chance(300);
-        let size = draw_size(rng, scenario.body_bytes);
-        let expects = has_body && size > 0 && fate == Fate::Reusable && !simple && rng.chance(mix.interim);
-        let framing = match (has_body, fate) {
-            (false, _) => Framing::None,
-            (true, Fate::Abandoned) => Framing::Length(size + 200),
-            (true, _) if !old && rng.chance(mix.chunked) => Framing::Chunked(size),
-            (true, _) => Framing::Length(size),
+        let expects = body.is_some_and(|size| size > 0) && fate == Fate::Reusable && !simple && rng.chance(mix.interim);
+        let framing = match (body, fate) {
+            (None, _) => Framing::None,
+            (Some(size), Fate::Abandoned) => Framing::Length(size + 200),
+            (Some(size), _) if !old && rng.chance(mix.chunked) => Framing::Chunked(size),
+            (Some(size), _) => Framing::Length(size),
         };
         let (bare, lures) = (rng.chance(mix.bare_line_feeds), rng.chance(mix.lures));
-        let line = Line { method, target: &target, host, old, line_end: line_end(bare), lures };
+        let line = Line { method: &method, target: &target, host, old, line_end: line_end(bare), lures };
         let request = request(rng, &line, framing, (expects, upgrade), context);
-        let status = draw_status(rng, mix.errors, method, fate, upgrade);
-        let framing = response_framing(scenario, rng, method, status, old, &mut fate);
+        let status = match fate {
+            Fate::Tunnel => {
+                if upgrade {
+                    101
+                } else {
+                    200
+                }
+            }
+            Fate::Cut { .. } => 200,
+            _ => route.status(rng),
+        };
+        let size = route.response_body.draw(rng);
+        let framing = response_framing(mix, rng, size, (&method, status), old, &mut fate);
         let line_end = line_end(rng.chance(mix.bare_line_feeds));
         let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
         let composer = Composer::new(rng, &format!("{version} {status} {}", reason(status)), line_end, lures);
         let response = response(composer, fate, upgrade, framing);
         let hinted = !old && fate == Fate::Reusable && rng.chance(mix.interim);
         let hints = hinted.then_some(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n".as_slice());
-        Self { method, target, request, expects, hints, status, grpc_status: None, response, fate, context }
+        Self {
+            route: number,
+            template,
+            method,
+            target,
+            request,
+            expects,
+            hints,
+            status,
+            grpc_status: None,
+            response,
+            fate,
+            context,
+        }
     }
 }
 
@@ -98,44 +139,19 @@ const fn line_end(bare: bool) -> &'static str {
     if bare { "\n" } else { "\r\n" }
 }
 
-pub(super) fn resource(rng: &mut Rng) -> (&'static str, String) {
-    let id = rng.between(1, 99_999);
-    let (method, target) = match rng.below(12) {
-        0 => ("GET", "/".to_owned()),
-        1 => ("GET", "/healthz".to_owned()),
-        2 => ("POST", "/api/v1/orders".to_owned()),
-        3 => ("PUT", format!("/api/v1/users/{id}")),
-        4 => ("DELETE", format!("/api/v1/users/{id}/sessions/{}", rng.between(1, 9))),
-        5 => ("PATCH", format!("/api/v1/orders/{id}")),
-        6 => ("HEAD", format!("/static/img/{id}.png")),
-        7 => ("GET", format!("/api/v1/search?q=item{id}&page={}", rng.between(1, 9))),
-        8 => ("POST", format!("/api/v1/cart/{id}/items")),
-        9 => ("OPTIONS", "*".to_owned()),
-        10 => ("GET", format!("http://shop.example.test/api/v1/products/{id}")),
-        _ => ("GET", format!("/api/v1/products/{id}/reviews")),
-    };
-    (method, target)
-}
-
-/// Mostly small, sometimes none, seldom large.
-fn draw_size(rng: &mut Rng, most: u64) -> u64 {
-    match rng.below(10) {
-        0 => 0,
-        1..=6 => rng.between(1, most.min(600)),
-        7 | 8 => rng.between(1, most.min(5_000)),
-        _ => rng.between(1, most.max(1)),
+/// The trace context of a request: the one of the request that it is sent for, with another parent, or that of a new trace.
+pub(super) fn draw_context(mix: &PerMille, rng: &mut Rng, cause: Option<TraceContext>) -> Option<TraceContext> {
+    let parent_id = SpanId(rng.bits().max(1).to_be_bytes());
+    if let Some(context) = cause {
+        return Some(TraceContext { parent_id, ..context });
     }
-}
-
-pub(super) fn draw_context(rng: &mut Rng) -> TraceContext {
     let mut trace_id = [0; 16];
     trace_id[..8].copy_from_slice(&rng.bits().max(1).to_be_bytes());
     trace_id[8..].copy_from_slice(&rng.bits().to_be_bytes());
-    TraceContext { trace_id: TraceId(trace_id), parent_id: SpanId(rng.bits().max(1).to_be_bytes()), flags: 1 }
+    rng.chance(mix.traceparent).then_some(TraceContext { trace_id: TraceId(trace_id), parent_id, flags: 1 })
 }
 
-fn draw_fate(scenario: &Scenario, rng: &mut Rng) -> Fate {
-    let mix = &scenario.mix;
+fn draw_fate(mix: &PerMille, rng: &mut Rng) -> Fate {
     let fates = [
         (mix.closing, Fate::Closed),
         (mix.unanswered, Fate::Unanswered),
@@ -146,32 +162,14 @@ fn draw_fate(scenario: &Scenario, rng: &mut Rng) -> Fate {
     fates.into_iter().find(|&(often, _)| rng.chance(often)).map_or(Fate::Reusable, |(_, fate)| fate)
 }
 
-fn draw_status(rng: &mut Rng, errors: u32, method: &str, fate: Fate, upgrade: bool) -> u16 {
-    match fate {
-        Fate::Tunnel => return if upgrade { 101 } else { 200 },
-        Fate::Cut { .. } => return 200,
-        _ if rng.chance(errors) => return *rng.pick(&[500, 503]),
-        _ => {}
-    }
-    match (rng.below(20), method) {
-        (0, _) => 404,
-        (1, "GET") => 304,
-        (2, _) => 302,
-        (_, "DELETE") => 204,
-        (_, "POST") => 201,
-        _ => 200,
-    }
-}
-
 fn response_framing(
-    scenario: &Scenario,
+    mix: &PerMille,
     rng: &mut Rng,
-    method: &str,
-    status: u16,
+    size: u64,
+    (method, status): (&str, u16),
     old: bool,
     fate: &mut Fate,
 ) -> Framing {
-    let size = draw_size(rng, scenario.body_bytes);
     match (*fate, status) {
         (Fate::Tunnel, _) | (_, 204) => Framing::None,
         (Fate::Cut { .. }, _) => {
@@ -185,7 +183,7 @@ fn response_framing(
         (_, 304) => Framing::Announced(size),
         _ if method == "HEAD" => Framing::Announced(size),
         (Fate::Closed, _) if rng.chance(500) => Framing::Close(size),
-        _ if !old && rng.chance(scenario.mix.chunked) => Framing::Chunked(size),
+        _ if !old && rng.chance(mix.chunked) => Framing::Chunked(size),
         _ => Framing::Length(size),
     }
 }

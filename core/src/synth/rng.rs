@@ -46,6 +46,17 @@ impl Rng {
         &items[at]
     }
 
+    /// The place of one of several things, each drawn as often as its weight says; the first if all weights are 0.
+    pub fn weighted(&mut self, weights: impl Iterator<Item = u32> + Clone) -> usize {
+        let mut left = self.below(weights.clone().map(u64::from).sum());
+        let drawn = weights.map(u64::from).position(|weight| {
+            let here = left < weight;
+            left = left.saturating_sub(weight);
+            here
+        });
+        drawn.unwrap_or(0)
+    }
+
     /// Where to cut `len` bytes into at most `pieces` pieces: ascending offsets, the last of them `len`.
     pub(super) fn cuts(&mut self, len: usize, pieces: u64) -> Vec<usize> {
         let mut cuts: Vec<usize> = (1..self.between(1, pieces)).map(|_| self.below(len as u64) as usize).collect();

@@ -145,15 +145,14 @@ pub fn drop_any(events: &[EventBuf], per_mille: u32, seed: u64) -> Vec<EventBuf>
 }
 
 /// Puts a [`Loss`] in the place of each event that is `lost`.
-fn lose(events: &[EventBuf], mut lost: impl FnMut(&EventBuf) -> bool) -> Vec<EventBuf> {
-    let one = |event: &EventBuf| {
-        if !lost(event) {
-            return event.clone();
-        }
-        let loss = Loss { cause: LossCause::RingFull, count: 1, from: event.time, to: event.time, origin: None };
-        EventBuf { cpu: event.cpu, ..EventBuf::new(event.time, BodyBuf::Plain(Body::Loss(loss))) }
-    };
-    events.iter().map(one).collect()
+fn lose(events: &[EventBuf], mut is_lost: impl FnMut(&EventBuf) -> bool) -> Vec<EventBuf> {
+    events.iter().map(|event| if is_lost(event) { lost(event) } else { event.clone() }).collect()
+}
+
+/// What the recorder writes in the place of an event that it has lost.
+pub(super) fn lost(event: &EventBuf) -> EventBuf {
+    let loss = Loss { cause: LossCause::RingFull, count: 1, from: event.time, to: event.time, origin: None };
+    EventBuf { cpu: event.cpu, ..EventBuf::new(event.time, BodyBuf::Plain(Body::Loss(loss))) }
 }
 
 /// Repeats `per_mille` of the calls that move bytes, and of the arrivals, a few events later.
@@ -265,10 +264,19 @@ pub fn start_at(events: &[EventBuf], n: usize) -> Vec<EventBuf> {
 /// it stands the plaintext's connection, whose number is `plaintext_id` of the carrier's.
 #[must_use]
 pub fn over_tls(events: &[EventBuf]) -> Vec<EventBuf> {
+    over_tls_where(events, |_| true)
+}
+
+/// The same, of those connections alone that are `encrypted`.
+pub(super) fn over_tls_where(events: &[EventBuf], encrypted: impl Fn(ConnKey) -> bool) -> Vec<EventBuf> {
     let mut arrivals: BTreeMap<ConnKey, Vec<(u64, MonoNanos)>> = BTreeMap::new();
     let mut plaintexts: BTreeMap<ConnKey, ConnInfo> = BTreeMap::new();
     let mut out = Vec::with_capacity(events.len() * 2);
     for event in events {
+        if event.as_event().body.conn().is_some_and(|conn| !encrypted(conn)) {
+            out.push(event.clone());
+            continue;
+        }
         let beside = |body| EventBuf { body, ..event.clone() };
         match &event.body {
             BodyBuf::Connection(info) => {
@@ -347,13 +355,21 @@ pub const fn plaintext_id(carrier: u64) -> u64 {
 /// The same, `nanos` later on every clock.
 #[must_use]
 pub fn shift_time(events: &[EventBuf], nanos: u64) -> Vec<EventBuf> {
+    events.iter().map(|event| later(event, nanos)).collect()
+}
+
+/// One event, `nanos` later on every clock.
+pub(super) fn later(event: &EventBuf, nanos: u64) -> EventBuf {
     let stamp = |stamp: Stamp| Stamp { entry: stamp.entry.plus(nanos), exit: stamp.exit.plus(nanos), ..stamp };
-    let body = |body: &BodyBuf| match body {
+    let body = match &event.body {
         BodyBuf::Connection(info) => {
             let established = info.established.map(|time| time.plus(nanos));
             BodyBuf::Connection(Box::new(ConnInfo { established, ..ConnInfo::clone(info) }))
         }
-        BodyBuf::Data(data, payload) => BodyBuf::Data(Data { stamp: stamp(data.stamp), ..*data }, payload.clone()),
+        BodyBuf::Data(data, payload) => {
+            let arrived = data.arrived.map(|time| time.plus(nanos));
+            BodyBuf::Data(Data { stamp: stamp(data.stamp), arrived, ..*data }, payload.clone())
+        }
         BodyBuf::Enrich(facts) => BodyBuf::Enrich(facts.clone()),
         BodyBuf::Process(info) => BodyBuf::Process(info.clone()),
         BodyBuf::Plain(body) => BodyBuf::Plain(match *body {
@@ -375,8 +391,5 @@ pub fn shift_time(events: &[EventBuf], nanos: u64) -> Vec<EventBuf> {
             other => other,
         }),
     };
-    events
-        .iter()
-        .map(|event| EventBuf { time: event.time.plus(nanos), body: body(&event.body), ..event.clone() })
-        .collect()
+    EventBuf { time: event.time.plus(nanos), body, ..event.clone() }
 }

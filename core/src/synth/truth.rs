@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::exchange::{Outcome, TraceContext};
-use crate::ids::{ConnKey, ProcKey, Tid};
+use crate::ids::{ConnKey, ProcKey, SpanId, Tid};
 use crate::span::SpanKind;
-use crate::time::MonoNanos;
+use crate::time::{MonoNanos, WallNanos};
 
 /// Names one side of an exchange: the recorded end of its connection and the position of the request's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,8 +22,12 @@ pub struct ExchangeId {
 pub struct Truth {
     /// Which one.
     pub id: ExchangeId,
+    /// The id that its span has.
+    pub span_id: SpanId,
+    /// The id that its parent's span has.
+    pub parent_span_id: Option<SpanId>,
     /// The number of the conversation it is part of.
-    pub conversation: u32,
+    pub conversation: u64,
     /// Which side was recorded.
     pub kind: SpanKind,
     /// The process on this side.
@@ -34,6 +38,10 @@ pub struct Truth {
     pub tid: Tid,
     /// Whether the socket is blocking and the thread never waits for events: where rule R2 applies.
     pub blocking: bool,
+    /// The connection is encrypted.
+    pub tls: bool,
+    /// The route as the scenario writes it.
+    pub route: Arc<str>,
     /// The method as sent.
     pub method: String,
     /// The request target as sent.
@@ -47,6 +55,8 @@ pub struct Truth {
     /// Server: arrival of the request's first byte, where arrivals are recorded, else the exit of the read that got it.
     /// Client: entry of the write that sent it.
     pub start: MonoNanos,
+    /// The same on the host's wall clock.
+    pub start_wall: WallNanos,
     /// Exit of the call that moved the response's last byte; `None` where there is no response.
     pub end: Option<MonoNanos>,
     /// Server: nanoseconds from the arrival of the request's first byte to the exit of the read that got it.

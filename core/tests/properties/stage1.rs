@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use redtape_core::synth::{CapturePolicy, ExchangeId, Mix, Scenario, Truth, transform};
+use redtape_core::synth::{CapturePolicy, ExchangeId, PerMille, Recorder, Scenario, Truth, transform};
 use redtape_core::{EventBuf, Limits, Outcome};
 
 use crate::generate::{EVERYTHING, config, scenarios, with_lures};
@@ -58,8 +58,8 @@ proptest! {
         whole in 100_u64..8192,
         pipelined in 0_u32..1000,
     ) {
-        let capture = CapturePolicy { whole, ..scenario.capture };
-        let scenario = Scenario { capture, mix: Mix { pipelined, ..scenario.mix }, ..scenario };
+        let recorder = Recorder { capture: CapturePolicy { whole, ..CapturePolicy::default() }, ..scenario.recorder };
+        let scenario = Scenario { recorder, per_mille: PerMille { pipelined, ..scenario.per_mille }, ..scenario };
         let (events, truth) = record(&scenario);
         assert_sound(&run(&events), &truth);
     }

@@ -35,7 +35,7 @@ fn clocks_of_more_recordings_than_can_be_kept() {
 fn a_full_table_of_requests_is_said_once_and_counted_each_time() {
     let limits = Limits { open_requests: 1, ..Limits::default() };
     let mut engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() });
-    let scenario = Scenario { connections: 8, requests_per_connection: 8, ..Scenario::default() };
+    let scenario = Scenario { requests: Some(64), ..Scenario::shop() };
     scenario.events().for_each(|event| engine.push(&event.as_event()));
     engine.finish();
     let full = |output: &Output| matches!(output, Output::Diagnostic { kind: DiagnosticKind::LinkTableFull, .. });
@@ -50,7 +50,7 @@ fn config(time: MonoNanos, yaml: &str) -> EventBuf {
 
 /// The routes and services of a synthetic tape into which configurations come at its half and at its end.
 fn spans(reload: bool, yaml: &str) -> (Vec<(MonoNanos, String, String)>, MonoNanos, u64) {
-    let scenario = Scenario { connections: 12, ..Scenario::default() };
+    let scenario = Scenario { requests: Some(72), ..Scenario::shop() };
     let events: Vec<_> = scenario.events().collect();
     let half = events[events.len() / 2].time;
     let mut engine = Engine::new(EngineOptions { reload, ..EngineOptions::default() });

@@ -26,7 +26,7 @@ fn pod(time: MonoNanos) -> EventBuf {
 
 /// An engine that has seen a tape whose processes are in one container, which it is told of at the tape's half.
 fn contained(discovery: &str) -> (Engine, MonoNanos) {
-    let scenario = Scenario { connections: 12, ..Scenario::default() };
+    let scenario = Scenario { requests: Some(72), ..Scenario::shop() };
     let events: Vec<_> = scenario.events().collect();
     let half = events[events.len() / 2].time;
     let (config, _) = Config::from_yaml(discovery, "c.yml").unwrap();
