@@ -120,4 +120,77 @@ impl DiagnosticKind {
             Self::PodUnknown => "pod_unknown",
         }
     }
+
+    /// What it means, in a sentence for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::AmbiguousLink => "A pairing or a link had several candidates and was left out.",
+            Self::NotHttp => "Bytes on a connection that are no protocol known here; the connection is not followed.",
+            Self::Tls => {
+                "A TCP connection that carries TLS. Its plaintext, where the recorder had it, is a connection of \
+                 its own."
+            }
+            Self::ContradictedTie => {
+                "What was known of the TCP connection that carries a TLS connection contradicts itself: it is not \
+                 known."
+            }
+            Self::MalformedHead => "A request or response head that cannot be read.",
+            Self::HeadTooLong => "A head longer than the limit.",
+            Self::AmbiguousLength => {
+                "A message whose length headers contradict each other (a request smuggling shape); the connection \
+                 is not followed."
+            }
+            Self::MalformedChunk => "A chunked body whose framing is broken.",
+            Self::MalformedFrame => {
+                "A frame of HTTP/2 that cannot be one: of a wrong size, on a wrong stream, or out of place."
+            }
+            Self::MalformedHeaderBlock => "A header block of HTTP/2 that is no HPACK.",
+            Self::UnknownHeaders => {
+                "A header block of HTTP/2 that refers to fields of earlier ones, which nobody has seen."
+            }
+            Self::HeaderTableOverflow => "A peer may use a larger table of header fields than is kept.",
+            Self::HeaderTableEvicted => {
+                "The header fields of an idle connection of HTTP/2 were forgotten, because connections held too \
+                 much."
+            }
+            Self::StreamOverflow => "A stream of HTTP/2 was given up, because too many were open on its connection.",
+            Self::StreamReuse => "A request on a stream that was used before.",
+            Self::ResponseWithoutRequest => "A response without its request.",
+            Self::StreamGap => "Bytes of a stream are missing.",
+            Self::DuplicateBytes => "The same bytes came again and were ignored.",
+            Self::UnknownConnection => "An event of a connection that has no dictionary entry.",
+            Self::LateEvent => "Events later than the recorder's reorder window.",
+            Self::ConnectionEvicted => "A connection was forgotten, because there were too many.",
+            Self::PipelineOverflow => {
+                "A request was given up, because too many waited for a response on its connection."
+            }
+            Self::ReorderOverflow => "Out-of-order bytes were dropped, because too many waited on one connection.",
+            Self::ArrivalOverflow => "Arrival times were dropped, because too many waited on one connection.",
+            Self::StandstillOverflow => {
+                "What was found on connections was dropped, because too much was found while tape time stood \
+                 still."
+            }
+            Self::SpanHeldTooLong => "A span was let go before its links were decided, because too many waited.",
+            Self::LinkHorizon => "A span was let go before its links were decided, because the horizon had passed.",
+            Self::LinkTableFull => "A request could not be linked, because too many were under way.",
+            Self::SeriesOverflow => "A series was merged into the overflow series, because there were too many.",
+            Self::RouteOverflow => "A route was not learned, because there were too many.",
+            Self::ClockOverflow => {
+                "A reading of the clocks was left out, because there were too many recordings: wall times of that \
+                 one are unknown."
+            }
+            Self::ConfigRejected => {
+                "A configuration that came while the tape ran cannot be used: the one before it stays."
+            }
+            Self::ProcessEvicted => "A process was forgotten, because there were too many.",
+            Self::OtelInstrumented => {
+                "A span was left out of a signal, because its process exports that signal by itself."
+            }
+            Self::PodEvicted => "A pod was forgotten, because there were too many.",
+            Self::PodUnknown => {
+                "A span was left out, because it depends on the pod of its process, which nobody had told of by \
+                 then."
+            }
+        }
+    }
 }

@@ -60,6 +60,8 @@ pub enum Command {
     Repair(Repair),
     /// Turn tapes into spans and RED metrics
     Replay(Box<Replay>),
+    /// Write a page about tapes: RED over time, routes, traces, the service graph, cardinality and losses
+    Report(crate::Report),
     /// Apply or explain the routes decorator; propose its patterns from traffic, and hold them against it
     #[command(subcommand)]
     Routes(Routes),

@@ -118,7 +118,7 @@ fn unfinished(path: &Path) -> Option<PathBuf> {
 }
 
 /// What is wrong with a tape, in words.
-fn complaints(report: &ReadReport) -> Vec<String> {
+pub(crate) fn complaints(report: &ReadReport) -> Vec<String> {
     let mut complaints = Vec::new();
     if report.corrupt_blocks > 0 || report.missing_blocks > 0 {
         complaints.push(format!(

@@ -21,6 +21,7 @@ mod part_file;
 mod printer;
 mod progress;
 mod rebase;
+mod report;
 mod run;
 mod serve;
 mod settings;
@@ -36,4 +37,5 @@ pub use failure::{Failure, Kind};
 #[cfg(unix)]
 pub use live::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub use moment::Moment;
+pub use report::Report;
 pub use serve::Endpoint;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod browser;
 mod greetings;
 mod http;
 mod live;
@@ -19,6 +20,7 @@ mod server;
 mod trial;
 
 pub use binary::binary;
+pub use browser::{PageCell, PageRow, Visit, visit};
 pub use greetings::{Answered, Counts, Greetings, Load, Truth, load, message, message_at};
 pub use http::{Answer, get, percent_encoded, request};
 pub use live::Live;

@@ -28,6 +28,23 @@ impl Quantiles {
         self.max = self.max.max(value);
     }
 
+    /// Adds what `other` has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for &(bucket, more) in &other.counts {
+            match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+                Ok(at) => self.counts[at].1 += more,
+                Err(at) => self.counts.insert(at, (bucket, more)),
+            }
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
+    /// The middle of each bucket that holds something, and how many values it holds, ascending.
+    pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.counts.iter().map(|&(bucket, count)| (middle(bucket).min(self.max), count))
+    }
+
     /// How many values there are.
     pub const fn count(&self) -> u64 {
         self.count
@@ -113,6 +130,19 @@ mod tests {
             prop_assert!(truth.abs_diff(estimate) <= truth / 128 + 1, "{truth} {estimate}");
             prop_assert_eq!(quantiles.max(), *values.last().unwrap());
             prop_assert_eq!(quantiles.counts.iter().map(|(_, count)| count).sum::<u64>(), quantiles.count());
+        }
+
+        #[test]
+        fn merging_is_counting_all(a: Vec<u64>, b: Vec<u64>) {
+            let of = |values: &[u64]| {
+                let mut quantiles = Quantiles::default();
+                values.iter().for_each(|&value| quantiles.record(value));
+                quantiles
+            };
+            let mut merged = of(&a);
+            merged.merge(&of(&b));
+            prop_assert_eq!(merged.counts().map(|(_, count)| count).sum::<u64>(), merged.count());
+            prop_assert_eq!(merged, of(&[a, b].concat()));
         }
 
         #[test]

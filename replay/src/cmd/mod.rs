@@ -38,6 +38,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Man(args) => manual::man(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Report(args) => crate::report::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
     }?;
     out.finish()
@@ -45,7 +46,7 @@ pub fn run(cli: Cli) -> Result {
 
 pub(crate) use config::exports;
 pub use manual::{Completions, Man};
-pub(crate) use replay::write_metrics;
+pub(crate) use replay::{with_evidence, write_metrics};
 pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 
 /// Standard output failed, other than by being closed: a full disk, most likely.

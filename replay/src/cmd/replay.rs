@@ -95,7 +95,7 @@ const fn asks_environment(args: &Replay) -> bool {
 }
 
 /// Runs the engine over tapes; with `--evidence whole`, a first time before that, to learn routes.
-pub(super) fn with_evidence(
+pub(crate) fn with_evidence(
     tapes: Vec<Tape>,
     config: &Config,
     settings: &Settings,

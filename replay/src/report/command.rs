@@ -1,0 +1,36 @@
+//! The command: tapes through the engine, and what came out onto a page.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::Report;
+use super::data::{Data, TapeFacts};
+use super::page::page;
+use super::sink::Collect;
+use crate::cmd::{unwritable, with_evidence};
+use crate::failure::{Failure, Kind, Result};
+use crate::input::Tape;
+use crate::pace::Pace;
+use crate::part_file::PartFile;
+use crate::settings::config;
+use crate::stdout::Output;
+
+pub(crate) fn run(args: &Report, out: &mut Output) -> Result {
+    let stdout = args.output == Path::new("-");
+    if !stdout {
+        PartFile::check(&args.output, args.force)?;
+    }
+    let tapes = Tape::open_all(&args.input.tapes)?;
+    let facts = tapes.iter().map(|tape| TapeFacts::new(&tape.name, tape.reader.meta())).collect();
+    let config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
+    let mut collected = Collect::default();
+    let ran = with_evidence(tapes, &config, &args.settings, args.quiet, Pace::default(), &mut collected)?;
+    ran.check(args.input.strict, args.quiet)?;
+    let page = page(&Data::new(facts, &ran, collected)).map_err(|error| Failure::new(Kind::Environment, error))?;
+    if stdout {
+        return out.write_all(page.as_bytes()).map_err(unwritable);
+    }
+    let mut file = PartFile::create(&args.output, args.force)?;
+    file.write_all(page.as_bytes()).map_err(|error| file.unwritable(&error))?;
+    file.finish()
+}

@@ -1,0 +1,16 @@
+//! `report`: a page about tapes that needs nothing but a browser.
+
+mod args;
+mod command;
+mod data;
+mod distinct;
+mod graph;
+mod page;
+mod sink;
+mod status;
+mod timeline;
+mod traces;
+mod trouble;
+
+pub use args::Report;
+pub(crate) use command::run;

@@ -1,0 +1,31 @@
+//! What a report collects of spans as they come: everything that neither the metrics nor the totals of a run have.
+
+use redtape_core::Span;
+
+use super::distinct::Distinct;
+use super::status::Statuses;
+use super::timeline::Timeline;
+use super::traces::Traces;
+use crate::failure::Result;
+use crate::sink::OutputSink;
+
+/// Collects in bounded memory, however many spans there are.
+#[derive(Default)]
+pub(super) struct Collect {
+    pub(super) timeline: Timeline,
+    pub(super) statuses: Statuses,
+    pub(super) distinct: Distinct,
+    pub(super) traces: Traces,
+}
+
+impl OutputSink for Collect {
+    fn span(&mut self, span: &Span) -> Result {
+        if !span.ignored.metrics {
+            self.timeline.observe(span);
+            self.statuses.observe(span);
+            self.distinct.observe(span);
+        }
+        self.traces.observe(span);
+        Ok(())
+    }
+}
