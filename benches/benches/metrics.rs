@@ -7,8 +7,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use redtape_core::config::PodNames;
 use redtape_core::metric::{ExemplarFilter, MetricsConfig, Registry, Text, TextFormat, write_text};
 use redtape_core::{
-    HttpFields, Ignored, Limits, MonoNanos, Outcome, ProcessInfo, RequestHead, Service, Span, SpanId, SpanKind, Status,
-    TraceId, Version, WallNanos,
+    ConnKey, HttpFields, Ignored, Limits, MonoNanos, Outcome, ProcessInfo, RequestHead, Service, Span, SpanId,
+    SpanKind, Status, TraceId, Version, WallNanos,
 };
 
 fn spans(count: u64, routes: u64) -> Vec<Span> {
@@ -22,6 +22,8 @@ fn spans(count: u64, routes: u64) -> Vec<Span> {
             parent_span_id: None,
             link: None,
             kind: SpanKind::Server,
+            conn: ConnKey::default(),
+            pos: 0,
             service: service.clone(),
             start: MonoNanos::new(start),
             end: MonoNanos::new(start + 1_000 * (number * 7_919 % 10_007)),

@@ -40,6 +40,7 @@ pub(crate) fn span(
         _ => None,
     };
     let Exchange { outcome, end, accept_wait_nanos, .. } = *exchange;
+    let (conn, pos) = (exchange.conn.key, exchange.request.message.pos);
     let http = http_fields(*exchange);
     Span {
         trace_id,
@@ -47,6 +48,8 @@ pub(crate) fn span(
         parent_span_id: parent.map(|(span_id, _)| span_id),
         link: parent.map(|(_, link)| link),
         kind,
+        conn,
+        pos,
         service,
         start,
         end: end.max(start),

@@ -21,7 +21,7 @@ pub enum AttributeValue<'a> {
 }
 
 /// The keys of a span's attributes, ascending.
-pub(crate) const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 28] = [
     "client.address",
     "client.port",
     "error.type",

@@ -79,6 +79,46 @@ pub enum DiagnosticKind {
 }
 
 impl DiagnosticKind {
+    /// All of them, in their order.
+    pub const ALL: [Self; 36] = [
+        Self::AmbiguousLink,
+        Self::NotHttp,
+        Self::Tls,
+        Self::ContradictedTie,
+        Self::MalformedHead,
+        Self::HeadTooLong,
+        Self::AmbiguousLength,
+        Self::MalformedChunk,
+        Self::MalformedFrame,
+        Self::MalformedHeaderBlock,
+        Self::UnknownHeaders,
+        Self::HeaderTableOverflow,
+        Self::HeaderTableEvicted,
+        Self::StreamOverflow,
+        Self::StreamReuse,
+        Self::ResponseWithoutRequest,
+        Self::StreamGap,
+        Self::DuplicateBytes,
+        Self::UnknownConnection,
+        Self::LateEvent,
+        Self::ConnectionEvicted,
+        Self::PipelineOverflow,
+        Self::ReorderOverflow,
+        Self::ArrivalOverflow,
+        Self::StandstillOverflow,
+        Self::SpanHeldTooLong,
+        Self::LinkHorizon,
+        Self::LinkTableFull,
+        Self::SeriesOverflow,
+        Self::RouteOverflow,
+        Self::ClockOverflow,
+        Self::ConfigRejected,
+        Self::ProcessEvicted,
+        Self::OtelInstrumented,
+        Self::PodEvicted,
+        Self::PodUnknown,
+    ];
+
     /// A short name, as in metric labels.
     pub const fn name(self) -> &'static str {
         match self {
@@ -192,5 +232,17 @@ impl DiagnosticKind {
                  then."
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_all() {
+        // The last of them stands at the end, and each in its place: so none is missing in between.
+        assert!(DiagnosticKind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+        assert_eq!(DiagnosticKind::ALL.last(), Some(&DiagnosticKind::PodUnknown));
     }
 }

@@ -38,7 +38,7 @@ pub mod tls;
 mod track;
 
 pub use assemble::Phases;
-pub use attributes::{Attribute, AttributeValue, Phase};
+pub use attributes::{Attribute, AttributeValue, KEYS as SPAN_ATTRIBUTES, Phase};
 pub use count::Count;
 pub use diagnostic::DiagnosticKind;
 pub use engine::{Engine, EngineOptions, Merge, Output, Part, Stage1, Stage2, Totals, Watermark};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Outcome, RequestHead};
 use crate::facts::ProcessInfo;
-use crate::ids::{SpanId, TraceId};
+use crate::ids::{ConnKey, SpanId, TraceId};
 use crate::kubernetes::Container;
 use crate::shown::ShownAttributes;
 use crate::signals::Signals;
@@ -138,6 +138,10 @@ pub struct Span {
     pub link: Option<Link>,
     /// Its side.
     pub kind: SpanKind,
+    /// The recorded end of the connection that it was seen on.
+    pub conn: ConnKey,
+    /// The position of its request's first byte in the request stream. With `conn` it names the exchange.
+    pub pos: u64,
     /// Its service.
     pub service: Arc<Service>,
     /// Start, on the tape's clock.

@@ -65,6 +65,8 @@ pub enum Command {
     /// Apply or explain the routes decorator; propose its patterns from traffic, and hold them against it
     #[command(subcommand)]
     Routes(Routes),
+    /// Test telemetry: run specs of what tapes have to give, and say what differs
+    Test(Box<crate::harness::Test>),
 }
 
 /// `config`

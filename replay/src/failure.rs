@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 /// The kinds of failure, each with its exit code. The codes are part of the contract with scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
     /// Checks failed, or differences were found.
@@ -52,7 +52,17 @@ impl Failure {
 
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.kind as u8)
+        ExitCode::from(self.code())
+    }
+
+    /// The kind.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The exit code, as a number.
+    pub(crate) const fn code(&self) -> u8 {
+        self.kind as u8
     }
 }
 

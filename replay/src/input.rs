@@ -1,8 +1,9 @@
 //! Tapes as given on the command line: files, `-` for standard input, several at once; also captures of other tools.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Cursor, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redtape_core::tape::{OpenError, Place, ReadError, ReadReport, Reader, WriterOptions};
 use redtape_core::{Count, MonoNanos};
@@ -66,6 +67,15 @@ impl Tape {
     /// Says nothing of what importing met with.
     pub(crate) fn hush(&self) {
         self.import.iter().for_each(Notice::hush);
+    }
+
+    /// Opens a tape that is in memory.
+    pub(crate) fn in_memory(name: &str, bytes: &Arc<[u8]>) -> Result<Self> {
+        let (name, size) = (name.to_owned(), Some(bytes.len() as u64));
+        let bytes: Bytes = Box::new(Cursor::new(Arc::clone(bytes)));
+        let reader = Reader::open(bytes).map_err(|error| open_failure(&name, &error))?;
+        // There is no file to seek in.
+        Ok(Self { name, size, reader, import: None, sought: true })
     }
 
     /// Passes over what is before `from`, where the tape's INDEX allows it.

@@ -7,6 +7,7 @@ pub mod cli;
 mod cmd;
 mod export;
 mod failure;
+mod harness;
 pub mod import;
 mod input;
 mod interrupt;
@@ -34,6 +35,7 @@ mod write;
 pub use cli::Cli;
 pub use cmd::run;
 pub use failure::{Failure, Kind};
+pub use harness::Test;
 #[cfg(unix)]
 pub use live::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub use moment::Moment;

@@ -74,3 +74,14 @@ impl OutputSink for NoSpans {
         Ok(())
     }
 }
+
+/// Keeps all spans, in the order in which they became final.
+#[derive(Debug, Default)]
+pub(crate) struct AllSpans(pub(crate) Vec<Span>);
+
+impl OutputSink for AllSpans {
+    fn span(&mut self, span: &Span) -> Result {
+        self.0.push(span.clone());
+        Ok(())
+    }
+}

@@ -89,8 +89,7 @@ impl Config {
     /// [`ConfigError`] if it is not YAML, has an unknown key, or a value that cannot be used.
     pub fn from_yaml(text: &str, source: &str) -> Result<(Self, Vec<Warning>), ConfigError> {
         let tree = Tree::new(text);
-        let config: Option<Self> =
-            serde_saphyr::from_str(text).map_err(|error| explain(&error, text, source, &tree))?;
+        let config: Option<Self> = read(text, source)?;
         let mut config = config.unwrap_or_default();
         let place = |path: &str| Place { source: source.into(), position: tree.place(path), path: path.into() };
         if let Some((path, message)) = config.fault() {

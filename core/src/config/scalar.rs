@@ -116,7 +116,7 @@ fn quoted(words: &[&str]) -> String {
 }
 
 /// The word of `expected` that is most like `word`, if at most a third of its letters differ.
-pub(super) fn did_you_mean<'a>(word: &str, expected: &[&'a str]) -> Option<&'a str> {
+pub fn did_you_mean<'a>(word: &str, expected: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distance = |candidate: &str| strsim::damerau_levenshtein(&candidate.to_lowercase(), &word);
     let near = expected.iter().copied().min_by_key(|candidate| distance(candidate))?;

@@ -8,7 +8,7 @@ use serde_saphyr::{Location, Spanned};
 
 /// Keys and list entries in the order of the file.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub struct Tree {
     nodes: Vec<Node>,
 }
 
@@ -26,29 +26,29 @@ struct Node {
 
 impl Tree {
     /// Reads a document, whatever it says.
-    pub(super) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self::parse(text).unwrap_or_default()
     }
 
     /// Reads a document; `None` if it is no YAML.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut tree = Self::default();
         tree.add(&serde_saphyr::from_str::<Option<Raw>>(text).ok()?.unwrap_or(Raw::Leaf), "");
         Some(tree)
     }
 
     /// The single values in the order of the file: their keys, and which bytes of the text they are.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+    pub fn values(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.nodes.iter().filter_map(|node| Some((node.path.as_str(), node.bytes.clone()?)))
     }
 
     /// Line and column of the key `path`.
-    pub(super) fn place(&self, path: &str) -> Option<(u64, u64)> {
+    pub fn place(&self, path: &str) -> Option<(u64, u64)> {
         self.nodes.iter().find(|node| node.path == path).map(|node| node.key)
     }
 
     /// The path of what stands at a line and column: the last thing that begins there or before.
-    pub(super) fn path(&self, line: u64, column: u64) -> Option<&str> {
+    pub fn path(&self, line: u64, column: u64) -> Option<&str> {
         let begins = |node: &&Node| node.key <= (line, column) || node.value <= (line, column);
         let exact = |node: &&Node| node.key == (line, column) || node.value == (line, column);
         let node = self.nodes.iter().rfind(exact).or_else(|| self.nodes.iter().rfind(begins))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Outcome, RequestHead, Version};
 use crate::facts::ProcessInfo;
-use crate::ids::{SpanId, TraceId};
+use crate::ids::{ConnKey, SpanId, TraceId};
 use crate::signals::Signals;
 use crate::span::{HttpFields, Ignored, Service, Span, SpanKind, Status};
 use crate::time::{MonoNanos, WallNanos};
@@ -29,6 +29,8 @@ pub(crate) fn server(route: &str) -> Span {
         parent_span_id: None,
         link: None,
         kind: SpanKind::Server,
+        conn: ConnKey::default(),
+        pos: 0,
         service: Arc::new(service),
         start: MonoNanos::new(1_000),
         end: MonoNanos::new(1_000 + 3 * MILLI),

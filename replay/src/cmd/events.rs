@@ -89,7 +89,7 @@ impl Window {
 }
 
 /// One line: seconds since the first event, CPU and number, what happened.
-fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payload: bool) -> io::Result<()> {
+pub(crate) fn write_event(out: &mut impl Write, event: &Event<'_>, start: MonoNanos, payload: bool) -> io::Result<()> {
     let since = event.time.since(start);
     write!(out, "{:>6}.{:09} {}#{} ", since / 1_000_000_000, since % 1_000_000_000, event.cpu, event.seq)?;
     if event.late {

@@ -40,13 +40,15 @@ pub fn run(cli: Cli) -> Result {
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Report(args) => crate::report::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
+        Command::Test(args) => crate::harness::run(&args, &mut out),
     }?;
     out.finish()
 }
 
 pub(crate) use config::exports;
+pub(crate) use events::write_event;
 pub use manual::{Completions, Man};
-pub(crate) use replay::{with_evidence, write_metrics};
+pub(crate) use replay::{learn, with_evidence, write_metrics};
 pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
 
 /// Standard output failed, other than by being closed: a full disk, most likely.

@@ -113,19 +113,25 @@ pub(crate) fn with_evidence(
         return Err(Failure::message(Kind::Usage, message));
     }
     let paths: Vec<_> = tapes.iter().map(|tape| tape.name.clone().into()).collect();
+    let (decorator, ran) = learn(tapes, config, settings, quiet)?;
+    if ran.unread.is_some() {
+        return Ok(ran);
+    }
+    second.decorator = decorator;
+    let again = Tape::open_all(&paths)?;
+    again.iter().for_each(Tape::hush);
+    run_engine(again, second, jobs, quiet, pace, sink)
+}
+
+/// The decorator of a configuration, once it has seen all of the tapes; and how these were.
+pub(crate) fn learn(tapes: Vec<Tape>, config: &Config, settings: &Settings, quiet: bool) -> Result<(Decorator, Ran)> {
+    let mut seen = Learn(options(config, settings)?.decorator);
     let mut first = options(config, settings)?;
     // Patterns are for the second pass; in the first, no span may be left out.
     first.decorator = Decorator::with_defaults(&first.limits);
     first.everything = true;
-    let mut seen = Learn(second.decorator);
-    let ran = run_engine(tapes, first, jobs, quiet, Pace::default(), &mut seen)?;
-    if ran.unread.is_some() {
-        return Ok(ran);
-    }
-    second.decorator = seen.0;
-    let again = Tape::open_all(&paths)?;
-    again.iter().for_each(Tape::hush);
-    run_engine(again, second, jobs, quiet, pace, sink)
+    let ran = run_engine(tapes, first, settings.jobs.into(), quiet, Pace::default(), &mut seen)?;
+    Ok((seen.0, ran))
 }
 
 /// Shows the decorator all requests before it has to decide.

@@ -1,0 +1,139 @@
+//! The command: finds specs, runs them, tells what came of them.
+
+use std::fs;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::args::Test;
+use super::bless::{bless, is_ci};
+use super::junit::junit;
+use super::report::{Ran, Tally, write_json, write_ran};
+use super::schema::schema;
+use super::spec::Loaded;
+use super::suite::{Suite, run_all};
+use super::unused::unused;
+use crate::failure::{Failure, Kind, Result};
+use crate::stdout::Output;
+
+/// Runs `redtape test`.
+pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
+    if args.schema {
+        return out.write_all(schema().as_bytes()).map_err(unwritable);
+    }
+    if args.bless && !args.bless_in_ci && is_ci(std::env::var("CI").ok().as_deref()) {
+        let message = "--bless is refused where the variable `CI` is set: what is found there is not to be accepted unseen; \
+                       --bless-in-ci forces it";
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    let mut suite = Suite::read(&args.paths, args.filter.as_ref())?;
+    if args.list {
+        return list(args, &suite.specs, out);
+    }
+    if args.bless {
+        suite = accept(args, suite)?;
+    }
+    let mut all: Vec<Ran> = Vec::new();
+    run_all(suite.specs, args.jobs, |ran| {
+        if !args.json {
+            write_ran(out, &ran, args.quiet).and_then(|()| out.flush()).map_err(unwritable)?;
+        }
+        all.push(ran);
+        Ok(())
+    })?;
+    let unused = if args.strict {
+        unused(&args.paths, &all.iter().map(|ran| &ran.spec).collect::<Vec<_>>())?
+    } else {
+        Vec::new()
+    };
+    if let Some(path) = &args.junit {
+        let failed = |error: String| {
+            Failure::message(Kind::Environment, format!("{}: cannot be written: {error}", path.display()))
+        };
+        let text = junit(&all).map_err(|error| failed(error.to_string()))?;
+        fs::write(path, text).map_err(|error| failed(error.to_string()))?;
+    }
+    let tally = Tally::of(&all);
+    if args.json {
+        write_json(out, &all, &unused).map_err(unwritable)?;
+    } else {
+        for file in &unused {
+            writeln!(out, "UNUSED {file}: no spec uses it").map_err(unwritable)?;
+        }
+        writeln!(out, "{tally}").map_err(unwritable)?;
+    }
+    verdict(&all, tally, &unused)
+}
+
+/// Runs the specs once, accepts what was found, and reads them anew.
+fn accept(args: &Test, suite: Suite) -> Result<Suite> {
+    let mut all = Vec::new();
+    run_all(suite.specs, args.jobs, |ran| {
+        all.push(ran);
+        Ok(())
+    })?;
+    let blessed = bless(&all)?;
+    for (path, values) in &blessed.specs {
+        let values = redtape_core::Count(*values as u64, "value");
+        eprintln!("redtape: {}: {values} accepted", path.display());
+    }
+    for path in &blessed.files {
+        eprintln!("redtape: {}: written", path.display());
+    }
+    Suite::read(&args.paths, args.filter.as_ref())
+}
+
+/// The failure that all of it comes to, if it does.
+fn verdict(all: &[Ran], tally: Tally, unused: &[String]) -> Result {
+    // What could not be run says why, with its own exit code.
+    let worst = all.iter().filter_map(|ran| ran.outcome.as_ref().err()).map(Failure::kind).min();
+    if let Some(kind) = worst {
+        return Err(Failure::message(kind, "not all specs could be run"));
+    }
+    if tally.failed > 0 {
+        return Err(Failure::message(
+            Kind::Check,
+            format!("not as expected: {}", redtape_core::Count(tally.failed as u64, "spec")),
+        ));
+    }
+    if !unused.is_empty() {
+        let count = redtape_core::Count(unused.len() as u64, "file");
+        return Err(Failure::message(Kind::Check, format!("--strict: used by no spec: {count}")));
+    }
+    Ok(())
+}
+
+/// A spec, as `--list --json` has it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    path: String,
+    name: &'a str,
+    tapes: Vec<String>,
+    runs: usize,
+}
+
+fn list(args: &Test, specs: &[Loaded], out: &mut Output) -> Result {
+    let listed: Vec<_> = specs
+        .iter()
+        .map(|spec| Listed {
+            path: spec.path.display().to_string(),
+            name: spec.title(),
+            tapes: spec.tapes.iter().map(|tape| tape.display().to_string()).collect(),
+            runs: spec.mutations.len() + 1,
+        })
+        .collect();
+    if args.json {
+        serde_json::to_writer(&mut *out, &serde_json::json!({ "specs": listed }))
+            .map_err(|error| unwritable(error.into()))?;
+        return writeln!(out).map_err(unwritable);
+    }
+    for Listed { path, name, .. } in listed {
+        let name = if name.is_empty() { String::new() } else { format!(": {name}") };
+        writeln!(out, "{path}{name}").map_err(unwritable)?;
+    }
+    Ok(())
+}
+
+fn unwritable(error: std::io::Error) -> Failure {
+    Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
+}

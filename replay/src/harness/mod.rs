@@ -1,0 +1,22 @@
+//! `redtape test`: specs of telemetry, and whether they hold. `docs/testing.md` describes their format.
+
+mod args;
+mod behind;
+mod bless;
+mod check;
+mod command;
+mod files;
+mod input;
+mod junit;
+mod observe;
+mod report;
+mod requires;
+mod run;
+mod scenario;
+mod schema;
+mod spec;
+mod suite;
+mod unused;
+
+pub use args::Test;
+pub(crate) use command::run;

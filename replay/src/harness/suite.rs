@@ -1,0 +1,78 @@
+//! Several specs: found, read and run side by side.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use regex::Regex;
+
+use super::files;
+use super::report::Ran;
+use super::run;
+use super::spec::{Loaded, load};
+use crate::failure::{Failure, Kind, Result};
+
+/// Specs that were read.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    pub(crate) specs: Vec<Loaded>,
+}
+
+impl Suite {
+    /// Reads all specs at `paths` whose path or name `filter` fits.
+    ///
+    /// # Errors
+    ///
+    /// Tells all specs that cannot be read, a line each: of kind [`Kind::Usage`] if any is wrong, else [`Kind::Input`].
+    pub(crate) fn read(paths: &[PathBuf], filter: Option<&Regex>) -> Result<Self> {
+        let (mut specs, mut failures) = (Vec::new(), Vec::new());
+        for path in files::specs(paths)? {
+            match load(&path) {
+                Ok(spec) => specs.push(spec),
+                // What the filter leaves out need not be right.
+                Err(_) if filter.is_some_and(|filter| !filter.is_match(&path.display().to_string())) => {}
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if !failures.is_empty() {
+            let wrong = failures.iter().any(|failure| failure.code() == Kind::Usage as u8);
+            let lines: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            return Err(Failure::message(if wrong { Kind::Usage } else { Kind::Input }, lines.join("\nredtape: ")));
+        }
+        if let Some(filter) = filter {
+            specs.retain(|spec| filter.is_match(&spec.path.display().to_string()) || filter.is_match(spec.title()));
+            if specs.is_empty() {
+                return Err(Failure::message(Kind::Usage, format!("no spec's path or name matches `{filter}`")));
+            }
+        }
+        Ok(Self { specs })
+    }
+}
+
+/// Runs specs, `jobs` at once, and hands on what came of each in their order.
+pub(crate) fn run_all(specs: Vec<Loaded>, jobs: Option<u16>, mut done: impl FnMut(Ran) -> Result) -> Result {
+    let jobs = jobs.map_or_else(|| thread::available_parallelism().map_or(1, NonZero::get), usize::from);
+    let next = AtomicUsize::new(0);
+    let (to_main, results) = channel();
+    let outcomes = thread::scope(|scope| {
+        for _ in 0..jobs.min(specs.len()) {
+            let (to_main, next, specs) = (to_main.clone(), &next, &specs);
+            scope.spawn(move || {
+                while let Some((at, spec)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, specs.get(at)?)))
+                {
+                    // Whoever no longer listens needs no more results.
+                    if to_main.send((at, run::run(spec))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(to_main);
+        results.iter().collect::<BTreeMap<_, _>>()
+    });
+    specs.into_iter().zip(outcomes.into_values()).try_for_each(|(spec, outcome)| done(Ran { spec, outcome }))
+}
