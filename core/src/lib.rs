@@ -10,6 +10,7 @@ mod attributes;
 pub mod config;
 mod count;
 mod diagnostic;
+pub mod edit;
 mod engine;
 mod event;
 mod exchange;

@@ -3,6 +3,15 @@
 /// Virtual shards of stage 1. Fixed, so that no result depends on how many threads run them.
 pub const SHARDS: usize = 64;
 
+/// Connections that redaction follows; the one idle for longest goes first, and what comes of it later is not understood.
+pub(crate) const REDACT_CONNECTIONS: usize = 16 << 10;
+/// Events that wait in redaction for one that is not decided, at most; beyond, what is not decided is masked.
+pub(crate) const REDACT_HELD_EVENTS: usize = 64 << 10;
+/// Captured bytes of events that wait in redaction, at most.
+pub(crate) const REDACT_HELD_BYTES: usize = 16 << 20;
+/// How long an event waits in redaction at most, in nanoseconds of tape time.
+pub(crate) const REDACT_HELD_NANOS: u64 = 5_000_000_000;
+
 /// Bounds that a caller may lower (tests do) or raise. With the defaults a replay of a million connections that are never
 /// closed peaks below 64 MiB (`docs/performance.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,6 +98,14 @@ impl RangesBuf {
         self.rest.extend_from_slice(bytes);
     }
 
+    /// `len` captured bytes from number `at` on, counted over all pieces; fewer where there are fewer.
+    pub(crate) fn bytes_mut(&mut self, at: usize, len: usize) -> impl Iterator<Item = &mut u8> {
+        let from_prefix = at.min(self.prefix.len());
+        let rest = at - from_prefix;
+        let prefix = self.prefix.get_mut(from_prefix..).unwrap_or_default();
+        prefix.iter_mut().chain(self.rest.get_mut(rest..).unwrap_or_default()).take(len)
+    }
+
     /// The pieces, borrowed.
     pub fn as_ranges(&self) -> Ranges<'_> {
         Ranges { prefix: &self.prefix, table: &self.table, rest: &self.rest }

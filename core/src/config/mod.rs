@@ -56,4 +56,5 @@ pub use section::{Inert, Key};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use settled::Settled;
 pub use text::ConfigText;
+pub(crate) use text::is_secret_variable;
 pub use tree::Tree;

@@ -15,6 +15,11 @@ const ENV: &str = "env.";
 /// Variables whose names have one of these may hold secrets, and say nothing that the engine goes by.
 const SECRET: [&str; 7] = ["AUTH", "CREDENTIAL", "ENDPOINT", "HEADER", "KEY", "PASSWORD", "TOKEN"];
 
+/// Whether an environment variable may hold a secret, by its name.
+pub(crate) fn is_secret_variable(name: &str) -> bool {
+    SECRET.iter().any(|word| name.contains(word))
+}
+
 /// The text of a configuration file, and the environment variables that stand for keys of it.
 ///
 /// On a tape it is facts from outside ([`Body::Enrich`](crate::Body::Enrich)) under the keys `config` and `env.NAME`.
@@ -38,7 +43,7 @@ impl ConfigText {
         let goes_by = |name: &str| {
             ["BEYLA_", "OTEL_EBPF_", "OTEL_TRACES_SAMPLER"].iter().any(|prefix| name.starts_with(prefix))
                 && !name.ends_with("_CONFIG_PATH")
-                && !SECRET.iter().any(|word| name.contains(word))
+                && !is_secret_variable(name)
         };
         let yaml = redact_secrets(&expand(text, source, env)?);
         let env = env.iter().filter(|(name, _)| goes_by(name)).map(|(name, value)| (name.clone(), value.clone()));

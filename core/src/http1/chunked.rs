@@ -4,7 +4,7 @@ use memchr::{memchr, memmem};
 
 /// Where in a chunked body a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     phase: Phase,
     /// Data bytes of all chunks begun so far.
     total: u64,
@@ -28,9 +28,20 @@ enum Phase {
     TrailerLine,
 }
 
+/// What a byte of a chunked body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The first of so many bytes of data.
+    Data(u64),
+    /// A part of a size, or of a line's end.
+    Framing,
+    /// A part of an extension, of a trailer line, or of its end.
+    Text,
+}
+
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// All bytes were used and the body goes on.
     More,
     /// The body ended behind that many bytes.
@@ -40,15 +51,15 @@ pub(super) enum Step {
 }
 
 impl Chunked {
-    pub(super) const START: Self = Self { phase: Phase::Size(0, 0), total: 0 };
+    pub(crate) const START: Self = Self { phase: Phase::Size(0, 0), total: 0 };
 
     /// Data bytes of all chunks begun so far.
-    pub(super) const fn total(&self) -> u64 {
+    pub(crate) const fn total(&self) -> u64 {
         self.total
     }
 
     /// Data bytes received so far.
-    pub(super) const fn received(&self) -> u64 {
+    pub(crate) const fn received(&self) -> u64 {
         match self.phase {
             Phase::Data(left) => self.total - left,
             _ => self.total,
@@ -56,7 +67,7 @@ impl Chunked {
     }
 
     /// How many bytes follow at least: the data of the current chunk and the last chunk, or what is left of it.
-    pub(super) const fn min_rest(&self) -> u64 {
+    pub(crate) const fn min_rest(&self) -> u64 {
         match self.phase {
             Phase::Data(left) => left.saturating_add(7),
             Phase::Size(..) | Phase::Extension(_) | Phase::DataEnd => 5,
@@ -64,8 +75,17 @@ impl Chunked {
         }
     }
 
+    /// What the next byte is.
+    pub(crate) const fn next(&self) -> Next {
+        match self.phase {
+            Phase::Data(left) => Next::Data(left),
+            Phase::Extension(_) | Phase::TrailerLine | Phase::Trailer => Next::Text,
+            Phase::Size(..) | Phase::DataEnd | Phase::TrailerCr => Next::Framing,
+        }
+    }
+
     /// Takes the next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Step {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Step {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..)
             && let Some(&byte) = rest.first()
@@ -97,7 +117,7 @@ impl Chunked {
     }
 
     /// Passes over data bytes that nobody has. False if the gap goes beyond the data of the current chunk.
-    pub(super) fn skip(&mut self, count: u64) -> bool {
+    pub(crate) fn skip(&mut self, count: u64) -> bool {
         let fits = matches!(self.phase, Phase::Data(left) if count <= left);
         if fits {
             self.take_data(count);
@@ -146,7 +166,7 @@ impl Chunked {
 
 /// Whether `tail`, the last bytes that one call moved, reads as the end of a chunked body: the last chunk, trailer
 /// lines if any, an empty line. `whole` says that the call moved nothing else.
-pub(super) fn ends_body(tail: &[u8], whole: bool) -> bool {
+pub(crate) fn ends_body(tail: &[u8], whole: bool) -> bool {
     let trailers = match memmem::rfind(tail, b"\r\n0\r\n") {
         Some(at) => tail.get(at + 5..),
         None if whole => tail.strip_prefix(b"0\r\n"),

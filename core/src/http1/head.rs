@@ -11,27 +11,27 @@ use crate::track::{METHOD_BYTES, is_target_start, is_token};
 
 /// The first line of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StartLine<'a> {
+pub(crate) enum StartLine<'a> {
     Request { method: &'a [u8], target: &'a [u8], version: Version },
     Status { status: u16, version: Version },
 }
 
 /// The fields of a head that matter here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fields<'a> {
-    pub(super) host: Option<&'a [u8]>,
-    pub(super) user_agent: Option<&'a [u8]>,
-    pub(super) traceparent: Option<&'a [u8]>,
-    pub(super) upgrade: Option<&'a [u8]>,
-    pub(super) length: Option<u64>,
-    pub(super) coding: Coding,
+pub(crate) struct Fields<'a> {
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) user_agent: Option<&'a [u8]>,
+    pub(crate) traceparent: Option<&'a [u8]>,
+    pub(crate) upgrade: Option<&'a [u8]>,
+    pub(crate) length: Option<u64>,
+    pub(crate) coding: Coding,
     /// What makes the head or the length of its message unreadable.
-    pub(super) fault: Option<DiagnosticKind>,
+    pub(crate) fault: Option<DiagnosticKind>,
 }
 
 /// What `Transfer-Encoding` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     /// There is none.
     #[default]
     Absent,
@@ -43,7 +43,7 @@ pub(super) enum Coding {
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// By its length.
     Length(u64),
     /// By its chunks.
@@ -54,19 +54,19 @@ pub(super) enum Framing {
 
 /// A head, or as much of it as there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head<'a> {
-    pub(super) start: StartLine<'a>,
-    pub(super) fields: Fields<'a>,
+pub(crate) struct Head<'a> {
+    pub(crate) start: StartLine<'a>,
+    pub(crate) fields: Fields<'a>,
     /// The bytes up to and with the empty line; `None` if that is not there.
-    pub(super) len: Option<usize>,
+    pub(crate) len: Option<usize>,
     /// Reading stopped, because there were too many lines.
-    pub(super) too_many_lines: bool,
+    pub(crate) too_many_lines: bool,
 }
 
 impl<'a> Head<'a> {
     /// Reads the head that begins with the first of `bytes`. `None` if its start line is not complete; fails with the
     /// kind of trouble.
-    pub(super) fn read(bytes: &'a [u8], max_lines: usize) -> Result<Option<Self>, DiagnosticKind> {
+    pub(crate) fn read(bytes: &'a [u8], max_lines: usize) -> Result<Option<Self>, DiagnosticKind> {
         let mut lines = Lines { bytes, at: 0 };
         let Some(first) = lines.next_line()? else { return Ok(None) };
         let start = StartLine::read(first).ok_or(DiagnosticKind::MalformedHead)?;
@@ -92,7 +92,7 @@ impl<'a> Head<'a> {
     }
 
     /// How the end of the message's body is found; `bodiless` says that there is none whatever the fields say.
-    pub(super) fn framing(&self, bodiless: bool) -> Result<Framing, DiagnosticKind> {
+    pub(crate) fn framing(&self, bodiless: bool) -> Result<Framing, DiagnosticKind> {
         let fields = &self.fields;
         if let Some(fault) = fields.fault {
             return Err(fault);
@@ -235,7 +235,7 @@ const fn is_coding(byte: u8) -> bool {
 }
 
 /// Where the head that begins with the first of `bytes` ends, if it does behind `from`.
-pub(super) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         let rest = bytes.get(at..)?;

@@ -7,4 +7,6 @@ mod holes;
 mod messages;
 mod parser;
 
+pub(crate) use chunked::{Chunked, Next, Step, ends_body};
+pub(crate) use head::{Framing, Head, StartLine, find_end};
 pub(crate) use parser::Http1;

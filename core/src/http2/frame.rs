@@ -1,18 +1,18 @@
 //! Frame heads (RFC 9113, sections 4.1 and 6), and how bytes in the middle of a connection are told to be some.
 
 /// The client's first bytes (RFC 9113, section 3.4).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-pub(super) const HEAD_BYTES: usize = 9;
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HEAD_BYTES: usize = 9;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const ACK: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
-pub(super) const PRIORITY: u8 = 32;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const PRIORITY: u8 = 32;
 
 /// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Data,
     Headers,
     Priority,
@@ -47,28 +47,28 @@ impl Kind {
 
 /// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameHead {
+pub(crate) struct FrameHead {
     /// Of the payload, in bytes.
-    pub(super) len: u32,
-    pub(super) kind: Kind,
-    pub(super) flags: u8,
+    pub(crate) len: u32,
+    pub(crate) kind: Kind,
+    pub(crate) flags: u8,
     /// 0 for the connection.
-    pub(super) stream: u32,
+    pub(crate) stream: u32,
 }
 
 impl FrameHead {
-    pub(super) const fn read(bytes: [u8; HEAD_BYTES]) -> Self {
+    pub(crate) const fn read(bytes: [u8; HEAD_BYTES]) -> Self {
         let [a, b, c, kind, flags, s, t, u, v] = bytes;
         let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
         Self { len: u32::from_be_bytes([0, a, b, c]), kind: Kind::from_number(kind), flags, stream }
     }
 
-    pub(super) const fn has(&self, flag: u8) -> bool {
+    pub(crate) const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
     /// Whether frames of this type have this stream and size.
-    pub(super) const fn is_sound(&self) -> bool {
+    pub(crate) const fn is_sound(&self) -> bool {
         let (len, on_stream) = (self.len, self.stream != 0);
         match self.kind {
             Kind::Data | Kind::Headers | Kind::Continuation => on_stream,
@@ -110,7 +110,7 @@ const USUAL_BYTES: u32 = 1 << 20;
 
 /// Whether a call that moved `len` bytes, of which `bytes` are the first, moved a chain of whole frames, or at least one
 /// whole frame and the beginning of another.
-pub(super) fn is_chain(bytes: &[u8], len: u64) -> bool {
+pub(crate) fn is_chain(bytes: &[u8], len: u64) -> bool {
     let (mut at, mut whole) = (0u64, false);
     loop {
         if at == len {
@@ -165,7 +165,7 @@ pub(crate) const fn error_name(code: u32) -> Option<&'static str> {
     })
 }
 
-pub(super) const REFUSED_STREAM: u32 = 7;
+pub(crate) const REFUSED_STREAM: u32 = 7;
 
 #[cfg(test)]
 mod tests {

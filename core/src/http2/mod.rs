@@ -10,5 +10,7 @@ pub(crate) mod hpack;
 mod parser;
 mod streams;
 
-pub(crate) use frame::{error_name, is_server_preface};
+pub(crate) use frame::{
+    END_HEADERS, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, PRIORITY, error_name, is_chain, is_server_preface,
+};
 pub(crate) use parser::Http2;

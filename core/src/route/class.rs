@@ -99,6 +99,11 @@ impl<'a> Classified<'a> {
     }
 }
 
+/// What a decoded segment looks like, wherever it stands behind the first.
+pub(crate) fn class_of(segment: &str) -> Class {
+    classify(Lexicon::shared(), segment, 1, '*').class
+}
+
 /// Classifies one decoded segment. `index` counts segments from 0; `wildcard` is what replaces values.
 pub(super) fn classify<'a>(lexicon: &Lexicon, segment: &'a str, index: usize, wildcard: char) -> Classified<'a> {
     // What most ids are, found before anything else is tried.

@@ -16,7 +16,7 @@ const MAX_SEGMENTS: usize = 64;
 
 /// A set of patterns.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     nodes: Vec<Node>,
 }
 
@@ -62,7 +62,7 @@ pub enum PatternError {
 }
 
 impl Matcher {
-    pub(super) fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, (usize, PatternError)> {
+    pub(crate) fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, (usize, PatternError)> {
         let mut matcher = Self { nodes: vec![Node::default()] };
         for (at, pattern) in patterns.iter().enumerate() {
             matcher.insert(pattern.as_ref()).map_err(|error| (at, error))?;
@@ -150,7 +150,7 @@ impl Matcher {
     }
 
     /// The text of the pattern that fits `path` best. A query is not looked at, nor is a slash at the end.
-    pub(super) fn find(&self, path: &str) -> Option<&Arc<str>> {
+    pub(crate) fn find(&self, path: &str) -> Option<&Arc<str>> {
         if self.is_empty() {
             return None;
         }

@@ -17,9 +17,12 @@ mod tests;
 mod tree;
 
 pub use class::Class;
+pub(crate) use class::class_of;
+pub(crate) use matcher::Matcher;
 pub use decorator::{Decorator, RouteDecision, RouteError, RouteRule};
 pub use explain::{Explanation, SegmentExplanation, SegmentReason};
 pub use learned::Evidence;
 pub use lint::{PatternAt, PatternTrouble, RouteFinding, RouteLint};
+pub(crate) use path::decoded;
 pub use matcher::PatternError;
 pub use proposal::{LeftOut, Proposal, ProposedPattern};

@@ -32,7 +32,7 @@ fn without_parameters(segment: &str) -> &str {
     segment.split_once(';').map_or(segment, |(segment, _)| segment)
 }
 
-fn decoded(segment: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(segment: &str) -> Cow<'_, str> {
     if memchr::memchr(b'%', segment.as_bytes()).is_none() {
         return Cow::Borrowed(segment);
     }

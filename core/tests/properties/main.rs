@@ -5,5 +5,6 @@
 mod engine;
 mod generate;
 mod oracle;
+mod redact;
 mod stage1;
 mod tape;

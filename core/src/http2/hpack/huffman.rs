@@ -95,7 +95,7 @@ impl Code {
 
 /// Hands the decoded bytes to `put`. `None` if this is no such string: it has EOS in it, or its padding is not of ones, or
 /// longer than seven bits.
-pub(super) fn decode(coded: &[u8], mut put: impl FnMut(u8)) -> Option<()> {
+pub(crate) fn decode(coded: &[u8], mut put: impl FnMut(u8)) -> Option<()> {
     let (mut rest, mut bits, mut have) = (coded, 0u64, 0u32);
     loop {
         while have <= 56
@@ -131,6 +131,11 @@ pub(crate) fn encode(text: &[u8], out: &mut Vec<u8>) {
     if have > 0 {
         out.push(((bits << (8 - have) | 0xff >> have) & 0xff) as u8);
     }
+}
+
+/// How many bits the code of a byte has.
+pub(crate) const fn code_length(byte: u8) -> u8 {
+    LENGTHS[byte as usize]
 }
 
 fn code_of(symbol: usize) -> (u32, u32) {

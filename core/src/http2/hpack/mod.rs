@@ -8,5 +8,5 @@ mod table;
 mod tests;
 
 pub(crate) use decoder::{Decoder, Sink};
-pub(crate) use huffman::encode as huffman_encode;
+pub(crate) use huffman::{code_length, decode as huffman_decode, encode as huffman_encode};
 pub(crate) use name::{Name, TEXT as STATIC_FIELDS};

@@ -1,0 +1,8 @@
+//! What is made of tapes: redacted ones, and parts of them. Pure: events in, events out.
+
+mod redact;
+
+pub use redact::{
+    Change, Counts, HeaderPolicy, Key, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactPolicy, Redacted, Redactor,
+    Rule, Treatment, ValueMode, ValuePolicy,
+};

@@ -1,0 +1,340 @@
+//! A policy made ready: which bytes of a header value or a request target are to go.
+
+use std::ops::Range;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use memchr::{memchr, memchr2, memmem};
+
+use super::key::{Key, is_token};
+use super::mask::{MASK, Style, coded, shaped};
+use super::policy::{PathPolicy, PolicyError, RedactPolicy, Treatment, ValueMode, ValuePolicy};
+use crate::route::{Class, Matcher, class_of, decoded};
+
+/// Why something was masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// The value of a header field.
+    Header,
+    /// The value of a cookie.
+    Cookie,
+    /// The value of a parameter of a query or path, a fragment, or a name and password in a URL.
+    Query,
+    /// A segment of a path.
+    Path,
+    /// A body, or a part of it.
+    Body,
+    /// Bytes that were not understood: of another protocol, behind lost bytes, out of order.
+    Unparsed,
+    /// A fact of a process.
+    Process,
+    /// A fact of the tape, of its configuration or from outside.
+    Fact,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Header,
+        Self::Cookie,
+        Self::Query,
+        Self::Path,
+        Self::Body,
+        Self::Unparsed,
+        Self::Process,
+        Self::Fact,
+    ];
+
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header value",
+            Self::Cookie => "cookie value",
+            Self::Query => "query value",
+            Self::Path => "path segment",
+            Self::Body => "body",
+            Self::Unparsed => "unparsed bytes",
+            Self::Process => "fact of a process",
+            Self::Fact => "fact of the tape",
+        }
+    }
+}
+
+/// What a header field is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Keep,
+    Mask,
+    Cookie,
+    SetCookie,
+    /// A URL or a part of one.
+    Target,
+}
+
+/// Bytes of a value that are to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) range: Range<usize>,
+    pub(super) rule: Rule,
+    pub(super) style: Style,
+}
+
+/// Fields that say where messages end, or that HTTP cannot do without.
+const FRAMING: [&str; 9] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    ":method",
+    ":scheme",
+    ":status",
+    ":protocol",
+];
+
+/// Fields that telemetry goes by: kept where all others are masked.
+const TELEMETRY: [&str; 8] = [
+    "host",
+    ":authority",
+    "user-agent",
+    "traceparent",
+    "tracestate",
+    "content-type",
+    "grpc-status",
+    "grpc-trace-bin",
+];
+
+/// Fields whose values are URLs.
+const TARGETS: [&str; 8] = [
+    ":path",
+    "location",
+    "content-location",
+    "referer",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-uri",
+    "x-forwarded-uri",
+];
+
+/// What attributes of `Set-Cookie` are called; anything else behind the cookie is masked like it.
+const COOKIE_ATTRIBUTES: [&str; 9] =
+    ["expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "partitioned", "priority"];
+
+/// A policy made ready.
+#[derive(Debug)]
+pub(super) struct Rules {
+    policy: RedactPolicy,
+    header_mask: GlobSet,
+    header_keep: GlobSet,
+    cookie_keep: GlobSet,
+    query_keep: GlobSet,
+    classes: Vec<Class>,
+    patterns: Vec<(Matcher, Vec<String>)>,
+    key: Option<Key>,
+    /// The tape has tokens of an earlier redaction, which stay.
+    pub(super) tokens_stay: bool,
+}
+
+impl Rules {
+    pub(super) fn new(policy: &RedactPolicy, key: Option<Key>) -> Result<Self, PolicyError> {
+        match (policy.values, &key) {
+            (ValueMode::Hash, None) => return Err(PolicyError::NoKey),
+            (ValueMode::Mask, Some(_)) => return Err(PolicyError::KeyUnused),
+            _ => {}
+        }
+        let PathPolicy { classes, patterns } = &policy.paths;
+        let patterns = patterns.iter().map(|pattern| {
+            let error = |(_, error)| PolicyError::Path { pattern: pattern.clone(), error };
+            let segments = pattern.trim_start_matches('/').split('/').map(str::to_owned).collect();
+            Ok((Matcher::new(std::slice::from_ref(pattern)).map_err(error)?, segments))
+        });
+        Ok(Self {
+            header_mask: globs("headers.mask", &policy.headers.mask)?,
+            header_keep: globs("headers.keep", &policy.headers.keep)?,
+            cookie_keep: globs("cookies.keep", &policy.cookies.keep)?,
+            query_keep: globs("query.keep", &policy.query.keep)?,
+            classes: classes.iter().map(|class| class.class()).collect(),
+            patterns: patterns.collect::<Result<_, _>>()?,
+            policy: policy.clone(),
+            key,
+            tokens_stay: false,
+        })
+    }
+
+    pub(super) const fn policy(&self) -> &RedactPolicy {
+        &self.policy
+    }
+
+    /// What a field of this name is.
+    pub(super) fn field(&self, name: &[u8]) -> Field {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let name = name.as_str();
+        if FRAMING.contains(&name) || self.header_keep.is_match(name) {
+            return Field::Keep;
+        }
+        match name {
+            _ if self.header_mask.is_match(name) => Field::Mask,
+            "cookie" => Field::Cookie,
+            "set-cookie" => Field::SetCookie,
+            _ if TARGETS.contains(&name) => Field::Target,
+            _ if TELEMETRY.contains(&name) || self.policy.headers.others == Treatment::Keep => Field::Keep,
+            _ => Field::Mask,
+        }
+    }
+
+    /// Marks what is to go of a field's value.
+    pub(super) fn mark_value(&self, field: Field, value: &[u8], marks: &mut Vec<Mark>) {
+        match field {
+            Field::Keep => {}
+            Field::Mask => put(marks, 0..value.len(), Rule::Header),
+            Field::Cookie => self.mark_pairs(value, 0..value.len(), &self.policy.cookies, Rule::Cookie, marks),
+            Field::SetCookie => self.mark_set_cookie(value, marks),
+            Field::Target => self.mark_target(value, marks),
+        }
+    }
+
+    /// Marks the values of pairs between `;` and `&`; what has no name is a value.
+    fn mark_pairs(
+        &self,
+        text: &[u8],
+        range: Range<usize>,
+        policy: &ValuePolicy,
+        rule: Rule,
+        marks: &mut Vec<Mark>,
+    ) {
+        let keep = if rule == Rule::Cookie { &self.cookie_keep } else { &self.query_keep };
+        if policy.values == Treatment::Keep {
+            return;
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let rest = text.get(at..range.end).unwrap_or_default();
+            let separator = if rule == Rule::Cookie { memchr(b';', rest) } else { memchr2(b'&', b';', rest) };
+            let end = at + separator.unwrap_or(rest.len());
+            let pair = text.get(at..end).unwrap_or_default();
+            let blank = pair.iter().take_while(|byte| **byte == b' ' || **byte == b'\t').count();
+            let equals = memchr(b'=', pair);
+            let name = pair.get(blank..equals.unwrap_or(blank)).unwrap_or_default();
+            if name.is_empty() || !keep.is_match(String::from_utf8_lossy(name).to_ascii_lowercase().as_str()) {
+                let from = equals.map_or(blank, |equals| equals + 1);
+                put(marks, at + from..end, rule);
+            }
+            at = end + 1;
+        }
+    }
+
+    fn mark_set_cookie(&self, value: &[u8], marks: &mut Vec<Mark>) {
+        let cookie_end = memchr(b';', value).unwrap_or(value.len());
+        self.mark_pairs(value, 0..cookie_end, &self.policy.cookies, Rule::Cookie, marks);
+        let mut at = cookie_end + 1;
+        while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+            let end = at + memchr(b';', rest).unwrap_or(rest.len());
+            let name = value.get(at..end).and_then(|part| part.split(|&byte| byte == b'=').next()).unwrap_or_default();
+            let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
+            if !COOKIE_ATTRIBUTES.contains(&name.as_str()) {
+                self.mark_pairs(value, at..end, &self.policy.cookies, Rule::Cookie, marks);
+            }
+            at = end + 1;
+        }
+    }
+
+    /// Marks what is to go of a request target or a URL.
+    pub(super) fn mark_target(&self, target: &[u8], marks: &mut Vec<Mark>) {
+        let query = memchr2(b'?', b'#', target).unwrap_or(target.len());
+        let path_from = self.mark_authority(target.get(..query).unwrap_or_default(), marks);
+        self.mark_path(target, path_from..query, marks);
+        let fragment = memchr(b'#', target).unwrap_or(target.len());
+        self.mark_pairs(target, query + 1..fragment, &self.policy.query, Rule::Query, marks);
+        if self.policy.query.values == Treatment::Mask {
+            put(marks, (fragment + 1).min(target.len())..target.len(), Rule::Query);
+        }
+    }
+
+    /// Marks a name and password in a URL. Returns where its path begins.
+    fn mark_authority(&self, url: &[u8], marks: &mut Vec<Mark>) -> usize {
+        let Some(scheme) = memmem::find(url, b"://").filter(|&at| memchr(b'/', url).is_none_or(|slash| slash > at)) else {
+            return 0;
+        };
+        let from = scheme + 3;
+        let authority = url.get(from..).unwrap_or_default();
+        let len = memchr(b'/', authority).unwrap_or(authority.len());
+        if let Some(at) = authority.get(..len).and_then(|authority| memchr::memrchr(b'@', authority)) {
+            put(marks, from..from + at, Rule::Query);
+        }
+        from + len
+    }
+
+    fn mark_path(&self, target: &[u8], range: Range<usize>, marks: &mut Vec<Mark>) {
+        let path = target.get(range.clone()).unwrap_or_default();
+        let text = String::from_utf8_lossy(path);
+        let fitting: Vec<_> = self.patterns.iter().filter(|(matcher, _)| matcher.find(&text).is_some()).collect();
+        // As routes do, without empty segments.
+        let (mut at, mut number) = (range.start, 0);
+        for segment in path.split(|&byte| byte == b'/') {
+            let (from, end) = (at, at + segment.len());
+            at = end + 1;
+            if segment.is_empty() {
+                continue;
+            }
+            let name_len = memchr(b';', segment).unwrap_or(segment.len());
+            self.mark_pairs(target, from + name_len + 1..end, &self.policy.query, Rule::Query, marks);
+            let name = String::from_utf8_lossy(segment.get(..name_len).unwrap_or_default());
+            let at_placeholder = |segments: &[String]| match segments.get(number) {
+                Some(segment) => segment.contains(['{', '*', ':']),
+                None => true,
+            };
+            let masked = fitting.iter().any(|(_, segments)| at_placeholder(segments))
+                || !self.classes.is_empty() && self.classes.contains(&class_of(&decoded(&name)));
+            if masked {
+                marks.push(Mark { range: from..from + name_len, rule: Rule::Path, style: Style::Shaped });
+            }
+            number += 1;
+        }
+    }
+
+    /// Overwrites what is marked of a text that stands for itself.
+    pub(super) fn apply(&self, text: &mut [u8], marks: &[Mark]) {
+        for Mark { range, style, .. } in marks {
+            let Some(value) = text.get_mut(range.clone()) else { continue };
+            match (&self.key, style) {
+                (Some(_), _) if self.tokens_stay && is_token(value) => {}
+                (Some(key), _) => key.put_token(value),
+                (None, Style::Flat) => value.fill(MASK),
+                (None, Style::Shaped) => value.iter_mut().for_each(|byte| *byte = shaped(*byte)),
+            }
+        }
+    }
+
+    /// Overwrites what is marked of a text of an HPACK block. No tokens: their code would not be as long.
+    pub(super) fn apply_hpack(text: &mut [u8], marks: &[Mark], huffman: bool) {
+        for Mark { range, style, .. } in marks {
+            let Some(value) = text.get_mut(range.clone()) else { continue };
+            match style {
+                Style::Flat if !huffman => value.fill(MASK),
+                Style::Flat => value.iter_mut().for_each(|byte| *byte = coded(*byte)),
+                Style::Shaped => value.iter_mut().for_each(|byte| *byte = shaped(*byte)),
+            }
+        }
+    }
+}
+
+/// Marks a value that is not empty.
+fn put(marks: &mut Vec<Mark>, range: Range<usize>, rule: Rule) {
+    if !range.is_empty() {
+        marks.push(Mark { range, rule, style: Style::Flat });
+    }
+}
+
+/// Patterns of names, which are compared in lower case.
+fn globs(key: &'static str, patterns: &[String]) -> Result<GlobSet, PolicyError> {
+    let wrong = |pattern: &str, error: &globset::Error| PolicyError::Name {
+        key,
+        pattern: pattern.to_owned(),
+        message: error.kind().to_string(),
+    };
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = GlobBuilder::new(&pattern.to_ascii_lowercase()).literal_separator(false).build();
+        set.add(glob.map_err(|error| wrong(pattern, &error))?);
+    }
+    set.build().map_err(|error| wrong("", &error))
+}
