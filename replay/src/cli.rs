@@ -56,6 +56,8 @@ pub enum Command {
     Live(Box<crate::Live>),
     /// Write the man pages of all commands
     Man(Man),
+    /// Take secrets out of a tape, or check that it has none: headers, cookies, query values, bodies
+    Redact(crate::edit::Redact),
     /// Rewrite a damaged or unfinished tape so that nothing readable is lost
     Repair(Repair),
     /// Turn tapes into spans and RED metrics

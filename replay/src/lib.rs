@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod cmd;
+pub mod edit;
 mod export;
 mod failure;
 mod harness;

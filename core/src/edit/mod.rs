@@ -3,6 +3,6 @@
 mod redact;
 
 pub use redact::{
-    Change, Counts, HeaderPolicy, Key, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactPolicy, Redacted, Redactor,
-    Rule, Treatment, ValueMode, ValuePolicy,
+    Change, Counts, HeaderPolicy, Key, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactError, RedactPolicy,
+    Redacted, RedactedTape, Redactor, Remains, Rule, Treatment, ValueMode, ValuePolicy,
 };

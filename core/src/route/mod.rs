@@ -18,11 +18,11 @@ mod tree;
 
 pub use class::Class;
 pub(crate) use class::class_of;
-pub(crate) use matcher::Matcher;
 pub use decorator::{Decorator, RouteDecision, RouteError, RouteRule};
 pub use explain::{Explanation, SegmentExplanation, SegmentReason};
 pub use learned::Evidence;
 pub use lint::{PatternAt, PatternTrouble, RouteFinding, RouteLint};
-pub(crate) use path::decoded;
+pub(crate) use matcher::Matcher;
 pub use matcher::PatternError;
+pub(crate) use path::decoded;
 pub use proposal::{LeftOut, Proposal, ProposedPattern};

@@ -36,6 +36,7 @@ pub fn run(cli: Cli) -> Result {
         #[cfg(unix)]
         Command::Live(args) => crate::live::run(&args, &mut out),
         Command::Man(args) => manual::man(&args),
+        Command::Redact(args) => crate::edit::redact(&args, &mut out),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Report(args) => crate::report::run(&args, &mut out),

@@ -22,6 +22,11 @@ pub(super) const POLICY: &str = "redaction.policy";
 /// Where META says whether the tape has tokens.
 pub(super) const VALUES: &str = "redaction.values";
 
+/// Whether a fact of META is redaction's own.
+pub(super) fn is_own_fact(key: &str) -> bool {
+    key == POLICY || key == VALUES
+}
+
 /// Overwrites what is to go of a process.
 pub(super) fn redact_process(info: &mut ProcessInfo, policy: &RedactPolicy) {
     info.ext = EntryExt::default();

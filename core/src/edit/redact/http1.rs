@@ -39,13 +39,18 @@ enum State {
     /// Between two messages.
     Start,
     /// In a head.
-    Head { gather: Gather, begun: bool },
+    Head {
+        gather: Gather,
+        begun: bool,
+    },
     /// In a body of which so much is left.
     Length(u64),
     Chunked(Chunked),
     UntilClose,
     /// In a body whose end only the other side can tell.
-    Open { chunked: bool },
+    Open {
+        chunked: bool,
+    },
     /// Somewhere: all is masked until a call begins with a message.
     Seek,
     /// Nothing more is HTTP/1.

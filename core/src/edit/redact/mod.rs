@@ -18,6 +18,7 @@ mod policy;
 mod queue;
 mod redactor;
 mod rules;
+mod tape;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +29,4 @@ pub use policy::{
 pub use queue::{Change, Redacted};
 pub use redactor::{Counts, Redactor};
 pub use rules::Rule;
+pub use tape::{RedactError, RedactedTape, Remains};

@@ -33,16 +33,21 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Header,
-        Self::Cookie,
-        Self::Query,
-        Self::Path,
-        Self::Body,
-        Self::Unparsed,
-        Self::Process,
-        Self::Fact,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Header, Self::Cookie, Self::Query, Self::Path, Self::Body, Self::Unparsed, Self::Process, Self::Fact];
+
+    /// In words, of several.
+    pub(super) const fn plural(self) -> &'static str {
+        match self {
+            Self::Header => "header values",
+            Self::Cookie => "cookie values",
+            Self::Query => "query values",
+            Self::Path => "path segments",
+            Self::Process => "facts of processes",
+            Self::Fact => "facts of the tape",
+            Self::Body | Self::Unparsed => self.name(),
+        }
+    }
 
     /// In words.
     pub const fn name(self) -> &'static str {
@@ -51,8 +56,8 @@ impl Rule {
             Self::Cookie => "cookie value",
             Self::Query => "query value",
             Self::Path => "path segment",
-            Self::Body => "body",
-            Self::Unparsed => "unparsed bytes",
+            Self::Body => "bodies",
+            Self::Unparsed => "what was not understood",
             Self::Process => "fact of a process",
             Self::Fact => "fact of the tape",
         }
@@ -92,16 +97,8 @@ const FRAMING: [&str; 9] = [
 ];
 
 /// Fields that telemetry goes by: kept where all others are masked.
-const TELEMETRY: [&str; 8] = [
-    "host",
-    ":authority",
-    "user-agent",
-    "traceparent",
-    "tracestate",
-    "content-type",
-    "grpc-status",
-    "grpc-trace-bin",
-];
+const TELEMETRY: [&str; 8] =
+    ["host", ":authority", "user-agent", "traceparent", "tracestate", "content-type", "grpc-status", "grpc-trace-bin"];
 
 /// Fields whose values are URLs.
 const TARGETS: [&str; 8] = [
@@ -193,14 +190,7 @@ impl Rules {
     }
 
     /// Marks the values of pairs between `;` and `&`; what has no name is a value.
-    fn mark_pairs(
-        &self,
-        text: &[u8],
-        range: Range<usize>,
-        policy: &ValuePolicy,
-        rule: Rule,
-        marks: &mut Vec<Mark>,
-    ) {
+    fn mark_pairs(&self, text: &[u8], range: Range<usize>, policy: &ValuePolicy, rule: Rule, marks: &mut Vec<Mark>) {
         let keep = if rule == Rule::Cookie { &self.cookie_keep } else { &self.query_keep };
         if policy.values == Treatment::Keep {
             return;
@@ -251,7 +241,8 @@ impl Rules {
 
     /// Marks a name and password in a URL. Returns where its path begins.
     fn mark_authority(&self, url: &[u8], marks: &mut Vec<Mark>) -> usize {
-        let Some(scheme) = memmem::find(url, b"://").filter(|&at| memchr(b'/', url).is_none_or(|slash| slash > at)) else {
+        let Some(scheme) = memmem::find(url, b"://").filter(|&at| memchr(b'/', url).is_none_or(|slash| slash > at))
+        else {
             return 0;
         };
         let from = scheme + 3;

@@ -1,1 +1,256 @@
-//! Tests of redaction.
+//! What becomes of single messages, byte by byte.
+
+use super::*;
+use crate::event::{Body, BodyBuf, Data, Direction, EventBuf, Source, Stamp};
+use crate::facts::{ConnInfo, ProcessInfo, Role};
+use crate::http2::hpack::{Decoder, Name, Sink, huffman_encode};
+use crate::ids::{ConnKey, Origin, ProcKey};
+use crate::ranges::{Ranges, RangesBuf};
+use crate::synth::frames::{END_HEADERS, HEADERS, HeaderEncoder, PREFACE, SETTINGS, Style, frame};
+use crate::tape::Meta;
+use crate::time::MonoNanos;
+
+const ORIGIN: Origin = Origin([7; 16]);
+
+/// Calls that each move all that they capture, of one connection that a server accepted.
+fn calls(calls: &[(Direction, &[u8])]) -> Vec<EventBuf> {
+    let info = ConnInfo { role: Role::Server, ..ConnInfo::unknown(ORIGIN, 1) };
+    let (mut received, mut sent, mut time) = (0, 0, MonoNanos::new(1_000));
+    let mut events = vec![EventBuf::new(time, BodyBuf::Connection(Box::new(info)))];
+    for (direction, bytes) in calls {
+        let pos = if *direction == Direction::In { &mut received } else { &mut sent };
+        time = time.plus(1_000);
+        let data = Data {
+            conn: ConnKey::new(ORIGIN, 1),
+            process: ProcKey::default(),
+            stamp: Stamp::default(),
+            direction: *direction,
+            source: Source::Read,
+            pos: *pos,
+            len: bytes.len() as u64,
+            arrived: None,
+            ranges: Ranges::EMPTY,
+        };
+        *pos += bytes.len() as u64;
+        events.push(EventBuf::new(time, BodyBuf::Data(data, RangesBuf::prefix(*bytes))));
+    }
+    events
+}
+
+fn run(mut redactor: Redactor, events: &[EventBuf]) -> Vec<Redacted> {
+    let mut out = Vec::new();
+    for event in events {
+        redactor.push(&event.as_event());
+        out.extend(std::iter::from_fn(|| redactor.poll()));
+    }
+    redactor.finish();
+    out.extend(std::iter::from_fn(|| redactor.poll()));
+    out
+}
+
+/// The captured bytes of all calls, redacted.
+fn redacted(policy: &RedactPolicy, key: Option<Key>, events: &[EventBuf]) -> Vec<Vec<u8>> {
+    let out = run(Redactor::new(policy, key).unwrap(), events);
+    let bytes = |redacted: &Redacted| match redacted.event.as_event().body {
+        Body::Data(data) => Some(data.ranges.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()),
+        _ => None,
+    };
+    out.iter().filter_map(bytes).collect()
+}
+
+fn check(policy: &str, request: &str, expected: &str) {
+    let policy = RedactPolicy::from_yaml(policy, "policy.yml").unwrap();
+    let events = calls(&[(Direction::In, request.as_bytes())]);
+    let [out] = &redacted(&policy, None, &events)[..] else { panic!("one call") };
+    assert_eq!(String::from_utf8_lossy(out), expected);
+}
+
+#[test]
+fn heads_by_the_default_policy() {
+    check(
+        "",
+        "GET /a?q=red+shoes&flag&page=2#top HTTP/1.1\r\nHost: shop\r\nAuthorization:  Bearer abc \r\nX-Trace: 1\r\n\r\n",
+        "GET /a?q=*********&****&page=*#*** HTTP/1.1\r\nHost: shop\r\nAuthorization:  ********** \r\nX-Trace: 1\r\n\r\n",
+    );
+    check(
+        "",
+        "GET /u/bob@example.com/x;jsessionid=1A2B HTTP/1.1\r\nCookie: sid=abc; theme=\"dark\"; lone\r\nX-My-Token: t\r\n\r\n",
+        "GET /u/dod@axannna.aon/x;jsessionid=**** HTTP/1.1\r\nCookie: sid=***; theme=******; ****\r\nX-My-Token: *\r\n\r\n",
+    );
+    check(
+        "",
+        "GET http://me:pw@shop/a HTTP/1.1\nReferer: https://x/y?z=1\nFolded: a\n b\n\n",
+        "GET http://*****@shop/a HTTP/1.1\nReferer: https://x/y?z=*\nFolded: a\n *\n\n",
+    );
+}
+
+#[test]
+fn policies_say_what_is_kept() {
+    check(
+        "query: {keep: [page]}\nheaders: {keep: [authorization], others: mask}\ncookies: {keep: ['th*']}\n",
+        "GET /a?q=red&page=2 HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer abc\r\nX-Trace: 1\r\nCookie: a=1; theme=b\r\n\r\n",
+        "GET /a?q=***&page=2 HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer abc\r\nX-Trace: *\r\nCookie: a=*; theme=b\r\n\r\n",
+    );
+    check(
+        "paths: {classes: [], patterns: ['/users/{name}/files']}\nbodies: keep\n",
+        "POST /users/Bob1/files HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /users/x HTTP/1.1\r\n\r\n",
+        "POST /users/Bod0/files HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /users/x HTTP/1.1\r\n\r\n",
+    );
+}
+
+#[test]
+fn bodies_and_what_is_no_message() {
+    check(
+        "",
+        "PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcdGET ",
+        "PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\n****????",
+    );
+    check(
+        "",
+        "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: s\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+        "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;***\r\n***\r\n0\r\n*:**\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+    );
+    check("", "SELECT secret FROM users", "????????????????????????");
+    check("", "\x16\x03\x01\x02\x00secret", "\x16\x03\x01\x02\x00??????");
+}
+
+#[test]
+fn tokens_are_equal_where_values_are() {
+    let policy = RedactPolicy::from_yaml("values: hash\n", "p").unwrap();
+    let key = || Some(Key::new(b"0123456789abcdef").unwrap());
+    let head = b"GET /?a=secret1 HTTP/1.1\r\nX-Token: secret1\r\nY-Token: secret2\r\n\r\n";
+    let out = redacted(&policy, key(), &calls(&[(Direction::In, head)]));
+    let text = String::from_utf8(out[0].clone()).unwrap();
+    let values: Vec<_> = text.split(['=', ' ', '\r']).filter(|word| word.starts_with('~')).collect();
+    assert!(values.len() == 3 && values[0] == values[1] && values[0] != values[2], "{text}");
+    // A second time they stay, as META tells of them.
+    let mut redactor = Redactor::new(&policy, key()).unwrap();
+    let meta = redactor.meta(&Meta::default());
+    let mut again = Redactor::new(&policy, key()).unwrap();
+    assert_eq!(again.meta(&meta), meta);
+    let twice = run(again, &calls(&[(Direction::In, &out[0])]));
+    assert!(twice.iter().all(|redacted| redacted.change.is_none()));
+    assert!(Redactor::new(&policy, None).is_err());
+    assert!(Redactor::new(&RedactPolicy::default(), key()).is_err());
+}
+
+/// Collects the fields of a block with their sizes.
+#[derive(Default)]
+struct Fields(Vec<(Name, usize, Option<Vec<u8>>)>);
+
+impl Sink for Fields {
+    fn field(&mut self, name: Name, size: usize, value: Option<&[u8]>) {
+        self.0.push((name, size, value.map(<[u8]>::to_vec)));
+    }
+}
+
+fn decoded(blocks: &[&[u8]]) -> Vec<(Name, usize, Option<Vec<u8>>)> {
+    let (mut decoder, mut fields) = (Decoder::new(1 << 16, true), Fields::default());
+    for block in blocks {
+        decoder.decode(block, true, &mut fields).unwrap();
+    }
+    fields.0
+}
+
+#[test]
+fn hpack_keeps_sizes_and_tables() {
+    for huffman in [false, true] {
+        let (mut encoder, mut first, mut second) = (HeaderEncoder::default(), Vec::new(), Vec::new());
+        let style = Style { indexed: true, huffman };
+        for (block, path, secret) in [(&mut first, "/a?q=S3cret!", "S3cret?Value"), (&mut second, "/b", "S3cret;other")]
+        {
+            encoder.field(":method", "GET", style, block);
+            encoder.field(":path", path, style, block);
+            encoder.field("authorization", secret, style, block);
+            encoder.field("x-api-key", secret, style, block);
+            encoder.field("user-agent", "synth", style, block);
+        }
+        let mut stream = PREFACE.to_vec();
+        frame(SETTINGS, 0, 0, &[], &mut stream);
+        let mut at = Vec::new();
+        for (stream_id, block) in [(1, &first), (3, &second)] {
+            at.push(stream.len() + 9..stream.len() + 9 + block.len());
+            frame(HEADERS, END_HEADERS | 1, stream_id, block, &mut stream);
+        }
+        // In pieces of seven bytes, too.
+        let pieces: Vec<_> = stream.chunks(7).map(|piece| (Direction::In, piece)).collect();
+        for events in [calls(&[(Direction::In, &stream)]), calls(&pieces)] {
+            let out = redacted(&RedactPolicy::default(), None, &events).concat();
+            assert_eq!(out.len(), stream.len());
+            let mut coded = Vec::new();
+            huffman_encode(b"S3cret", &mut coded);
+            for secret in [&b"S3cret"[..], &coded[..4]] {
+                assert!(!out.windows(secret.len()).any(|window| window == secret), "{}", out.escape_ascii());
+            }
+            let before = decoded(&[&first, &second]);
+            let after = decoded(&[&out[at[0].clone()], &out[at[1].clone()]]);
+            assert_eq!(before.len(), after.len());
+            for (before, after) in before.iter().zip(&after) {
+                assert_eq!((before.0, before.1), (after.0, after.1));
+                assert_eq!(before.2 == after.2, before.0 != Name::Path || before.2.as_deref() == Some(b"/b"));
+            }
+        }
+    }
+}
+
+#[test]
+fn facts_of_processes_and_of_the_tape() {
+    let env = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let info = ProcessInfo {
+        cmdline: vec!["server".into(), "--password=x".into()],
+        env: vec![
+            env("OTEL_SERVICE_NAME", "shop"),
+            env("OTEL_RESOURCE_ATTRIBUTES", "service.version=1,owner=bob"),
+            env("OTHER", "secret"),
+        ],
+        ..ProcessInfo::default()
+    };
+    let facts = vec![env("k8s.pod.annotation.a", "secret"), env("k8s.pod.label.app", "shop")];
+    let config = "otel_traces_export: {endpoint: 'http://u:s3cret@x'}\n";
+    let events = [
+        EventBuf::new(MonoNanos::ZERO, BodyBuf::Process(Box::new(info))),
+        EventBuf::new(MonoNanos::ZERO, BodyBuf::Enrich(facts)),
+    ];
+    let mut redactor = Redactor::new(&RedactPolicy::default(), None).unwrap();
+    let command = vec!["redtape-capture".into(), "--pid=7".into()];
+    let meta = Meta { config: config.into(), command, host: "h".into(), ..Meta::default() };
+    let clean = redactor.meta(&meta);
+    assert!(!clean.config.contains("s3cret") && clean.command == ["redtape-capture", "*******"] && clean.host == "h");
+    assert_eq!(clean.redaction, "default");
+    let out = run(redactor, &events);
+    let BodyBuf::Process(info) = &out[0].event.body else { panic!() };
+    assert_eq!(info.cmdline, ["server", "************"]);
+    assert_eq!(info.env[0].1, "shop");
+    assert_eq!(info.env[1].1, "service.version=1,owner=***");
+    assert_eq!(info.env[2].1, "******");
+    let BodyBuf::Enrich(facts) = &out[1].event.body else { panic!() };
+    assert_eq!((facts[0].1.as_str(), facts[1].1.as_str()), ("******", "shop"));
+    assert_eq!(out[0].change.unwrap().rule, Rule::Process);
+}
+
+#[test]
+fn wrong_policies_are_told() {
+    let error = RedactPolicy::from_yaml("headers:\n  msk: [a]\n", "p.yml").unwrap_err().to_string();
+    assert!(error.starts_with("p.yml:2:3: headers.msk: unknown key") && error.contains("mask"), "{error}");
+    let error = RedactPolicy::from_yaml("bodies: maybe\n", "p.yml").unwrap_err().to_string();
+    assert!(error.contains("`maybe` is not possible here"), "{error}");
+    let policy = RedactPolicy::from_yaml("paths: {patterns: ['/a/{b']}\n", "p.yml").unwrap();
+    assert!(Redactor::new(&policy, None).unwrap_err().to_string().contains("/a/{b"));
+}
+
+#[test]
+fn a_head_that_never_ends_is_given_up() {
+    let mut events = calls(&[(Direction::In, b"GET /secret HTTP/1.1\r\nA: ")]);
+    events.push(EventBuf::new(MonoNanos::new(10_000_000_000), BodyBuf::Plain(Body::Tick)));
+    let mut redactor = Redactor::new(&RedactPolicy::default(), None).unwrap();
+    for event in &events[..2] {
+        redactor.push(&event.as_event());
+    }
+    assert!(redactor.poll().is_some() && redactor.poll().is_none(), "the call waits for the end of the head");
+    redactor.push(&events[2].as_event());
+    let Some(Redacted { event, change }) = redactor.poll() else { panic!("nothing waits for ever") };
+    let Body::Data(data) = event.as_event().body else { panic!() };
+    assert!(data.ranges.iter().all(|(_, bytes)| bytes.iter().all(|byte| *byte == b'?')));
+    assert_eq!(change.unwrap(), Change { rule: Rule::Unparsed, pos: Some(0) });
+    assert!(redactor.poll().is_some());
+}
