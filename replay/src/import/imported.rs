@@ -13,6 +13,7 @@ use super::found::{Cut, Found};
 use super::limits::ORIGIN_BYTES;
 use super::options::ImportOptions;
 use super::pcap::PacketSource;
+use super::scap::ScapSource;
 use super::transcript::{Blocks, Transcript};
 
 /// Bytes, wherever they come from.
@@ -121,10 +122,16 @@ impl Read for Failing {
     }
 }
 
+/// What the events come from.
+enum Source {
+    Packets(Box<PacketSource<Bytes>>),
+    Calls(Box<ScapSource<Bytes>>),
+}
+
 /// A capture as a tape, to be read. Where the capture is cut, the tape lacks its end.
 pub struct Imported {
     form: Form,
-    source: PacketSource<Bytes>,
+    source: Source,
     /// `None` when all is written.
     transcript: Option<Transcript>,
     blocks: Blocks,
@@ -154,11 +161,12 @@ impl Imported {
                 format!("the header of the {} file is cut off or damaged", form.name()),
             ),
         };
+        let packets = |ng, bytes| PacketSource::open(bytes, ng, options.clone()).map_err(invalid).map(Box::new);
         let source = match form {
-            Form::Pcap | Form::Scap => PacketSource::open(bytes, false, options),
-            Form::Pcapng => PacketSource::open(bytes, true, options),
+            Form::Pcap => Source::Packets(packets(false, bytes)?),
+            Form::Pcapng => Source::Packets(packets(true, bytes)?),
+            Form::Scap => Source::Calls(Box::new(ScapSource::new(bytes, &options))),
         };
-        let source = source.map_err(invalid)?;
         let blocks = Blocks::default();
         let transcript = Transcript::new(&meta(form, start), blocks.clone(), tape)?;
         Ok(Self {
@@ -177,6 +185,11 @@ impl Imported {
         self.form
     }
 
+    /// Whether all of the capture was read.
+    pub const fn is_complete(&self) -> bool {
+        self.transcript.is_none()
+    }
+
     /// What is counted while the tape is read.
     pub fn found(&self) -> FoundSoFar {
         self.found.clone()
@@ -186,7 +199,11 @@ impl Imported {
     fn step(&mut self) -> io::Result<bool> {
         let Some(mut transcript) = self.transcript.take() else { return Ok(false) };
         let mut found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = match self.source.step(&mut transcript, &mut found) {
+        let step = match &mut self.source {
+            Source::Packets(source) => source.step(&mut transcript, &mut found),
+            Source::Calls(source) => source.step(&mut transcript, &mut found),
+        };
+        let more = match step {
             Ok(more) => more,
             Err(error) if is_of_content(&error) => {
                 found.cut = Some(Cut::Damaged(format!("it cannot be decompressed on ({error})")));

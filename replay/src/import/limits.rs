@@ -36,3 +36,14 @@ pub(super) const ORIGIN_BYTES: usize = 1 << 20;
 
 /// Services, by address and port, that a capture is told to have; a tape forgets those it has not used for long.
 pub(super) const SERVICES: usize = 4 << 10;
+
+/// Threads, and descriptors of all processes, that are followed in a capture of system calls.
+pub(super) const THREADS: usize = 32 << 10;
+/// See [`THREADS`].
+pub(super) const DESCRIPTORS: usize = 128 << 10;
+
+/// Bytes of one block of a scap file.
+pub(super) const SCAP_BLOCK: usize = 32 << 20;
+
+/// Events of a capture of system calls that wait for a call that was entered before them.
+pub(super) const WAITING_EVENTS: usize = 4 << 10;

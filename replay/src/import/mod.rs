@@ -12,6 +12,7 @@ mod limits;
 mod notice;
 mod options;
 mod pcap;
+mod scap;
 mod transcript;
 
 pub use args::ImportArgs;
