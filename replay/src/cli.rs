@@ -47,6 +47,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// List what is on a tape, event by event
     Events(Events),
+    /// Write tapes in formats of other tools: packets for Wireshark
+    Export(crate::ExportArgs),
     /// Make tapes of captures of other tools: pcap, pcapng, and sysdig's scap
     Import(crate::import::ImportArgs),
     /// Say what a tape is: when and where recorded, how much, what is missing

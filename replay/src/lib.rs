@@ -20,6 +20,7 @@ mod moment;
 mod pace;
 mod parallel;
 mod part_file;
+mod pcapng;
 mod printer;
 mod progress;
 mod rebase;
@@ -40,5 +41,6 @@ pub use harness::Test;
 #[cfg(unix)]
 pub use live::{FromWhere, KeepArgs, Live, PeriodArg, RecorderArgs};
 pub use moment::Moment;
+pub use pcapng::ExportArgs;
 pub use report::Report;
 pub use serve::Endpoint;

@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result {
         }
         Command::Config(args) => config::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
+        Command::Export(args) => crate::pcapng::run(&args, &mut out),
         Command::Import(args) => crate::import::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]

@@ -36,6 +36,8 @@ pub struct Found {
     pub tls: u64,
     /// Nothing more can be read of the file.
     pub cut: Option<Cut>,
+    /// It is an export of a tape that had no end.
+    pub is_without_end: bool,
     /// Packets of link types that are not read, by number.
     pub unknown_links: BTreeMap<u32, u64>,
     /// Packets that are not what their headers say.

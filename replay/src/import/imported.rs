@@ -14,7 +14,7 @@ use super::limits::ORIGIN_BYTES;
 use super::options::ImportOptions;
 use super::pcap::PacketSource;
 use super::scap::ScapSource;
-use super::transcript::{Blocks, Transcript};
+use super::transcript::{TapeBytes, Transcript};
 
 /// Bytes, wherever they come from.
 pub type Bytes = Box<dyn Read + Send>;
@@ -134,7 +134,7 @@ pub struct Imported {
     source: Source,
     /// `None` when all is written.
     transcript: Option<Transcript>,
-    blocks: Blocks,
+    blocks: TapeBytes,
     /// The bytes that are being read, and how many of them were.
     ready: Vec<u8>,
     at: usize,
@@ -167,8 +167,8 @@ impl Imported {
             Form::Pcapng => Source::Packets(packets(true, bytes)?),
             Form::Scap => Source::Calls(Box::new(ScapSource::new(bytes, &options))),
         };
-        let blocks = Blocks::default();
-        let transcript = Transcript::new(&meta(form, start), blocks.clone(), tape)?;
+        let blocks = TapeBytes::default();
+        let transcript = Transcript::new(meta(form, start), blocks.clone(), tape);
         Ok(Self {
             form,
             source,
@@ -214,7 +214,7 @@ impl Imported {
         if more {
             self.transcript = Some(transcript);
         } else {
-            transcript.finish(found.cut.is_none())?;
+            transcript.finish(found.cut.is_none() && !found.is_without_end)?;
         }
         Ok(true)
     }

@@ -25,6 +25,9 @@ pub(super) const FAR: i64 = 128 << 20;
 /// Interfaces of one section of a pcapng file.
 pub(super) const INTERFACES: usize = 16 << 10;
 
+/// Events of one piece of an exported tape whose payload may follow.
+pub(super) const EVENTS_OF_PIECE: usize = 64 << 10;
+
 /// IP packets of which not all fragments have come yet; the oldest goes first.
 pub(super) const FRAGMENTED_PACKETS: usize = 64;
 

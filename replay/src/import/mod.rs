@@ -22,3 +22,4 @@ pub use imported::{Bytes, Form, FoundSoFar, Imported, Opened, open};
 pub use kept::KeptPayload;
 pub(crate) use notice::Notice;
 pub use options::ImportOptions;
+pub(crate) use transcript::TapeBytes;

@@ -8,17 +8,17 @@ use redtape_core::{Body, ClockAnchor, Event, Ext, Loss, MonoNanos, Origin, WallN
 
 /// Bytes of a tape between its writer and its reader.
 #[derive(Clone, Default)]
-pub(super) struct Blocks(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct TapeBytes(Arc<Mutex<Vec<u8>>>);
 
-impl Blocks {
+impl TapeBytes {
     /// Takes what was written into `into`, whose own bytes are dropped.
-    pub(super) fn take(&self, into: &mut Vec<u8>) {
+    pub(crate) fn take(&self, into: &mut Vec<u8>) {
         into.clear();
         std::mem::swap(into, &mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Write for Blocks {
+impl Write for TapeBytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -32,8 +32,11 @@ impl Write for Blocks {
 /// Takes events in order of time. The capture's clock tells nanoseconds since the Unix epoch, and so does the tape's
 /// monotonic one.
 pub(crate) struct Transcript {
-    writer: Writer<Blocks>,
-    origin: Origin,
+    /// `None` until there is something to write.
+    writer: Option<Writer<TapeBytes>>,
+    bytes: TapeBytes,
+    options: WriterOptions,
+    meta: Meta,
     /// The number of the next event.
     seq: u64,
     connections: u64,
@@ -45,14 +48,33 @@ pub(crate) struct Transcript {
 
 impl Transcript {
     /// Begins a tape.
-    pub(super) fn new(meta: &Meta, blocks: Blocks, options: WriterOptions) -> io::Result<Self> {
-        let writer = Writer::new(blocks, meta, options)?;
-        Ok(Self { writer, origin: meta.origin, seq: 0, connections: 0, now: None, lossy_until: MonoNanos::ZERO })
+    pub(super) const fn new(meta: Meta, bytes: TapeBytes, options: WriterOptions) -> Self {
+        let (writer, lossy_until) = (None, MonoNanos::ZERO);
+        Self { writer, bytes, options, meta, seq: 0, connections: 0, now: None, lossy_until }
     }
 
     /// What numbers of connections and processes are counted in.
     pub(super) const fn origin(&self) -> Origin {
-        self.origin
+        self.meta.origin
+    }
+
+    /// The tape is one that was exported: from now on it is that one.
+    pub(super) fn adopt(&mut self, meta: &Meta) {
+        if self.writer.is_none() {
+            self.meta = meta.clone();
+        }
+    }
+
+    /// Takes an event as it was on a tape that was exported.
+    pub(super) fn restore(&mut self, event: &Event<'_>) -> io::Result<()> {
+        self.writer()?.push(event)
+    }
+
+    fn writer(&mut self) -> io::Result<&mut Writer<TapeBytes>> {
+        if self.writer.is_none() {
+            self.writer = Some(Writer::new(self.bytes.clone(), &self.meta, self.options)?);
+        }
+        self.writer.as_mut().ok_or_else(|| io::Error::other("a tape without a writer"))
     }
 
     /// The latest time of an event.
@@ -75,7 +97,7 @@ impl Transcript {
         let late = time < self.now();
         let entry = body.is_entry();
         let event = Event { time: MonoNanos::new(time), cpu: 0, seq: self.seq, late, body, ext: Ext::default() };
-        self.writer.push(&event)?;
+        self.writer()?.push(&event)?;
         if !entry {
             self.seq += 1;
             self.now = Some(self.now().max(time));
@@ -102,12 +124,17 @@ impl Transcript {
             wall: WallNanos::new(time),
             uncertainty_nanos: 0,
         };
-        self.push(time, Body::Clock { origin: self.origin, anchor })
+        self.push(time, Body::Clock { origin: self.meta.origin, anchor })
     }
 
     /// Writes what is left, and the end of the tape. Without `whole` the tape has none: so its readers know that the
     /// capture it was made of was cut.
     pub(super) fn finish(mut self, whole: bool) -> io::Result<()> {
-        if whole { self.writer.finish(CloseReason::Done).map(drop) } else { self.writer.flush() }
+        self.writer()?;
+        match self.writer {
+            Some(writer) if whole => writer.finish(CloseReason::Done).map(drop),
+            Some(mut writer) => writer.flush(),
+            None => Ok(()),
+        }
     }
 }

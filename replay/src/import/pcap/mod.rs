@@ -1,6 +1,7 @@
 //! Packet captures: what programs on both ends of a TCP connection said, as somebody on the way saw it.
 
 mod connection;
+mod exported;
 mod flow;
 mod flows;
 mod fragments;

@@ -13,6 +13,7 @@ use pcap_file::{Endianness, PcapError, TsResolution};
 
 use crate::import::found::Cut;
 use crate::import::limits::INTERFACES;
+use crate::pcapng::{OPTION, Place, TAPE_BLOCK};
 
 /// A packet as it stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +24,16 @@ pub(super) struct Captured<'a> {
     pub(super) bytes: &'a [u8],
     /// Its true length.
     pub(super) len: usize,
+    /// Where its payload belongs on the tape that it was exported from.
+    pub(super) place: Option<Place>,
 }
 
 /// What comes next in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'a> {
     Packet(Captured<'a>),
+    /// Some more bytes of the tape that the packets were exported from.
+    Tape(&'a [u8]),
     /// Something else than a packet.
     Other,
     /// It is not what its kind says.
@@ -100,6 +105,7 @@ fn next_of_pcap<R: Read>(reader: &mut PcapReader<R>) -> io::Result<Next<'_>> {
                 link_type,
                 len: length(packet.orig_len).max(bytes.len()),
                 bytes,
+                place: None,
             }),
             Cow::Owned(_) => Next::Malformed,
         }),
@@ -129,8 +135,25 @@ fn next_of_pcapng<'a, R: Read>(
         (block::PACKET | block::SIMPLE | block::ENHANCED, Cow::Borrowed(body)) => {
             packet(kind, body, big, interfaces).map_or(Next::Malformed, Next::Packet)
         }
+        (TAPE_BLOCK, Cow::Borrowed(body)) => {
+            let len = body.first_chunk().map(|len| length(u32::from_le_bytes(*len)));
+            len.and_then(|len| body.get(4..)?.get(..len)).map_or(Next::Malformed, Next::Tape)
+        }
         _ => Next::Other,
     })
+}
+
+/// The option of ours among those of a packet.
+fn place(mut options: &[u8], big: bool) -> Option<Place> {
+    let number = |bytes: [u8; 2]| if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+    while let Some((&[a, b, c, d], rest)) = options.split_first_chunk() {
+        let (code, len) = (number([a, b]), usize::from(number([c, d])));
+        if code == OPTION {
+            return Place::parse(rest.get(..len)?);
+        }
+        options = rest.get(len.next_multiple_of(4)..)?;
+    }
+    None
 }
 
 /// The packet of a block.
@@ -144,7 +167,7 @@ fn packet<'a>(kind: u32, body: &'a [u8], big: bool, interfaces: &[Interface]) ->
         let (len, rest) = (length(number(0)?), body.get(4..)?);
         let most = if interface.snap_len == 0 { len } else { len.min(interface.snap_len) };
         let bytes = rest.get(..most)?;
-        return Some(Captured { time: None, link_type: interface.link_type, bytes, len });
+        return Some(Captured { time: None, link_type: interface.link_type, bytes, len, place: None });
     }
     let id = if kind == block::ENHANCED {
         length(number(0)?)
@@ -161,6 +184,7 @@ fn packet<'a>(kind: u32, body: &'a [u8], big: bool, interfaces: &[Interface]) ->
         link_type: interface.link_type,
         bytes,
         len: len.max(captured),
+        place: place(body.get(20 + captured.next_multiple_of(4)..).unwrap_or_default(), big),
     })
 }
 

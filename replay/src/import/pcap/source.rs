@@ -6,6 +6,7 @@ use etherparse::IpNumber;
 use pcap_file::PcapError;
 
 use super::connection::{Context, Scratch};
+use super::exported::Exported;
 use super::flows::Flows;
 use super::fragments::Fragments;
 use super::packets::{Next, Packets};
@@ -25,6 +26,8 @@ pub(crate) struct PacketSource<R: Read> {
     fragments: Fragments,
     services: Services,
     scratch: Scratch,
+    /// The tape that the packets were exported from.
+    exported: Option<Exported>,
     options: ImportOptions,
     /// The latest time of a packet.
     now: u64,
@@ -39,6 +42,7 @@ impl<R: Read> PacketSource<R> {
             fragments: Fragments::default(),
             services: Services::default(),
             scratch: Scratch::default(),
+            exported: None,
             options,
             now: 0,
         })
@@ -46,7 +50,7 @@ impl<R: Read> PacketSource<R> {
 
     /// Reads some more packets. `false` at the end.
     pub(crate) fn step(&mut self, transcript: &mut Transcript, found: &mut Found) -> io::Result<bool> {
-        let Self { packets, flows, fragments, services, scratch, options, now } = self;
+        let Self { packets, flows, fragments, services, scratch, exported, options, now } = self;
         let ImportOptions { payload, server_ports } = &*options;
         let mut cx = Context { transcript, found, services, payload: *payload, server_ports, scratch };
         for _ in 0..BATCH {
@@ -58,17 +62,22 @@ impl<R: Read> PacketSource<R> {
                     cx.found.malformed += 1;
                     continue;
                 }
+                Next::Tape(bytes) => {
+                    exported.get_or_insert_default().feed(bytes, cx.transcript)?;
+                    continue;
+                }
                 Next::Cut(why) => {
                     cx.found.cut = Some(why);
-                    cx.found.unfinished_fragments += fragments.unfinished();
-                    return flows.finish(&mut cx).map(|()| false);
+                    return self.finish(transcript, found).map(|()| false);
                 }
-                Next::End => {
-                    cx.found.unfinished_fragments += fragments.unfinished();
-                    return flows.finish(&mut cx).map(|()| false);
-                }
+                Next::End => return self.finish(transcript, found).map(|()| false),
             };
             cx.found.records += 1;
+            if let Some(exported) = exported {
+                // The tape tells of all but payload: the other packets are there for other programs.
+                cx.found.used += u64::from(exported.payload(&captured));
+                continue;
+            }
             let time = captured.time.unwrap_or(*now);
             cx.found.back_in_time += u64::from(time < *now);
             *now = time.max(*now);
@@ -95,5 +104,18 @@ impl<R: Read> PacketSource<R> {
             }
         }
         Ok(true)
+    }
+
+    /// Nothing follows.
+    fn finish(&mut self, transcript: &mut Transcript, found: &mut Found) -> io::Result<()> {
+        found.unfinished_fragments += self.fragments.unfinished();
+        if let Some(exported) = &mut self.exported {
+            exported.finish(transcript)?;
+            found.connections = exported.connections();
+            found.is_without_end = !exported.is_whole();
+        }
+        let Self { flows, services, scratch, options, .. } = self;
+        let ImportOptions { payload, server_ports } = &*options;
+        flows.finish(&mut Context { transcript, found, services, payload: *payload, server_ports, scratch })
     }
 }

@@ -1,0 +1,108 @@
+//! `export`: tapes in the formats of other tools.
+
+use std::io::Write;
+use std::path::Path;
+
+use redtape_core::Count;
+use redtape_core::tape::{EventSource, Merge, Meta, ReadReport};
+
+use super::args::ExportArgs;
+use super::convert::{Converter, Exported};
+use super::decode_as;
+use super::file::File;
+use crate::failure::{Failure, Kind, Result};
+use crate::input::{Tape, read_failure};
+use crate::part_file::PartFile;
+use crate::run::warn_of_gap;
+use crate::stdout::Output;
+
+pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result {
+    let script = args.decode_as_script.as_deref();
+    if let Some(script) = script {
+        PartFile::check(script, args.force)?;
+    }
+    let tapes = Tape::open_all(&args.input.tapes)?;
+    tapes.iter().filter(|_| args.quiet).for_each(Tape::hush);
+    let exported = if args.pcapng == Path::new("-") {
+        write(tapes, args, out, crate::cmd::unwritable)?
+    } else {
+        let mut file = PartFile::create(&args.pcapng, args.force)?;
+        let name = args.pcapng.display().to_string();
+        let unwritable =
+            |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
+        let exported = write(tapes, args, &mut file, unwritable)?;
+        file.finish()?;
+        exported
+    };
+    if let Some(script) = script {
+        let mut file = PartFile::create(script, args.force)?;
+        let text = decode_as::script(&exported.http2, &args.pcapng.to_string_lossy());
+        file.write_all(text.as_bytes()).map_err(|error| file.unwritable(&error))?;
+        file.finish()?;
+    }
+    if !args.quiet {
+        report(&exported, args);
+    }
+    Ok(())
+}
+
+fn write(
+    tapes: Vec<Tape>,
+    args: &ExportArgs,
+    out: impl Write,
+    unwritable: impl Fn(std::io::Error) -> Failure,
+) -> Result<Exported> {
+    let metas: Vec<_> = tapes.iter().map(|tape| tape.reader.meta().clone()).collect();
+    let hosts = metas.iter().map(|meta| (meta.origin, meta.host.clone())).collect();
+    let (names, readers): (Vec<_>, Vec<_>) = tapes.into_iter().map(|tape| (tape.name, tape.reader)).unzip();
+    let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
+    let file = File::new(out, &system(&metas)).map_err(&unwritable)?;
+    let mut converter = Converter::new(file, &meta_of(&metas), hosts).map_err(&unwritable)?;
+    loop {
+        let name = names.get(merge.current()).cloned().unwrap_or_default();
+        match merge.next_event() {
+            Ok(Some(event)) => converter.push(&event).map_err(&unwritable)?,
+            Ok(None) => break,
+            Err(error) => return Err(read_failure(&name, &error)),
+        }
+    }
+    for gap in merge.gaps().iter().filter(|_| !args.quiet) {
+        warn_of_gap(gap);
+    }
+    let reports: Vec<(String, ReadReport)> = names.into_iter().zip(merge.reports().into_values()).collect();
+    reports.iter().try_for_each(|(name, report)| Tape::check(name, report, args.input.strict, args.quiet))?;
+    let whole = !reports.iter().any(|(_, report)| report.truncated);
+    let remark = |exported: &Exported| match decode_as::options(&exported.http2) {
+        options if options.is_empty() => String::new(),
+        options => format!("HTTP/2: tshark {options}"),
+    };
+    let (exported, mut out) = converter.finish(whole, remark).map_err(&unwritable)?;
+    out.flush().map_err(&unwritable)?;
+    Ok(exported)
+}
+
+/// What the tape within the capture says of itself: what the tape says, or, of several, only what is true of all.
+fn meta_of(metas: &[Meta]) -> Meta {
+    match metas {
+        [meta] => meta.of_copy(),
+        _ => Meta { tool: concat!("redtape export ", env!("CARGO_PKG_VERSION")).into(), ..Meta::default() },
+    }
+}
+
+/// Where the tapes were recorded.
+fn system(metas: &[Meta]) -> String {
+    let [meta] = metas else { return String::new() };
+    [meta.kernel.as_str(), meta.arch.as_str()].join(" ").trim().to_owned()
+}
+
+fn report(exported: &Exported, args: &ExportArgs) {
+    let (packets, connections) = (Count(exported.packets, "packet"), Count(exported.connections, "connection"));
+    eprintln!("{}: {packets} of {connections}", args.pcapng.display());
+    if exported.encrypted > 0 {
+        eprintln!("left out, as only TLS records of them are on the tape: {}", Count(exported.encrypted, "connection"));
+    }
+    let options = decode_as::options(&exported.http2);
+    if !options.is_empty() {
+        eprintln!("for HTTP/2: tshark {options} -r {}", args.pcapng.display());
+    }
+}
