@@ -10,7 +10,7 @@ use crate::time::MonoNanos;
 
 use super::capture::{CapturePolicy, Turn};
 use super::distribution::{Bytes, Distribution};
-use super::merge::CPUS;
+use super::recording::CPUS;
 use super::rng::Rng;
 
 /// A thread and how far it has come in time.

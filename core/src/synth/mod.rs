@@ -31,11 +31,11 @@ mod distribution;
 pub(crate) mod frames;
 mod grpc_workload;
 mod line;
-mod merge;
 mod message;
 mod multiplex;
 mod per_mille;
 mod plan;
+mod recording;
 mod rng;
 mod route;
 mod scenario;
@@ -45,6 +45,7 @@ mod template;
 mod tests;
 pub mod transform;
 mod truth;
+mod verdict;
 mod workload;
 mod world;
 
@@ -53,9 +54,11 @@ pub use capture::CapturePolicy;
 pub use distribution::{Amount, Bytes, Count, Distribution, Lognormal, Nanos, Part, Unit};
 pub use grpc_workload::GrpcWorkload;
 pub use per_mille::PerMille;
+pub use recording::Recording;
 pub use rng::Rng;
 pub use scenario::{
     Call, Clients, Host, Network, Protocol, Recorder, Route, Scenario, Service, Skew, Threads, Weights,
 };
 pub use truth::{ExchangeId, Truth};
+pub use verdict::Verdict;
 pub use workload::{RouteTotals, Workload, WorkloadEvents};

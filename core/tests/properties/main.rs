@@ -7,4 +7,6 @@ mod generate;
 mod oracle;
 mod redact;
 mod stage1;
+mod synth;
 mod tape;
+mod worlds;

@@ -15,10 +15,12 @@ use crate::config::{ConfigError, Place, read};
 use crate::event::EventBuf;
 use crate::ids::Origin;
 use crate::synth::builtin;
-use crate::synth::merge::Merge;
+use crate::synth::capture::CapturePolicy;
+use crate::synth::recording::{CPUS, Recording};
 use crate::synth::sessions::Sessions;
 use crate::synth::truth::Truth;
 use crate::synth::world::World;
+use crate::tape::Meta;
 
 impl Scenario {
     /// Reads a scenario from the text of a YAML file; `source` is the file's name, for messages.
@@ -80,7 +82,40 @@ impl Scenario {
     ///
     /// If the scenario is impossible, which [`Scenario::from_yaml`] refuses.
     pub fn events(&self) -> impl Iterator<Item = EventBuf> + use<> {
-        Merge::new(self.clone(), self.world())
+        Recording::new(self.clone(), self.world(), false)
+    }
+
+    /// Events and truth together, for those who want both without computing them twice.
+    ///
+    /// # Panics
+    ///
+    /// If the scenario is impossible, which [`Scenario::from_yaml`] refuses.
+    pub fn recording(&self) -> Recording {
+        Recording::new(self.clone(), self.world(), true)
+    }
+
+    /// META of a tape of it. Equal scenarios have equal ones.
+    ///
+    /// # Panics
+    ///
+    /// If the scenario is impossible, which [`Scenario::from_yaml`] refuses.
+    pub fn meta(&self) -> Meta {
+        let world = self.world();
+        let CapturePolicy { whole, prefix, tail } = self.recorder.capture;
+        Meta {
+            tape: XxHash3_128::oneshot(format!("{self:?}").as_bytes()).to_le_bytes(),
+            origin: world.origin(),
+            tool: concat!("redtape-synth ", env!("CARGO_PKG_VERSION")).to_owned(),
+            host: "synthetic".to_owned(),
+            cpus: CPUS.into(),
+            arrival_hook: if self.recorder.arrivals { "synthetic".to_owned() } else { String::new() },
+            payload_limits: format!(
+                "{whole} bytes since the direction turned, then {prefix} from the front and {tail} from the end of a call"
+            ),
+            started: world.hosts[0].anchor().wall,
+            extra: vec![("synth.seed".to_owned(), self.seed.to_string())],
+            ..Meta::default()
+        }
     }
 
     /// The truth of every recorded side of every exchange, connection by connection. What is lost on the way to the tape is

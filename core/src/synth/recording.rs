@@ -10,13 +10,16 @@ use super::rng::Rng;
 use super::scenario::Scenario;
 use super::sessions::Sessions;
 use super::transform;
+use super::truth::Truth;
 use super::world::{START, World};
 
 /// CPUs of the recording host.
 pub(super) const CPUS: u16 = 4;
 
-/// The recording of a scenario.
-pub(super) struct Merge {
+/// The recording of a scenario: its events in the order of a tape and, if it was asked for, the truth as it becomes known.
+///
+/// Memory is bounded by the connections that are open at one time, however many there are in all.
+pub struct Recording {
     scenario: Scenario,
     world: World,
     sessions: Sessions,
@@ -27,6 +30,7 @@ pub(super) struct Merge {
     preface: VecDeque<EventBuf>,
     /// Conversations under way by their next event.
     active: BTreeMap<(MonoNanos, u64), (EventBuf, vec::IntoIter<EventBuf>)>,
+    truth: Option<Vec<Truth>>,
     losses: Rng,
     sequences: [u64; CPUS as usize],
 }
@@ -38,8 +42,8 @@ enum Change {
     Exits(u32, usize),
 }
 
-impl Merge {
-    pub(super) fn new(scenario: Scenario, world: World) -> Self {
+impl Recording {
+    pub(super) fn new(scenario: Scenario, world: World, truth: bool) -> Self {
         let mut preface = VecDeque::new();
         for host in &world.hosts {
             let clock = Body::Clock { origin: host.origin, anchor: host.anchor() };
@@ -62,8 +66,15 @@ impl Merge {
             used: BTreeMap::new(),
             preface,
             active: BTreeMap::new(),
+            truth: truth.then(Vec::new),
             sequences: [0; CPUS as usize],
         }
+    }
+
+    /// What has become known of the truth since the last time: of all exchanges that the events so far belong to, and of some
+    /// that come later.
+    pub fn truth(&mut self) -> impl Iterator<Item = Truth> {
+        self.truth.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
     }
 
     /// Begins the conversations that may have an event before all that are under way.
@@ -76,6 +87,9 @@ impl Merge {
             for (process, until) in conversation.used {
                 let used = self.used.entry(process).or_default();
                 *used = until.max(*used);
+            }
+            if let Some(known) = &mut self.truth {
+                known.extend(conversation.truth);
             }
             self.resume(conversation.number, conversation.events.into_iter());
         }
@@ -110,7 +124,7 @@ impl Merge {
     }
 }
 
-impl Iterator for Merge {
+impl Iterator for Recording {
     type Item = EventBuf;
 
     fn next(&mut self) -> Option<EventBuf> {
@@ -132,5 +146,11 @@ impl Iterator for Merge {
         event.seq = *sequence;
         *sequence += 1;
         Some(event)
+    }
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording").field("scenario", &self.scenario).finish_non_exhaustive()
     }
 }
