@@ -69,6 +69,8 @@ pub enum Command {
     /// Apply or explain the routes decorator; propose its patterns from traffic, and hold them against it
     #[command(subcommand)]
     Routes(Routes),
+    /// Make a tape of synthetic traffic, by a scenario: services, routes, calls, latencies, losses; with the truth about it
+    Synth(crate::SynthArgs),
     /// Test telemetry: run specs of what tapes have to give, and say what differs
     Test(Box<crate::harness::Test>),
 }

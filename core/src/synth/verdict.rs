@@ -24,9 +24,10 @@ pub struct Verdict {
     /// Spans of exchanges that have not happened, or that claim what is not true: another request's response, method, target, status
     /// or service; another parent. None is ever to be.
     pub wrong: u64,
-    /// Spans that are right in this, but leave something out or have other times, sizes or another outcome. Where nothing is lost,
-    /// none is to be.
-    pub inexact: u64,
+    /// Spans that are right in this, but have other times, sizes or another outcome. Where nothing is lost, none is to be.
+    pub different: u64,
+    /// Spans that are right, but leave something out: what was not captured, or is lost.
+    pub untold: u64,
     /// What has happened and has no span.
     pub missing: u64,
     /// The first differences, in words.
@@ -59,7 +60,7 @@ impl Verdict {
             Some(Waiting::Truth(truth)) => self.compare(&truth, &span),
             Some(Waiting::Span(other)) => {
                 self.wrong += 1;
-                self.example(|| format!("two spans with one id: {other:?}\n{span:?}"));
+                self.example(|| format!("wrong: two spans of one exchange: {}; {}", said(&other), said(&span)));
             }
             None => drop(self.waiting.insert(span.span_id, Waiting::Span(Box::new(span)))),
         }
@@ -71,11 +72,11 @@ impl Verdict {
             match waiting {
                 Waiting::Truth(truth) => {
                     self.missing += 1;
-                    self.example(|| format!("no span: {truth:?}"));
+                    self.example(|| format!("missing: {}", happened(&truth)));
                 }
                 Waiting::Span(span) => {
                     self.wrong += 1;
-                    self.example(|| format!("nothing of it has happened: {span:?}"));
+                    self.example(|| format!("wrong: nothing of it has happened: {}", said(&span)));
                 }
             }
         }
@@ -83,19 +84,25 @@ impl Verdict {
 
     /// Whether the spans say all that has happened, and nothing else. Parents may be unknown: no bytes tell them.
     pub const fn is_equal(&self) -> bool {
-        self.wrong == 0 && self.inexact == 0 && self.missing == 0
+        self.is_true() && self.untold == 0 && self.missing == 0
+    }
+
+    /// Whether all that the spans say is true, to the nanosecond and the byte.
+    pub const fn is_true(&self) -> bool {
+        self.wrong == 0 && self.different == 0
     }
 
     fn compare(&mut self, truth: &Truth, span: &Span) {
         self.incomplete += u64::from(span.incomplete());
         self.unlinked += u64::from(span.parent_span_id.is_none() && truth.parent_span_id.is_some());
-        let wrong = wrong(truth, span);
-        let inexact = if wrong.is_empty() { inexact(truth, span) } else { Vec::new() };
-        self.wrong += u64::from(!wrong.is_empty());
-        self.inexact += u64::from(!inexact.is_empty());
-        if !(wrong.is_empty() && inexact.is_empty()) {
-            self.example(|| format!("{}: {span:?}\n{truth:?}", [wrong, inexact].concat().join(", ")));
-        }
+        let (kind, count, what) = match (wrong(truth, span), different(truth, span), untold(truth, span)) {
+            (wrong, _, _) if !wrong.is_empty() => ("wrong", &mut self.wrong, wrong),
+            (_, different, _) if !different.is_empty() => ("different", &mut self.different, different),
+            (_, _, untold) if !untold.is_empty() => ("not told", &mut self.untold, untold),
+            _ => return,
+        };
+        *count += 1;
+        self.example(|| format!("{kind}: {}: {}; {}", what.join(", "), said(span), happened(truth)));
     }
 
     fn example(&mut self, text: impl FnOnce() -> String) {
@@ -135,25 +142,70 @@ fn is_parent(truth: &Truth, parent: SpanId, link: Option<Link>) -> bool {
         || link.is_some_and(|link| link.rule == LinkRule::Wire) && named == Some(parent)
 }
 
-/// What a span leaves out, or says otherwise.
-fn inexact(truth: &Truth, span: &Span) -> Vec<&'static str> {
+/// What a span says otherwise. Of what is incomplete, the end is that of what is known.
+fn different(truth: &Truth, span: &Span) -> Vec<&'static str> {
     let http = &span.http;
-    let known = |truth: Option<u64>, said: Option<u64>| truth.is_none() || truth == said;
+    let known = |truth: Option<u64>, said: Option<u64>| truth.is_none() || said.is_none() || truth == said;
+    let whole = !span.incomplete();
     failing([
-        ("outcome", span.outcome == truth.outcome),
-        ("cut off", !http.truncated),
-        ("no status code", http.status_code == truth.status),
-        ("no gRPC status", truth.grpc_status.is_none() || http.grpc_status == truth.grpc_status),
-        ("status", truth.span_status().is_none_or(|status| status == span.status)),
-        ("start", span.start == truth.start && span.start_wall == truth.start_wall),
-        ("end", truth.outcome != Outcome::Complete || Some(span.end) == truth.end),
-        ("queue", span.queue_nanos == truth.queue_nanos),
-        ("accept wait", span.accept_wait_nanos == truth.accept_wait_nanos),
+        ("outcome", !whole || span.outcome == truth.outcome),
+        ("status", !whole || truth.span_status().is_none_or(|status| status == span.status)),
+        ("start", !whole || span.start == truth.start && span.start_wall == truth.start_wall),
+        ("end", !whole || truth.outcome != Outcome::Complete || Some(span.end) == truth.end),
+        ("queue", !whole || span.queue_nanos.is_none() || span.queue_nanos == truth.queue_nanos),
+        (
+            "accept wait",
+            !whole || span.accept_wait_nanos.is_none() || span.accept_wait_nanos == truth.accept_wait_nanos,
+        ),
         ("request size", known(truth.request_size, http.request_size)),
         ("response size", known(truth.response_size, http.response_size)),
         ("scheme", http.scheme == truth.scheme()),
-        ("context", truth.context.is_none() || http.head.context == truth.context),
     ])
+}
+
+/// What a span leaves out.
+fn untold(truth: &Truth, span: &Span) -> Vec<&'static str> {
+    let http = &span.http;
+    failing([
+        ("outcome", !span.incomplete()),
+        ("head", !http.truncated),
+        ("status code", http.status_code == truth.status),
+        ("gRPC status", truth.grpc_status.is_none() || http.grpc_status.is_some()),
+        ("queue", span.queue_nanos == truth.queue_nanos),
+        ("accept wait", span.accept_wait_nanos == truth.accept_wait_nanos),
+        ("request size", truth.request_size.is_none() || http.request_size.is_some()),
+        ("response size", truth.response_size.is_none() || http.response_size.is_some()),
+        ("context", http.head.context == truth.context),
+    ])
+}
+
+/// A span in a few words.
+fn said(span: &Span) -> String {
+    let Span { span_id, kind, service, http, outcome, start, end, .. } = span;
+    let (method, target, name) = (http.method(), http.head.target(), &service.name);
+    let sizes = sizes(http.request_size, http.response_size);
+    let status = http.status_code;
+    format!(
+        "span {span_id}: {} {name} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}",
+        kind.as_str()
+    )
+}
+
+/// What has happened, in a few words.
+fn happened(truth: &Truth) -> String {
+    let Truth { span_id, kind, service, method, target, status, outcome, start, end, .. } = truth;
+    let sizes = sizes(truth.request_size, truth.response_size);
+    let end = end.map_or("?".to_owned(), |end| end.to_string());
+    format!(
+        "truth {span_id}: {} {service} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}",
+        kind.as_str()
+    )
+}
+
+/// The sizes of both bodies.
+fn sizes(request: Option<u64>, response: Option<u64>) -> String {
+    let [request, response] = [request, response].map(|size| size.map_or("?".to_owned(), |size| size.to_string()));
+    format!("{request}/{response} bytes")
 }
 
 impl Truth {
@@ -179,5 +231,42 @@ impl Truth {
     /// `http.request.method`: `_OTHER` unless semantic conventions know the method.
     pub fn known_method(&self) -> &str {
         if is_usual_method(self.method.as_bytes()) { &self.method } else { "_OTHER" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::Scenario;
+    use crate::{Engine, EngineOptions, Output};
+
+    /// A verdict on the spans of a small scenario whose truth is bent.
+    fn bent(bend: impl Fn(usize, Truth) -> Option<Truth>) -> Verdict {
+        let scenario = Scenario { requests: Some(5), ..Scenario::named("greetings").unwrap() };
+        let (mut engine, mut verdict) = (Engine::new(EngineOptions::default()), Verdict::default());
+        scenario.events().for_each(|event| engine.push(&event.as_event()));
+        engine.finish();
+        scenario.truth().enumerate().filter_map(|(n, truth)| bend(n, truth)).for_each(|truth| verdict.truth(truth));
+        while let Some(output) = engine.poll_output() {
+            if let Output::Span(span) = output {
+                verdict.span(*span);
+            }
+        }
+        verdict.finish();
+        verdict
+    }
+
+    #[test]
+    fn what_is_not_so_is_found() {
+        let first = |n, truth, bent| Some(if n == 0 { bent } else { truth });
+        assert!(bent(|_, truth| Some(truth)).is_equal());
+        let otherwise = bent(|n, truth| first(n, truth.clone(), Truth { status: Some(299), ..truth }));
+        assert_eq!((otherwise.wrong, otherwise.is_true()), (1, false), "{:?}", otherwise.examples);
+        let later = bent(|n, truth| first(n, truth.clone(), Truth { start: truth.start.plus(1), ..truth }));
+        assert_eq!((later.wrong, later.different), (0, 1), "{:?}", later.examples);
+        let phantom = bent(|n, truth| (n > 0).then_some(truth));
+        assert_eq!((phantom.wrong, phantom.missing), (1, 0), "{:?}", phantom.examples);
+        let unseen = bent(|n, truth| first(n, truth.clone(), Truth { span_id: SpanId([9; 8]), ..truth }));
+        assert_eq!((unseen.wrong, unseen.missing), (1, 1), "{:?}", unseen.examples);
     }
 }

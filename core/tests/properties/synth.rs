@@ -11,7 +11,7 @@ use crate::worlds::worlds;
 fn verdict(scenario: &Scenario) -> Verdict {
     let (mut engine, mut verdict) = (Engine::new(EngineOptions::default()), Verdict::default());
     let mut recording = scenario.recording();
-    let mut take = |engine: &mut Engine, verdict: &mut Verdict| {
+    let take = |engine: &mut Engine, verdict: &mut Verdict| {
         while let Some(output) = engine.poll_output() {
             if let Output::Span(span) = output {
                 verdict.span(*span);

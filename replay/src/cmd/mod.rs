@@ -42,6 +42,7 @@ pub fn run(cli: Cli) -> Result {
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Report(args) => crate::report::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
+        Command::Synth(args) => crate::synth::run(&args, &mut out),
         Command::Test(args) => crate::harness::run(&args, &mut out),
     }?;
     out.finish()

@@ -1,0 +1,236 @@
+//! Computes a scenario once, and hands on what comes of it: to a tape, to files of truth, to the engine.
+
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+
+use redtape_core::config::hint;
+use redtape_core::synth::{SCENARIOS, Scenario, Verdict};
+use redtape_core::tape::{CloseReason, Writer, WriterOptions};
+use redtape_core::{Count, Engine, EngineOptions, Output as Found};
+
+use super::args::SynthArgs;
+use super::totals::Totals;
+use super::truth::write_truth;
+use crate::failure::{Failure, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::part_file::PartFile;
+use crate::stdout::Output;
+
+pub(crate) fn run(args: &SynthArgs, out: &mut Output) -> Result {
+    if args.list {
+        return list(out).map_err(crate::cmd::unwritable);
+    }
+    if args.schema {
+        return schema(out).map_err(crate::cmd::unwritable);
+    }
+    let Some(path) = &args.scenario else { return Ok(()) };
+    let (name, text) = find(path)?;
+    let mut scenario = Scenario::from_yaml(&text, &name).map_err(|error| Failure::new(Kind::Usage, error))?;
+    if args.print {
+        return out.write_all(text.as_bytes()).map_err(crate::cmd::unwritable);
+    }
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    if args.requests.is_some() || args.duration.is_some() {
+        (scenario.requests, scenario.duration) = (args.requests, args.duration);
+    }
+    if let Some((key, message)) = scenario.fault() {
+        return Err(Failure::message(Kind::Usage, format!("{name}: {key}: {message}")));
+    }
+    Synthesis::begin(args, &scenario, out)?.run(&name, args)
+}
+
+fn list(out: &mut Output) -> io::Result<()> {
+    let width = SCENARIOS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, _) in SCENARIOS {
+        let description = Scenario::named(name).map(|scenario| scenario.description).unwrap_or_default();
+        writeln!(out, "{name:width$}  {description}")?;
+    }
+    Ok(())
+}
+
+fn schema(out: &mut Output) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Scenario::schema())?;
+    writeln!(out)
+}
+
+/// The name of a scenario for messages, and its text.
+fn find(path: &Path) -> Result<(String, String)> {
+    let name = path.display().to_string();
+    let unreadable = |error: io::Error| Failure::message(Kind::Input, format!("{name}: cannot be read: {error}"));
+    if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map_err(unreadable)?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some((_, text)) = SCENARIOS.iter().find(|(other, _)| *other == name) {
+                return Ok((name, (*text).to_owned()));
+            }
+            let names: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+            let message = format!(
+                "{name}: there is no such file, and no included scenario of this name; {}",
+                hint(&name, &names)
+            );
+            Err(Failure::message(Kind::Input, message))
+        }
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// A file, or standard output.
+enum Target<'a> {
+    File(PartFile),
+    Stdout(&'a mut Output),
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stdout(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stdout(out) => out.flush(),
+        }
+    }
+}
+
+/// All that a run writes.
+struct Synthesis<'a> {
+    scenario: &'a Scenario,
+    tape: Option<Writer<BufWriter<Target<'a>>>>,
+    truth: Option<PartFile>,
+    totals: Option<(Totals, PartFile)>,
+    check: Option<(Engine, Verdict)>,
+}
+
+impl<'a> Synthesis<'a> {
+    fn begin(args: &SynthArgs, scenario: &'a Scenario, out: &'a mut Output) -> Result<Self> {
+        let create = |path: &Path| PartFile::create(path, args.force);
+        let tape = match args.output.as_deref() {
+            None => None,
+            Some(path) => {
+                let (target, options) = if path == Path::new("-") {
+                    if args.check {
+                        let message =
+                            "`--output -` writes the tape to standard output, where `--check` says what it found";
+                        return Err(Failure::message(Kind::Usage, message));
+                    }
+                    (Target::Stdout(out), WriterOptions::PIPE)
+                } else {
+                    (Target::File(create(path)?), WriterOptions::FILE)
+                };
+                let writer = Writer::new(BufWriter::with_capacity(256 << 10, target), &scenario.meta(), options);
+                Some(writer.map_err(|error| unwritable(path, &error))?)
+            }
+        };
+        let check = args.check.then(|| (Engine::new(EngineOptions::default()), Verdict::default()));
+        let truth = args.truth.as_deref().map(create).transpose()?;
+        let totals = args.totals.as_deref().map(create).transpose()?.map(|file| (Totals::default(), file));
+        Ok(Self { scenario, tape, truth, totals, check })
+    }
+
+    fn run(mut self, name: &str, args: &SynthArgs) -> Result {
+        let interrupt = Interrupt::on_signals().map_err(|error| Failure::new(Kind::Environment, error))?;
+        let mut recording = self.scenario.recording();
+        let (mut events, mut happened) = (0_u64, 0_u64);
+        while let Some(event) = recording.next() {
+            events += 1;
+            if let Some(tape) = &mut self.tape {
+                let path = args.output.as_deref().unwrap_or(Path::new("-"));
+                tape.push(&event.as_event()).map_err(|error| unwritable(path, &error))?;
+            }
+            if let Some((engine, verdict)) = &mut self.check {
+                engine.push(&event.as_event());
+                drain(engine, verdict);
+            }
+            for truth in recording.truth() {
+                happened += 1;
+                if let Some(file) = &mut self.truth {
+                    write_truth(file, &truth).map_err(|error| file.unwritable(&error))?;
+                }
+                if let Some((totals, _)) = &mut self.totals {
+                    totals.add(&truth);
+                }
+                if let Some((_, verdict)) = &mut self.check {
+                    verdict.truth(truth);
+                }
+            }
+            if events % 1024 == 0 && interrupt.asked() {
+                return Err(Failure::message(Kind::Interrupted, "interrupted; nothing is left of what was written"));
+            }
+        }
+        self.finish(args)?;
+        if !args.quiet {
+            let seed = self.scenario.seed;
+            eprintln!("{name}, seed {seed}: {}, {}", Count(events, "event"), Count(happened, "recorded exchange"));
+        }
+        self.judge(args)
+    }
+
+    fn finish(&mut self, args: &SynthArgs) -> Result {
+        if let (Some(tape), Some(path)) = (self.tape.take(), args.output.as_deref()) {
+            let (_, out) = tape.finish(CloseReason::Done).map_err(|error| unwritable(path, &error))?;
+            match out.into_inner().map_err(|error| unwritable(path, error.error()))? {
+                Target::File(file) => file.finish()?,
+                Target::Stdout(_) => {}
+            }
+        }
+        if let Some((totals, mut file)) = self.totals.take() {
+            totals.write(&mut file).map_err(|error| file.unwritable(&error))?;
+            file.finish()?;
+        }
+        self.truth.take().map_or(Ok(()), PartFile::finish)
+    }
+
+    /// Says how spans and truth differ.
+    fn judge(self, args: &SynthArgs) -> Result {
+        let Some((mut engine, mut verdict)) = self.check else { return Ok(()) };
+        engine.finish();
+        drain(&mut engine, &mut verdict);
+        verdict.finish();
+        let Verdict { happened, spans, unlinked, wrong, different, untold, missing, .. } = verdict;
+        if !args.quiet {
+            let mut out = Output::stdout();
+            let (happened, spans) = (Count(happened, "recorded exchange"), Count(spans, "span"));
+            let line = format!(
+                "{happened}, {spans}: {wrong} wrong, {different} different, {untold} not told in full, {missing} missing, \
+                 {unlinked} without their parent"
+            );
+            writeln!(out, "{line}").map_err(crate::cmd::unwritable)?;
+            out.finish()?;
+        }
+        // What a tape lacks, nobody can tell. Nor can they whether more requests stand behind those that were captured in part.
+        let Scenario { recorder, per_mille, .. } = self.scenario;
+        let lossless = recorder.loss == 0;
+        let hidden = per_mille.pipelined > 0 && recorder.capture.whole < u64::from(u32::MAX);
+        let failed = wrong > 0 || lossless && different > 0 || lossless && !hidden && missing > 0;
+        if !failed {
+            return Ok(());
+        }
+        for example in &verdict.examples {
+            eprintln!("{example}");
+        }
+        Err(Failure::message(Kind::Check, "the spans are not what has happened"))
+    }
+}
+
+fn drain(engine: &mut Engine, verdict: &mut Verdict) {
+    while let Some(output) = engine.poll_output() {
+        if let Found::Span(span) = output {
+            verdict.span(*span);
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+    Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"))
+}
