@@ -32,8 +32,6 @@ pub(super) struct World {
     pub(super) hosts: Vec<HostClock>,
     /// Where requests from outside go, by weight.
     entrances: Vec<(usize, u32)>,
-    /// Connections that a client, and the calls that it causes, have open at one time, at most.
-    pub(super) breadth: u32,
 }
 
 /// A host, and what the tape's times are on it.

@@ -53,9 +53,10 @@ pub(super) fn world(scenario: &Scenario) -> Result<World, Fault> {
         }
     }
     services.push(client(&hosts, names.len()));
-    let entrances = entrances(scenario, &services, &names)?;
-    let mut world = World { services, hosts, entrances, breadth: 0 };
-    world.breadth = check::calls(scenario, &world)?;
+    let mut world = World { services, hosts, entrances: Vec::new() };
+    let breadths = check::calls(&world)?;
+    world.entrances = entrances(scenario, &world.services, &names)?;
+    check::ports(scenario, &world, &breadths)?;
     Ok(world)
 }
 

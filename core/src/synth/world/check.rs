@@ -68,30 +68,27 @@ fn counts(counts: &Distribution<Count>, at: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Follows all calls. Returns how many connections a client, and the calls that it causes, may have open at one time.
-pub(super) fn calls(scenario: &Scenario, world: &World) -> Result<u32, Fault> {
+/// Follows all calls. Returns how many connections a request to each service has open at one time, its own among them, at most.
+pub(super) fn calls(world: &World) -> Result<BTreeMap<usize, u64>, Fault> {
     let mut walk = Walk { world, on_the_way: Vec::new(), known: BTreeMap::new() };
     for service in 0..world.client() {
         walk.visit(service)?;
     }
-    let costs = world.entrances.iter().filter_map(|(service, _)| walk.known.get(service));
-    let breadth = costs.map(|cost| cost.connections).max().unwrap_or(1);
-    let connections = u64::from(scenario.clients.connections).saturating_mul(breadth);
-    if connections > u64::from(PORTS) {
-        let each = if breadth > 1 {
-            format!(", each of which may open {} more for calls", breadth - 1)
-        } else {
-            String::new()
-        };
-        return fault(
-            "clients.connections",
-            format!(
-                "{} connections at one time{each}, are more than the {PORTS} ports of a host",
-                scenario.clients.connections
-            ),
-        );
+    Ok(walk.known.into_iter().map(|(service, cost)| (service, cost.connections)).collect())
+}
+
+/// Checks that there are ports for all connections that may be open at one time.
+pub(super) fn ports(scenario: &Scenario, world: &World, breadths: &BTreeMap<usize, u64>) -> Result<(), Fault> {
+    let breadths = world.entrances.iter().filter_map(|(service, _)| breadths.get(service));
+    let breadth = breadths.copied().max().unwrap_or(1);
+    let connections = scenario.clients.connections;
+    if u64::from(connections).saturating_mul(breadth) <= u64::from(PORTS) {
+        return Ok(());
     }
-    Ok(u32::try_from(breadth).unwrap_or(u32::MAX))
+    let each =
+        if breadth > 1 { format!(", each of which may open {} more for calls", breadth - 1) } else { String::new() };
+    let message = format!("{connections} connections at one time{each}, are more than the {PORTS} ports of a host");
+    fault("clients.connections", message)
 }
 
 /// What one request to a service costs at most.
