@@ -12,6 +12,11 @@ pub(crate) const REDACT_HELD_BYTES: usize = 16 << 20;
 /// How long an event waits in redaction at most, in nanoseconds of tape time.
 pub(crate) const REDACT_HELD_NANOS: u64 = 5_000_000_000;
 
+/// Connections, and processes, that a slice remembers of the time before it.
+pub(crate) const EDIT_KNOWN: usize = 1 << 17;
+/// Losses that a slice remembers of the time before it; the oldest go first.
+pub(crate) const EDIT_LOSSES: usize = 1 << 10;
+
 /// Bounds that a caller may lower (tests do) or raise. With the defaults a replay of a million connections that are never
 /// closed peaks below 64 MiB (`docs/performance.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

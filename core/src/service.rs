@@ -103,6 +103,14 @@ fn pod_instance(container: &Container) -> Option<String> {
     })
 }
 
+/// The name of a process's service as far as the process itself tells it: without a configuration and without pods.
+pub(crate) fn process_name(process: &ProcessInfo) -> Cow<'_, str> {
+    let own = |key: &str| process.env.iter().find(|(name, value)| name == key && !value.is_empty());
+    let named = own("OTEL_SERVICE_NAME").map(|(_, name)| Cow::Borrowed(name.as_str()));
+    let attribute = || resource_attribute(&own("OTEL_RESOURCE_ATTRIBUTES")?.1, "service.name");
+    named.or_else(attribute).unwrap_or_else(|| program(process).into())
+}
+
 /// The executable's name, else what the kernel calls the process.
 fn program(process: &ProcessInfo) -> &str {
     [process.executable(), &process.comm].into_iter().find(|name| !name.is_empty()).unwrap_or("unknown_service")

@@ -49,6 +49,8 @@ pub enum Command {
     Events(Events),
     /// Write tapes in formats of other tools: packets for Wireshark
     Export(crate::ExportArgs),
+    /// Keep the events of a tape of which an expression holds, and what they need to be read
+    Filter(crate::edit::FilterTape),
     /// Make tapes of captures of other tools: pcap, pcapng, and sysdig's scap
     Import(crate::import::ImportArgs),
     /// Say what a tape is: when and where recorded, how much, what is missing
@@ -58,6 +60,8 @@ pub enum Command {
     Live(Box<crate::Live>),
     /// Write the man pages of all commands
     Man(Man),
+    /// Make one tape of several
+    Merge(crate::edit::MergeTapes),
     /// Take secrets out of a tape, or check that it has none: headers, cookies, query values, bodies
     Redact(crate::edit::Redact),
     /// Rewrite a damaged or unfinished tape so that nothing readable is lost
@@ -69,6 +73,8 @@ pub enum Command {
     /// Apply or explain the routes decorator; propose its patterns from traffic, and hold them against it
     #[command(subcommand)]
     Routes(Routes),
+    /// Cut a part out of a tape: some time, some connections, a service, a trace, the first requests
+    Slice(Box<crate::edit::Slice>),
     /// Make a tape of synthetic traffic, by a scenario: services, routes, calls, latencies, losses; with the truth about it
     Synth(crate::SynthArgs),
     /// Test telemetry: run specs of what tapes have to give, and say what differs
@@ -285,6 +291,7 @@ pub struct Info {
 
 /// `events`
 #[derive(Args, Debug)]
+#[command(after_long_help = crate::edit::fields())]
 pub struct Events {
     /// The tapes
     #[command(flatten)]
@@ -298,6 +305,18 @@ pub struct Events {
     /// Only events up to this moment, in the same forms
     #[arg(long, value_name = "TIME")]
     pub to: Option<Moment>,
+    /// Only events of which an expression holds, as in 'kind == data and port == 8080'
+    #[arg(long, value_name = "EXPR", value_parser = crate::edit::parse_expr)]
+    pub filter: Option<(String, redtape_core::edit::Expr)>,
+    /// Only events of this connection, as the list shows it (`c1a2b3c4`), or its number; may be given several times
+    #[arg(long, value_name = "CONN")]
+    pub conn: Vec<String>,
+    /// Show the captured payload in hexadecimal; offsets are positions in the stream
+    #[arg(long, conflicts_with_all = ["payload", "json"])]
+    pub hex: bool,
+    /// One JSON object an event; with `--payload`, captured bytes in base64
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `repair`

@@ -1,8 +1,18 @@
 //! What is made of tapes: redacted ones, and parts of them. Pure: events in, events out.
 
+mod census;
+mod expr;
+mod filter;
+mod merge;
 mod redact;
+mod slice;
 
+pub use census::Census;
+pub use expr::{Expr, ExprError, Field, Known, Subject};
+pub use filter::Sieve;
+pub use merge::{duplicates, merged_meta};
 pub use redact::{
     Change, Counts, HeaderPolicy, Key, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactError, RedactPolicy,
     Redacted, RedactedTape, Redactor, Remains, Rule, Treatment, ValueMode, ValuePolicy,
 };
+pub use slice::{Selection, Slicer};

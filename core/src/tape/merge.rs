@@ -20,6 +20,16 @@ pub struct SetGap {
     pub to: u32,
 }
 
+/// How the times of several tapes are put on one clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Align {
+    /// By the time of day, or as they are where they are of one boot of one host.
+    #[default]
+    Clock,
+    /// All begin when the first one does.
+    Start,
+}
+
 /// The events of several tapes in order of time.
 ///
 /// Tapes of one rotated set are read one after the other, in the order of their numbers. The times of tapes of other
@@ -54,11 +64,19 @@ struct Later<R> {
 }
 
 impl<R: Read> Merge<R> {
-    /// The events of tapes that were just opened.
+    /// The events of tapes that were just opened, aligned by their clocks.
     ///
     /// # Errors
     /// See [`ReadError`].
     pub fn new(tapes: impl IntoIterator<Item = Reader<R>>) -> Result<Self, ReadError> {
+        Self::aligned(tapes, Align::Clock)
+    }
+
+    /// The events of tapes that were just opened.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn aligned(tapes: impl IntoIterator<Item = Reader<R>>, align: Align) -> Result<Self, ReadError> {
         let mut merge = Self { chains: Vec::new(), gaps: Vec::new(), current: 0, reports: BTreeMap::new() };
         let mut sets: Vec<Vec<(usize, Reader<R>)>> = Vec::new();
         for (place, tape) in tapes.into_iter().enumerate() {
@@ -68,7 +86,7 @@ impl<R: Read> Merge<R> {
                 None => sets.push(vec![(place, tape)]),
             }
         }
-        let mut clock: Option<Clock> = None;
+        let (mut clock, mut start): (Option<Clock>, Option<MonoNanos>) = (None, None);
         for mut files in sets {
             files.sort_by_key(|(_, file)| number(file));
             let mut files: VecDeque<_> = merge.with_gaps(files).into();
@@ -77,7 +95,15 @@ impl<R: Read> Merge<R> {
             let boot_id = first.meta().boot_id.clone();
             let mut current = TapeSource::new(first);
             let anchor = current.first_anchor()?;
-            let shift = clock.get_or_insert(Clock { boot_id: boot_id.clone(), anchor }).shift(&boot_id, anchor);
+            let clock = clock.get_or_insert(Clock { boot_id: boot_id.clone(), anchor });
+            let shift = match (align, current.peek_time()?) {
+                (Align::Clock, _) => clock.shift(&boot_id, anchor),
+                (Align::Start, None) => 0,
+                (Align::Start, Some(first)) => {
+                    let start = start.get_or_insert(first);
+                    start.nanos().checked_signed_diff(first.nanos()).unwrap_or_default()
+                }
+            };
             current.shift_times(shift);
             let next_time = current.peek_time()?;
             let later = Later { files, next: None, shift };

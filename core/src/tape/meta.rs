@@ -84,6 +84,14 @@ impl Meta {
         Self { tape, set: None, ..self.clone() }
     }
 
+    /// META of a tape with a part of these events, or other ones in their place; `what` says what it has, and tells parts of one tape apart.
+    #[must_use]
+    pub fn of_part(&self, what: &str) -> Self {
+        let seed = [&self.tape[..], what.as_bytes()].concat();
+        let tape = twox_hash::XxHash3_128::oneshot_with_seed(COPY_SEED, &seed).to_le_bytes();
+        Self { tape, set: None, ..self.clone() }
+    }
+
     /// Appends the fields that are not empty.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_field(tag::TAPE, &self.tape, out);

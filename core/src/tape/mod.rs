@@ -26,7 +26,7 @@ pub use block::{Block, Events};
 pub use format::{BlockKind, FormatVersion};
 pub use hash::{ContentHash, ContentHasher};
 pub use index::{CloseReason, Totals};
-pub use merge::{Merge, SetGap};
+pub use merge::{Align, Merge, SetGap};
 pub use meta::{Meta, SetMember};
 pub use outside::Outside;
 pub use reader::{OpenError, ReadError, ReadReport, Reader};

@@ -6,6 +6,7 @@ mod engine;
 mod generate;
 mod oracle;
 mod redact;
+mod slice;
 mod stage1;
 mod synth;
 mod tape;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use redtape_core::edit::Known;
 use redtape_core::tape::Block;
 use redtape_core::tls::TieRule;
 use redtape_core::{
@@ -9,6 +10,8 @@ use redtape_core::{
     Stamp,
 };
 
+use super::event_bytes::write_hex;
+use super::event_json::write_json;
 use super::unwritable;
 use crate::cli::Events;
 use crate::failure::{Failure, Kind, Result};
@@ -21,13 +24,14 @@ pub(super) fn run(args: &Events, out: &mut Output) -> Result {
     for mut tape in Tape::open_all(&args.input.tapes)? {
         let opening = opening(&mut tape)?;
         let window = Window::of(args, &tape, &opening)?;
-        opening.iter().try_for_each(|block| write_block(out, block, &window, args.payload))?;
+        let mut known = Known::default();
+        opening.iter().try_for_each(|block| write_block(out, block, &window, args, &mut known))?;
         if opening.last().is_some_and(|block| window.from > block.last_time()) {
             tape.seek(window.from)?;
         }
         let mut block = Block::default();
         while !out.closed() && tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
-            write_block(out, &block, &window, args.payload)?;
+            write_block(out, &block, &window, args, &mut known)?;
         }
         Tape::check(&tape.name, tape.reader.report(), args.input.strict, false)?;
     }
@@ -57,10 +61,27 @@ fn anchor(block: &Block) -> Option<ClockAnchor> {
     })
 }
 
-fn write_block(out: &mut Output, block: &Block, window: &Window, payload: bool) -> Result {
-    let wanted = |event: &Event<'_>| window.from <= event.time && event.time <= window.to;
-    let mut events = block.events().filter(wanted);
-    events.try_for_each(|event| write_event(out, &event, window.start, payload)).map_err(unwritable)
+fn write_block(out: &mut Output, block: &Block, window: &Window, args: &Events, known: &mut Known) -> Result {
+    for event in block.events() {
+        known.learn(&event);
+        let subject = known.subject(&event);
+        let in_time = window.from <= event.time && event.time <= window.to;
+        let of_conn = || args.conn.is_empty() || args.conn.iter().any(|wanted| subject.is_of(wanted));
+        let holds = || args.filter.as_ref().is_none_or(|(_, expr)| expr.holds(&subject));
+        if in_time && of_conn() && holds() {
+            let written = if args.json {
+                write_json(out, &event, &subject, window.start, args.payload)
+            } else {
+                write_event(out, &event, window.start, args.payload).and_then(|()| match event.body {
+                    Body::Data(data) if args.hex => write_hex(out, &data),
+                    _ => Ok(()),
+                })
+            };
+            written.map_err(unwritable)?;
+        }
+        known.forget(&event);
+    }
+    Ok(())
 }
 
 /// Which events are wanted.

@@ -2,6 +2,8 @@
 
 mod cardinality;
 mod config;
+mod event_bytes;
+mod event_json;
 mod events;
 mod exporters;
 mod info;
@@ -32,16 +34,19 @@ pub fn run(cli: Cli) -> Result {
         Command::Config(args) => config::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
         Command::Export(args) => crate::pcapng::run(&args, &mut out),
+        Command::Filter(args) => crate::edit::filter(&args, &mut out),
         Command::Import(args) => crate::import::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]
         Command::Live(args) => crate::live::run(&args, &mut out),
         Command::Man(args) => manual::man(&args),
+        Command::Merge(args) => crate::edit::merge(&args, &mut out),
         Command::Redact(args) => crate::edit::redact(&args, &mut out),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Report(args) => crate::report::run(&args, &mut out),
         Command::Routes(args) => routes::run(&args, &mut out),
+        Command::Slice(args) => crate::edit::slice(&args, &mut out),
         Command::Synth(args) => crate::synth::run(&args, &mut out),
         Command::Test(args) => crate::harness::run(&args, &mut out),
     }?;

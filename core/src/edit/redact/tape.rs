@@ -67,7 +67,8 @@ impl Redactor {
         options: WriterOptions,
     ) -> Result<(RedactedTape, W), RedactError> {
         let meta = self.meta(tape.meta());
-        let mut writer = Writer::new(out, &meta.of_copy(), options).map_err(RedactError::Write)?;
+        let mut writer = Writer::new(out, &meta.of_part(&format!("redacted {}", meta.redaction)), options)
+            .map_err(RedactError::Write)?;
         let (mut block, mut snapshot, mut last) = (Block::default(), None, MonoNanos::ZERO);
         while tape.read_block(&mut block)? {
             if block.kind() != BlockKind::Snapshot

@@ -1,0 +1,106 @@
+//! Which spans are on which connections: what a slice by service, trace or number of requests is chosen by.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::engine::{EngineOptions, Merge, Output, Part, Stage1, Stage2, Watermark};
+use crate::event::{Body, Event};
+use crate::exchange::{Finding, What};
+use crate::facts::Role;
+use crate::ids::{ConnKey, IdHasher, Origin, SpanId};
+use crate::limits::EDIT_KNOWN;
+use crate::span::Span;
+
+/// An engine that tells the connection of each span.
+#[derive(Debug)]
+pub struct Census {
+    watermark: Watermark,
+    stage1: Stage1,
+    merge: Merge,
+    stage2: Stage2,
+    /// The connections of exchanges whose spans are still held.
+    conns: FxHashMap<SpanId, ConnKey>,
+    /// The recordings of TLS connections, and the connections that carry these.
+    plaintexts: BTreeMap<ConnKey, Origin>,
+    carriers: BTreeMap<ConnKey, ConnKey>,
+}
+
+impl Census {
+    /// An engine that has seen nothing.
+    pub fn new(options: EngineOptions) -> Self {
+        let options = EngineOptions { spans: true, metrics_step_nanos: None, ..options };
+        Self {
+            watermark: Watermark::default(),
+            stage1: Stage1::new(Part::WHOLE, &options.limits),
+            merge: Merge::default(),
+            stage2: Stage2::new(options),
+            conns: FxHashMap::default(),
+            plaintexts: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+        }
+    }
+
+    /// The name of the host that `origin` was recorded on.
+    pub fn host(&mut self, origin: Origin, name: &str) {
+        self.stage2.host(origin, name);
+    }
+
+    /// Takes an event in.
+    pub fn push(&mut self, event: &Event<'_>) {
+        let Self { watermark, merge, stage2, conns, plaintexts, carriers, .. } = self;
+        match event.body {
+            Body::Connection(info) if info.tls.is_some() && plaintexts.len() < EDIT_KNOWN => {
+                plaintexts.insert(info.key, info.origin);
+            }
+            Body::TlsTie { conn, carrier, .. } if carrier != 0 => {
+                let origin = plaintexts.get(&conn).copied();
+                carriers.extend(origin.map(|origin| (conn, ConnKey::new(origin, carrier))));
+            }
+            _ => {}
+        }
+        let before = watermark.now();
+        let now = watermark.admit(event.time);
+        if now > before {
+            merge.before(now).for_each(|finding| take(finding, conns, stage2));
+        }
+        if event.body.conn().is_none() {
+            stage2.fact(event, now);
+        }
+        self.stage1.push(event, now, self.merge.pending());
+    }
+
+    /// The tape is over.
+    pub fn finish(&mut self) {
+        let now = self.watermark.now();
+        self.stage1.finish(now, self.merge.pending());
+        let Self { merge, stage2, conns, .. } = self;
+        merge.all().for_each(|finding| take(finding, conns, stage2));
+        self.stage2.finish(now);
+    }
+
+    /// The connections that carry TLS connections, by these.
+    pub const fn carriers(&self) -> &BTreeMap<ConnKey, ConnKey> {
+        &self.carriers
+    }
+
+    /// The next span, and its connection.
+    pub fn poll(&mut self) -> Option<(ConnKey, Box<Span>)> {
+        loop {
+            if let Output::Span(span) = self.stage2.poll_output()?
+                && let Some(conn) = self.conns.remove(&span.span_id)
+            {
+                return Some((conn, span));
+            }
+        }
+    }
+}
+
+fn take(finding: Finding, conns: &mut FxHashMap<SpanId, ConnKey>, stage2: &mut Stage2) {
+    if let What::Ended(exchange) = &finding.what {
+        let direction = u64::from(exchange.role == Role::Client);
+        let ids = IdHasher::new(exchange.conn.origin, exchange.conn.id).with(direction);
+        conns.insert(ids.with(exchange.request.message.pos).span_id(), exchange.conn.key);
+    }
+    stage2.take(finding);
+}

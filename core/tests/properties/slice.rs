@@ -1,0 +1,153 @@
+//! Properties of slices and filters (I19): a part of a tape says what the whole says of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use redtape_core::edit::{Expr, Selection, Sieve, Slicer};
+use redtape_core::synth::{CapturePolicy, ExchangeId, Scenario, transform};
+use redtape_core::tape::{EventSource, Merge, Meta, Reader, TapeSource, WriterOptions};
+use redtape_core::{Body, BodyBuf, ConnKey, EventBuf, Exchange, Limits, MonoNanos, Outcome};
+
+use crate::generate::{config, scenarios};
+use crate::oracle::stage1;
+
+/// The events of the tape that a slice is.
+fn slice(scenario: &Scenario, events: &[EventBuf], selection: Selection) -> Vec<EventBuf> {
+    let meta = Meta { origin: scenario.origin(), ..Meta::default() };
+    let options = WriterOptions { block_bytes: 3_000, ..WriterOptions::FILE };
+    let mut slicer = Slicer::new(&meta, "part", selection, Vec::new(), options).expect("a Vec can be written to");
+    for event in events {
+        slicer.push(&event.as_event()).expect("a Vec can be written to");
+    }
+    let (_, tape) = slicer.finish().expect("a Vec can be written to");
+    read(&tape)
+}
+
+fn read(tape: &[u8]) -> Vec<EventBuf> {
+    let mut source = TapeSource::new(Reader::open(tape).expect("a slice is a tape"));
+    let mut events = Vec::new();
+    while let Some(event) = source.next_event().expect("a slice can be read") {
+        events.push(event.into());
+    }
+    events
+}
+
+fn exchanges(events: &[EventBuf]) -> BTreeMap<ExchangeId, Exchange> {
+    stage1(events, &Limits::default()).exchanges
+}
+
+fn conns(events: &[EventBuf]) -> Vec<ConnKey> {
+    let keys: BTreeSet<_> = events.iter().filter_map(|event| event.as_event().body.conn()).collect();
+    keys.into_iter().collect()
+}
+
+/// Whether both say the same, but for facts of the connection that a cut changes.
+fn same(one: &Exchange, other: &Exchange) -> bool {
+    let text = |exchange: &Exchange| {
+        let Exchange { role, process, request, response, reset, outcome, end, .. } = exchange;
+        format!("{role:?} {process:?} {request:?} {response:?} {reset:?} {outcome:?} {end:?}")
+    };
+    text(one) == text(other)
+}
+
+fn middle(events: &[EventBuf], per_mille: u64) -> MonoNanos {
+    let (first, last) = (events.first().map(|event| event.time), events.iter().map(|event| event.time).max());
+    let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+    first.plus(last.since(first) * per_mille / 1000)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Of chosen connections, a slice says what the whole says.
+    #[test]
+    fn a_slice_of_connections_is_the_restriction(scenario in scenarios(CapturePolicy::default()), bits: u64) {
+        let events: Vec<_> = scenario.events().collect();
+        let chosen: BTreeSet<_> =
+            conns(&events).into_iter().enumerate().filter(|(at, _)| bits >> (at % 64) & 1 == 1).map(|(_, key)| key).collect();
+        let sliced = slice(&scenario, &events, Selection { conns: Some(chosen.clone()), ..Selection::ALL });
+        let whole: Vec<_> = exchanges(&events).into_values().filter(|exchange| chosen.contains(&exchange.conn.key)).collect();
+        let part: Vec<_> = exchanges(&sliced).into_values().collect();
+        prop_assert_eq!(format!("{part:#?}"), format!("{whole:#?}"));
+    }
+
+    /// What is complete in the beginning of a tape is as in the whole.
+    #[test]
+    fn a_slice_up_to_a_moment_is_a_prefix(scenario in scenarios(CapturePolicy::default()), at in 0_u64..1000) {
+        let events: Vec<_> = scenario.events().collect();
+        let to = middle(&events, at);
+        let sliced = slice(&scenario, &events, Selection { to, ..Selection::ALL });
+        prop_assert!(sliced.iter().all(|event| event.time <= to));
+        let whole = exchanges(&events);
+        for (id, exchange) in exchanges(&sliced) {
+            prop_assert!(whole.contains_key(&id), "{id:?} is in the slice alone");
+            if exchange.outcome != Outcome::Incomplete {
+                prop_assert!(same(&exchange, &whole[&id]), "{exchange:?}\n{:?}", whole[&id]);
+            }
+        }
+    }
+
+    /// A slice that begins later is a recording that began later.
+    #[test]
+    fn a_slice_from_a_moment_on_is_a_later_recording(scenario in scenarios(CapturePolicy::default()), at in 1_u64..1000) {
+        let events: Vec<_> = scenario.events().collect();
+        let from = middle(&events, at);
+        let Some(cut) = events.iter().position(|event| event.time >= from && !event.as_event().body.is_entry()) else {
+            return Ok(());
+        };
+        prop_assume!(events[cut..].iter().all(|event| event.time >= from));
+        let sliced = slice(&scenario, &events, Selection { from, ..Selection::ALL });
+        let (part, later) = (exchanges(&sliced), exchanges(&transform::start_at(&events, cut)));
+        prop_assert_eq!(part.len(), later.len());
+        for (id, exchange) in part {
+            prop_assert!(later.get(&id).is_some_and(|later| same(&exchange, later)), "{exchange:?}");
+        }
+    }
+
+    /// A filter by what connections are is a slice of these.
+    #[test]
+    fn a_filter_keeps_what_decodes(scenario in scenarios(CapturePolicy::default())) {
+        let events: Vec<_> = scenario.events().collect();
+        let ports: BTreeSet<u16> = events
+            .iter()
+            .filter_map(|event| match &event.body {
+                BodyBuf::Connection(info) => Some(info.endpoint?.local.port()),
+                _ => None,
+            })
+            .collect();
+        let Some(port) = ports.first() else { return Ok(()) };
+        let expr = Expr::parse(&format!("local.port == {port}")).expect("an expression");
+        let mut sieve = Sieve::new(expr);
+        let kept: Vec<_> = events.iter().filter(|event| sieve.keeps(&event.as_event())).cloned().collect();
+        let kept = slice(&scenario, &kept, Selection::ALL);
+        let is_wanted = |exchange: &Exchange| exchange.conn.endpoint.is_some_and(|ends| ends.local.port() == *port);
+        let whole: Vec<_> = exchanges(&events).into_values().filter(is_wanted).collect();
+        let part: Vec<_> = exchanges(&kept).into_values().collect();
+        prop_assert_eq!(format!("{part:#?}"), format!("{whole:#?}"));
+    }
+
+    /// Slices of a tape, merged, say what it says.
+    #[test]
+    fn slices_merge_to_the_whole(scenario in scenarios(CapturePolicy::default())) {
+        let events: Vec<_> = scenario.events().collect();
+        let conns = conns(&events);
+        let (one, other): (BTreeSet<_>, BTreeSet<_>) = conns.into_iter().partition(|key| key.get() % 2 == 0);
+        let meta = Meta { origin: scenario.origin(), ..Meta::default() };
+        let tape = |conns| {
+            let selection = Selection { conns: Some(conns), ..Selection::ALL };
+            let mut slicer = Slicer::new(&meta, "part", selection, Vec::new(), WriterOptions::FILE).expect("a Vec");
+            events.iter().for_each(|event| slicer.push(&event.as_event()).expect("a Vec can be written to"));
+            slicer.finish().expect("a Vec can be written to").1
+        };
+        let (one, other) = (tape(one), tape(other));
+        let readers = [&one, &other].map(|tape| Reader::open(&tape[..]).expect("a slice is a tape"));
+        let (mut merge, mut merged) = (Merge::new(readers).expect("tapes merge"), Vec::new());
+        while let Some(event) = merge.next_event().expect("tapes can be read") {
+            merged.push(EventBuf::from(event));
+        }
+        let clocks = merged.iter().filter(|event| matches!(event.body, BodyBuf::Plain(Body::Clock { .. }))).count();
+        prop_assert!(clocks > 0);
+        let (merged, whole) = (exchanges(&merged), exchanges(&events));
+        prop_assert_eq!(format!("{merged:#?}"), format!("{whole:#?}"));
+    }
+}

@@ -1,0 +1,218 @@
+//! `slice`: a part of a tape.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use redtape_core::edit::{Census, Selection, Slicer};
+use redtape_core::tape::Align;
+use redtape_core::{Body, ConnKey, Count, MonoNanos};
+
+use super::output::{NewTape, OutputArgs};
+use super::source::Source;
+use crate::cli::{Evidence, Input, Settings};
+use crate::failure::{Failure, Kind, Result};
+use crate::moment::Moment;
+use crate::settings;
+use crate::stdout::Output;
+
+/// `slice`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("part").required(true).multiple(true)
+    .args(["from", "to", "conn", "service", "trace", "first_requests"]))]
+pub struct Slice {
+    /// The tapes
+    #[command(flatten)]
+    pub input: Input,
+    /// Where the new one goes
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// From this moment on: RFC 3339, or an offset from the first event such as `+1.5s`
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Moment>,
+    /// Up to this moment, in the same forms
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Moment>,
+    /// This connection, as `events` shows it (`c1a2b3c4`), or its number; may be given several times
+    #[arg(long, value_name = "CONN")]
+    pub conn: Vec<String>,
+    /// The connections that carry requests of this service; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub service: Vec<String>,
+    /// The connections that carry requests of this trace; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub trace: Vec<String>,
+    /// The connections of the first N requests, up to the end of the last of these
+    #[arg(long, value_name = "N")]
+    pub first_requests: Option<usize>,
+    /// Configuration in Beyla's YAML, by which services are named; without it, the one on the tape is used
+    #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
+    pub config: Option<PathBuf>,
+    /// No warnings and no summary
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+pub(crate) fn run(args: &Slice, out: &mut Output) -> Result {
+    for trace in &args.trace {
+        if trace.len() != 32 || !trace.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Failure::message(
+                Kind::Usage,
+                format!("--trace {trace}: a trace id has 32 hexadecimal digits"),
+            ));
+        }
+    }
+    let chosen = choose(args)?;
+    let mut source = Source::open(&args.input.tapes, Align::Clock, args.quiet)?;
+    let (from, to) = source.moments(args.from, args.to)?;
+    if from > to {
+        return Err(Failure::message(Kind::Usage, "--from is after --to"));
+    }
+    let (conns, to) = match chosen {
+        Some(Chosen { conns, end }) => (Some(conns), end.map_or(to, |end| end.min(to))),
+        None => (None, to),
+    };
+    let count = conns.as_ref().map(BTreeSet::len);
+    let selection = Selection { from, to, conns };
+    let new = NewTape::create(&args.output, &args.input.tapes, out)?;
+    let options = new.options();
+    let name = args.output.output.display();
+    let failed =
+        |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
+    let what = format!("slice {selection:?}");
+    let mut slicer = Slicer::new(&source.meta, &what, selection, new, options).map_err(failed)?;
+    while let Some(event) = source.next()? {
+        if slicer.is_past(event.time) && !event.late && event.time < MonoNanos::MAX {
+            break;
+        }
+        slicer.push(&event).map_err(failed)?;
+    }
+    let (totals, new) = slicer.finish().map_err(failed)?;
+    new.finish()?;
+    if !args.quiet {
+        let of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));
+        eprintln!("{name}: {}{of}", Count(totals.events, "event"));
+    }
+    source.check(args.input.strict, args.quiet)
+}
+
+/// What a first reading of the tapes has chosen.
+struct Chosen {
+    conns: BTreeSet<ConnKey>,
+    /// The end of the last of the first requests.
+    end: Option<MonoNanos>,
+}
+
+/// The connections that are asked for, if any are: of each way to ask, all have to agree.
+fn choose(args: &Slice) -> Result<Option<Chosen>> {
+    let by_span = !args.service.is_empty() || !args.trace.is_empty() || args.first_requests.is_some();
+    if args.conn.is_empty() && !by_span {
+        return Ok(None);
+    }
+    if args.input.tapes.iter().any(|path| path == Path::new("-")) {
+        let message = "standard input cannot be read twice, which choosing connections takes; write it to a file first";
+        return Err(Failure::message(Kind::Usage, message));
+    }
+    let mut source = Source::open(&args.input.tapes, Align::Clock, true)?;
+    let census = if by_span { Some(census(args, &source)?) } else { None };
+    let survey = Survey::take(args, &mut source, census)?;
+    survey.chosen(args).map(Some)
+}
+
+fn census(args: &Slice, source: &Source) -> Result<Census> {
+    let settings =
+        Settings { config: args.config.clone(), jobs: 1, ignore_traceparent: false, evidence: Evidence::Online };
+    let config = settings::config(&settings, source.metas.first(), args.quiet)?;
+    let mut census = Census::new(settings::options(&config, &settings)?);
+    for meta in &source.metas {
+        census.host(meta.origin, &meta.host);
+    }
+    Ok(census)
+}
+
+/// What was found in the first reading.
+#[derive(Default)]
+struct Survey {
+    conns: BTreeSet<ConnKey>,
+    services: BTreeSet<ConnKey>,
+    traces: BTreeSet<ConnKey>,
+    /// When requests began, on which connections, and when they ended: the first of them.
+    first: BTreeMap<(MonoNanos, ConnKey, u64), MonoNanos>,
+    carriers: BTreeMap<ConnKey, ConnKey>,
+    names: BTreeSet<String>,
+}
+
+impl Survey {
+    fn take(args: &Slice, source: &mut Source, mut census: Option<Census>) -> Result<Self> {
+        let mut survey = Self::default();
+        while let Some(event) = source.next()? {
+            if let Body::Connection(info) = event.body {
+                let shown = format!("c{:08x}", info.key.get() >> 32);
+                if args.conn.iter().any(|wanted| *wanted == shown || *wanted == info.id.to_string()) {
+                    survey.conns.insert(info.key);
+                }
+            }
+            if let Some(census) = &mut census {
+                census.push(&event);
+                survey.count(args, census);
+            }
+        }
+        if let Some(mut census) = census {
+            census.finish();
+            survey.count(args, &mut census);
+            survey.carriers.clone_from(census.carriers());
+        }
+        Ok(survey)
+    }
+
+    fn count(&mut self, args: &Slice, census: &mut Census) {
+        while let Some((conn, span)) = census.poll() {
+            if args.service.iter().any(|service| **service == *span.service.name) {
+                self.services.insert(conn);
+            }
+            if args.trace.iter().any(|trace| trace.eq_ignore_ascii_case(&span.trace_id.to_string())) {
+                self.traces.insert(conn);
+            }
+            if !args.service.is_empty() && self.names.len() < 64 {
+                self.names.insert(span.service.name.to_string());
+            }
+            if let Some(most) = args.first_requests {
+                self.first.insert((span.start, conn, u64::from_be_bytes(span.span_id.0)), span.end);
+                if self.first.len() > most {
+                    self.first.pop_last();
+                }
+            }
+        }
+    }
+
+    /// What all ways to ask agree on.
+    fn chosen(self, args: &Slice) -> Result<Chosen> {
+        let first: BTreeSet<_> = self.first.keys().map(|(_, conn, _)| *conn).collect();
+        let end = self.first.values().max().copied();
+        let nothing = |what: String| Failure::message(Kind::Usage, format!("nothing on the tape is {what}"));
+        let names = self.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let mut conns: Option<BTreeSet<ConnKey>> = None;
+        for (asked, found, what) in [
+            (!args.conn.is_empty(), self.conns, format!("connection {}", args.conn.join(", "))),
+            (
+                !args.service.is_empty(),
+                self.services,
+                format!("of service {}; there are: {names}", args.service.join(", ")),
+            ),
+            (!args.trace.is_empty(), self.traces, format!("of trace {}", args.trace.join(", "))),
+            (args.first_requests.is_some(), first, "a request".to_owned()),
+        ] {
+            if !asked {
+                continue;
+            }
+            if found.is_empty() {
+                return Err(nothing(what));
+            }
+            conns = Some(conns.map_or_else(|| found.clone(), |before| before.intersection(&found).copied().collect()));
+        }
+        let mut conns = conns.unwrap_or_default();
+        let carriers: Vec<_> = conns.iter().filter_map(|conn| self.carriers.get(conn)).copied().collect();
+        conns.extend(carriers);
+        Ok(Chosen { conns, end })
+    }
+}
