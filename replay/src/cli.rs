@@ -45,6 +45,8 @@ pub enum Command {
     /// Explain a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say what changed between two tapes, two configurations, or the outputs of two releases
+    Diff(Box<crate::Diff>),
     /// List what is on a tape, event by event
     Events(Events),
     /// Write tapes in formats of other tools: packets for Wireshark

@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod cmd;
+mod diff;
 pub mod edit;
 mod export;
 mod failure;
@@ -37,6 +38,7 @@ mod write;
 
 pub use cli::Cli;
 pub use cmd::run;
+pub use diff::{Diff, Part, Tolerance};
 pub use failure::{Failure, Kind};
 pub use harness::Test;
 #[cfg(unix)]

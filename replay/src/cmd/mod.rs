@@ -32,6 +32,7 @@ pub fn run(cli: Cli) -> Result {
             Ok(())
         }
         Command::Config(args) => config::run(&args, &mut out),
+        Command::Diff(args) => crate::diff::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
         Command::Export(args) => crate::pcapng::run(&args, &mut out),
         Command::Filter(args) => crate::edit::filter(&args, &mut out),

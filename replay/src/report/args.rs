@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::{Input, Settings};
+use crate::diff::Tolerance;
 
 /// `report`
 #[derive(Args, Debug)]
@@ -18,6 +19,12 @@ pub struct Report {
     /// Where to write the page; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// Say, too, what has changed since this tape
+    #[arg(long, value_name = "TAPE")]
+    pub compare: Option<PathBuf>,
+    /// By how many per cent rates, errors and durations may differ before that is told
+    #[arg(long, value_name = "PERCENT", default_value = "0", requires = "compare")]
+    pub tolerance: Tolerance,
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,

@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
+use redtape_core::config::Config;
+
 use super::args::Report;
 use super::data::{Data, TapeFacts};
 use super::page::page;
 use super::sink::Collect;
 use crate::cmd::{unwritable, with_evidence};
+use crate::diff::{Gather, Side, compare, of_instances};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
@@ -23,14 +26,30 @@ pub(crate) fn run(args: &Report, out: &mut Output) -> Result {
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = tapes.iter().map(|tape| TapeFacts::new(&tape.name, tape.reader.meta())).collect();
     let config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
-    let mut collected = Collect::default();
+    let before = args.compare.as_deref().map(|tape| before(tape, &config, args)).transpose()?;
+    let gather = before.is_some().then(Gather::default);
+    let mut collected = Collect { gather, ..Collect::default() };
     let ran = with_evidence(tapes, &config, &args.settings, args.quiet, Pace::default(), &mut collected)?;
     ran.check(args.input.strict, args.quiet)?;
-    let page = page(&Data::new(facts, &ran, collected)).map_err(|error| Failure::new(Kind::Environment, error))?;
+    let changes = before.zip(collected.gather.take()).map(|(before, gather)| {
+        let names: Vec<_> = args.input.tapes.iter().map(|tape| tape.display().to_string()).collect();
+        compare(&before, &gather.finish(names.join(", "), &ran, &of_instances()), args.tolerance, &[])
+    });
+    let page =
+        page(&Data::new(facts, &ran, collected, changes)).map_err(|error| Failure::new(Kind::Environment, error))?;
     if stdout {
         return out.write_all(page.as_bytes()).map_err(unwritable);
     }
     let mut file = PartFile::create(&args.output, args.force)?;
     file.write_all(page.as_bytes()).map_err(|error| file.unwritable(&error))?;
     file.finish()
+}
+
+/// The tape to compare with, under the same configuration.
+fn before(path: &Path, config: &Config, args: &Report) -> Result<Side> {
+    let mut gather = Gather::default();
+    let tapes = vec![Tape::open(path)?];
+    let ran = with_evidence(tapes, config, &args.settings, args.quiet, Pace::default(), &mut gather)?;
+    ran.check(args.input.strict, args.quiet)?;
+    Ok(gather.finish(path.display().to_string(), &ran, &of_instances()))
 }

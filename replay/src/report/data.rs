@@ -12,6 +12,7 @@ use super::status::{StatusMix, answer};
 use super::timeline::Steps;
 use super::traces::{ChosenTraces, ERRORS, SAMPLE, SLOWEST, Trace};
 use super::trouble::Trouble;
+use crate::diff::Changes;
 use crate::input::complaints;
 use crate::run::Ran;
 use crate::write::utc;
@@ -35,6 +36,7 @@ pub(super) struct Data {
     cardinality: Cardinality,
     would_be: WouldBe,
     trouble: Trouble,
+    compare: Option<Changes>,
 }
 
 /// What is said of a tape.
@@ -146,7 +148,7 @@ impl TapeFacts {
 }
 
 impl Data {
-    pub(super) fn new(mut tapes: Vec<TapeFacts>, ran: &Ran, collected: Collect) -> Self {
+    pub(super) fn new(mut tapes: Vec<TapeFacts>, ran: &Ran, collected: Collect, compare: Option<Changes>) -> Self {
         for (name, report) in &ran.reports {
             tapes.iter_mut().filter(|tape| tape.name == *name).for_each(|tape| tape.read(report));
         }
@@ -176,6 +178,7 @@ impl Data {
             cardinality: Cardinality::new(&ran.metrics.snapshot(), GROWTH, WORST),
             would_be: collected.distinct.would_be(),
             trouble: Trouble::of(totals),
+            compare,
         }
     }
 }

@@ -14,7 +14,7 @@ const FRAME: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const CHARTS: &str = include_str!("page/charts.js");
 /// The page's own script, in the order in which it is put together.
-const SCRIPT: [&str; 11] = [
+const SCRIPT: [&str; 12] = [
     include_str!("page/dom.js"),
     include_str!("page/format.js"),
     include_str!("page/table.js"),
@@ -25,6 +25,7 @@ const SCRIPT: [&str; 11] = [
     include_str!("page/graph.js"),
     include_str!("page/cardinality.js"),
     include_str!("page/trouble.js"),
+    include_str!("page/compare.js"),
     include_str!("page/main.js"),
 ];
 

@@ -6,6 +6,7 @@ use super::distinct::Distinct;
 use super::status::Statuses;
 use super::timeline::Timeline;
 use super::traces::Traces;
+use crate::diff::Gather;
 use crate::failure::Result;
 use crate::sink::OutputSink;
 
@@ -16,6 +17,8 @@ pub(super) struct Collect {
     pub(super) statuses: Statuses,
     pub(super) distinct: Distinct,
     pub(super) traces: Traces,
+    /// For a comparison, if there is to be one.
+    pub(super) gather: Option<Gather>,
 }
 
 impl OutputSink for Collect {
@@ -26,6 +29,9 @@ impl OutputSink for Collect {
             self.distinct.observe(span);
         }
         self.traces.observe(span);
+        if let Some(gather) = &mut self.gather {
+            gather.span(span)?;
+        }
         Ok(())
     }
 }

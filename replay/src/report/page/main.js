@@ -70,6 +70,7 @@ function main() {
     serviceGraph(data.graph),
     cardinality(data.cardinality, data.would_be),
     trouble(data.trouble, data.tapes),
+    ...(data.compare ? [comparison(data.compare)] : []),
   ];
   const links = sections.map((one) => el("li", {}, el("a", { href: `#${one.id}` }, one.querySelector("h2").textContent)));
   document.title = `redtape report: ${data.tapes.map((tape) => tape.name).join(", ")}`;
