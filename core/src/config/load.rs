@@ -132,6 +132,10 @@ fn explain(error: &Error, text: &str, source: &str, tree: &Tree) -> ConfigError 
         }
         Error::InvalidScalar { ty, .. } => format!("expected {}", kind(ty)),
         Error::Unexpected { expected, .. } => format!("expected {}", kind(expected)),
+        Error::SerdeMissingField { field, .. } => {
+            (position, path) = (None, String::new());
+            format!("the key `{field}` is missing")
+        }
         Error::DuplicateMappingKey { .. } => "this key was set before; keep one of the two".into(),
         Error::MultipleDocuments { .. } => "a second document begins here; a configuration is one document".into(),
         Error::Message { msg, .. } => msg.clone(),

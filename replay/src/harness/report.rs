@@ -1,5 +1,6 @@
 //! What came of specs, for people and as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -97,8 +98,14 @@ pub(crate) fn write_ran(out: &mut impl Write, ran: &Ran, quiet: bool) -> io::Res
 
 fn write_faults(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
     let mut can_be_blessed = false;
+    // What failed in the same way before is said once.
+    let (mut said, mut again) = (BTreeSet::new(), 0_u64);
     for (run, at, check, fault) in ran.faults() {
         can_be_blessed |= fault.accept.is_some();
+        if !said.insert((&check.key, &fault.message)) {
+            again += 1;
+            continue;
+        }
         write!(out, "  {}", place(ran, check))?;
         if !run.label.is_empty() {
             write!(out, " [{}]", run.label)?;
@@ -113,6 +120,9 @@ fn write_faults(out: &mut impl Write, ran: &Ran) -> io::Result<()> {
                 writeln!(out, "      {}", printable(event))?;
             }
         }
+    }
+    if again > 0 {
+        writeln!(out, "  the same in other runs: {}", Count(again, "check"))?;
     }
     if can_be_blessed {
         writeln!(out, "  if what was found is right: redtape test --bless {}", ran.spec.path.display())?;

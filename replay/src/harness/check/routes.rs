@@ -19,6 +19,8 @@ struct Case {
     route: Option<String>,
     /// Whether the spec itself has the route, and not another file.
     own: bool,
+    /// Patterns for this request alone.
+    patterns: Option<Vec<String>>,
 }
 
 /// Checks all paths of a table. Requests come in the order of `paths`, `cases` and `table`; where routes are learned from what
@@ -30,20 +32,26 @@ pub(crate) fn check_routes(
     config: &Config,
     (evidence, spec): (Evidence, &Loaded),
 ) -> Result {
-    let mut config = config.clone();
-    if let Some(patterns) = &expect.patterns {
-        config.routes.patterns.clone_from(patterns);
-    }
-    let decorator = config.decorator(evidence, &Limits::default());
-    let mut decorator =
-        decorator.map_err(|(at, message)| spec.fault(&format!("{key}.patterns"), format!("{at}: {message}")))?;
+    let decorator_of = |patterns: Option<&Vec<String>>| {
+        let mut config = config.clone();
+        if let Some(patterns) = patterns {
+            config.routes.patterns.clone_from(patterns);
+        }
+        let decorator = config.decorator(evidence, &Limits::default());
+        decorator.map_err(|(at, message)| spec.fault(&format!("{key}.patterns"), format!("{at}: {message}")))
+    };
+    let mut decorator = decorator_of(expect.patterns.as_ref())?;
     let cases = cases(key, expect, spec)?;
     let kind = if expect.outgoing { SpanKind::Client } else { SpanKind::Server };
     if evidence == Evidence::Whole {
         cases.iter().for_each(|case| decorator.observe(&case.service, kind, &case.method, &case.path));
     }
     for case in cases {
-        checks.push(case.key.clone(), check_case(&case, kind, &mut decorator));
+        let fault = match &case.patterns {
+            Some(patterns) => check_case(&case, kind, &mut decorator_of(Some(patterns))?),
+            None => check_case(&case, kind, &mut decorator),
+        };
+        checks.push(case.key, fault);
     }
     Ok(())
 }
@@ -84,6 +92,7 @@ fn cases(key: &str, expect: &RoutesExpect, spec: &Loaded) -> Result<Vec<Case>> {
         path: path.into(),
         route,
         own,
+        patterns: None,
     };
     let mut cases = Vec::new();
     for (path, route) in &expect.paths {
@@ -103,11 +112,19 @@ fn cases(key: &str, expect: &RoutesExpect, spec: &Loaded) -> Result<Vec<Case>> {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let Some((target, route)) = line.split_once('\t') else {
-                let message = format!("{}:{number}: has no tab between path and route", path.display());
-                return Err(Failure::message(Kind::Usage, message));
-            };
-            cases.push(case(format!("{key}.table:{number}"), target, Some(route.into()), false));
+            let key = format!("{key}.table:{number}");
+            cases.push(match line.split('\t').collect::<Vec<_>>().as_slice() {
+                [target, route] => case(key, target, Some((*route).into()), false),
+                [patterns, target, route] => {
+                    let patterns = Some(patterns.split(' ').map(ToOwned::to_owned).collect());
+                    let route = if *route == "-" { "" } else { route };
+                    Case { patterns, ..case(key, target, Some(route.into()), false) }
+                }
+                _ => {
+                    let message = format!("{}:{number}: is no path, tab, route", path.display());
+                    return Err(Failure::message(Kind::Usage, message));
+                }
+            });
         }
     }
     Ok(cases)

@@ -28,6 +28,8 @@ pub(crate) fn check_summary(
     count("errors", expect.errors.as_ref(), totals.errors);
     count("corrupt_blocks", expect.corrupt_blocks.as_ref(), sum(|report| report.corrupt_blocks));
     count("missing_blocks", expect.missing_blocks.as_ref(), sum(|report| report.missing_blocks));
+    let missing_files = seen.ran.gaps.iter().map(|gap| u64::from(gap.to.saturating_sub(gap.from)) + 1).sum();
+    count("missing_files", expect.missing_files.as_ref(), missing_files);
     count("skipped_bytes", expect.skipped_bytes.as_ref(), sum(|report| report.skipped_bytes));
     count("missing_events", expect.missing_events.as_ref(), sum(|report| report.missing_events()));
     count("unknown", expect.unknown.as_ref(), sum(|report| report.unknown_blocks + report.unknown_records));

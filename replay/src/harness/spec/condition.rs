@@ -55,7 +55,7 @@ impl Tolerance {
 }
 
 /// The comparisons that there are, in the order in which messages list them.
-const OPERATORS: [&str; 9] = ["==", "!=", "<", "<=", ">", ">=", "exists", "matches", "in"];
+const OPERATORS: [&str; 9] = ["<=", ">=", "<", ">", "==", "!=", "exists", "matches", "in"];
 
 impl<T: Operand> Condition<T> {
     /// Whether what was found, if anything was, is as it has to be.

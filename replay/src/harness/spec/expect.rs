@@ -85,6 +85,8 @@ pub(crate) struct SummaryExpect {
     pub(crate) corrupt_blocks: Option<Condition<Count>>,
     /// Blocks that are missing by their numbers.
     pub(crate) missing_blocks: Option<Condition<Count>>,
+    /// Files that are missing of rotated sets.
+    pub(crate) missing_files: Option<Condition<Count>>,
     /// Bytes that could not be read.
     pub(crate) skipped_bytes: Option<Condition<Count>>,
     /// Events that were recorded and are missing.
@@ -309,7 +311,8 @@ pub(crate) struct RoutesExpect {
     /// The same in their order, which matters to routes that are learned, with method and service.
     #[serde(default)]
     pub(crate) cases: Vec<RouteCase>,
-    /// The same as a file: a line a path, a tab, and the route; `#` begins a comment.
+    /// The same as a file: a line a path, a tab, and the route; a line that begins with `#` is a comment. Lines may have a
+    /// column in front, of patterns that take the place of all others for this line; there, `-` is no route.
     pub(crate) table: Option<PathBuf>,
 }
 
