@@ -32,6 +32,7 @@ mod settings;
 mod sink;
 mod stdout;
 mod synth;
+pub mod testing;
 mod tls;
 mod url;
 mod write;

@@ -1,82 +1,88 @@
-//! The committed tapes: a replay gives what is committed beside them, byte for byte, however it is run.
+//! The committed fixtures: all of them are specs, and a replay is the same however it is run.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use redtape_tests::binary;
+use serde_json::Value;
 
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures")).join(name)
+fn fixtures() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures"))
+}
+
+fn redtape(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("redtape").unwrap());
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn succeeded(output: Output) -> Vec<u8> {
+    let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{}", said.concat());
+    output.stdout
+}
+
+/// The specs of all fixtures hold, and no golden file or tape is left that none of them uses.
+#[test]
+fn all_specs_hold() {
+    succeeded(redtape(&["test", "--strict"]).arg(fixtures()).output().unwrap());
+}
+
+/// What editors check specs by takes all of ours.
+#[test]
+fn all_specs_fit_the_schema() {
+    let schema: Value = serde_json::from_slice(&succeeded(redtape(&["test", "--schema"]).output().unwrap())).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let list = succeeded(redtape(&["test", "--list", "--json"]).arg(fixtures()).output().unwrap());
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let specs = list["specs"].as_array().unwrap();
+    assert!(specs.len() > 40, "{} specs", specs.len());
+    for spec in specs {
+        let path = spec["path"].as_str().unwrap();
+        let value: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{path}: {errors:?}");
+    }
+    let wrong = serde_json::json!({"version": 1, "expect": {"spans": {"cuont": 1}}});
+    assert!(!schema.is_valid(&wrong), "the schema takes anything");
 }
 
 /// What `redtape replay` prints for a tape, which it gets by name or through a pipe.
-fn replay(tape: &str, arguments: &[&str], through_pipe: bool) -> Vec<u8> {
-    let mut command = Command::new(binary("redtape").unwrap());
-    command.arg("replay").args(arguments);
+fn replay(tape: &Path, arguments: &[&str], through_pipe: bool) -> Vec<u8> {
+    let mut command = redtape(&["replay"]);
+    command.args(arguments);
     if through_pipe {
-        let mut cat = Command::new("cat").arg(fixture(tape)).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cat = Command::new("cat").arg(tape).stdout(Stdio::piped()).spawn().unwrap();
         command.arg("-").stdin(cat.stdout.take().unwrap());
         let output = command.output().unwrap();
         assert!(cat.wait().unwrap().success());
         return succeeded(output);
     }
-    succeeded(command.arg(fixture(tape)).stdin(Stdio::null()).output().unwrap())
+    succeeded(command.arg(tape).output().unwrap())
 }
 
-fn succeeded(output: std::process::Output) -> Vec<u8> {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
-}
-
-/// Compares without printing megabytes where they differ.
-fn check(what: &str, found: &[u8], expected: &[u8]) {
-    let mut lines = found.split(|byte| *byte == b'\n').zip(expected.split(|byte| *byte == b'\n')).enumerate();
-    if let Some((number, (found, expected))) = lines.find(|(_, (found, expected))| found != expected) {
-        let [found, expected] = [found, expected].map(String::from_utf8_lossy);
-        panic!("{what}, line {}:\n     found {found}\n  expected {expected}", number + 1);
-    }
-    assert_eq!(found.len(), expected.len(), "{what}: one is longer");
-}
-
-fn check_every_way(tape: &str, arguments: &[&str], expected: &[u8]) {
-    for jobs in ["1", "2", "5"] {
-        for through_pipe in [false, true] {
-            let found = replay(tape, &[arguments, &["--jobs", jobs]].concat(), through_pipe);
-            check(&format!("{tape} {arguments:?} with {jobs} jobs, pipe {through_pipe}"), &found, expected);
+/// Through a pipe as from a file, and with any number of threads, the same bytes come out, also in the same order.
+#[test]
+fn a_replay_is_the_same_however_it_is_run() {
+    let protocols = fs::read_dir(fixtures().join("protocols")).unwrap().map(|entry| entry.unwrap().path());
+    let tapes: Vec<_> = protocols
+        .filter(|path| path.extension().is_some_and(|end| end == "tape"))
+        .chain([fixtures().join("greetings-demo/greetings.tape")])
+        .collect();
+    assert!(tapes.len() >= 5, "{} tapes", tapes.len());
+    for tape in tapes {
+        for arguments in [["--spans", "json"], ["--metrics", "openmetrics"]] {
+            let expected = replay(&tape, &arguments, false);
+            assert!(!expected.is_empty());
+            for jobs in ["1", "2", "5"] {
+                for through_pipe in [false, true] {
+                    let found = replay(&tape, &[&arguments[..], &["--jobs", jobs]].concat(), through_pipe);
+                    // No `assert_eq`, which would print megabytes.
+                    assert!(found == expected, "{tape:?} {arguments:?} with {jobs} jobs, pipe {through_pipe}");
+                }
+            }
         }
     }
-}
-
-/// Spans and metrics are committed compressed: in full they are larger than their tape.
-fn decompressed(name: &str) -> Vec<u8> {
-    zstd::decode_all(File::open(fixture(name)).unwrap()).unwrap()
-}
-
-#[test]
-fn greetings_spans() {
-    let expected = decompressed("greetings-demo/spans.jsonl.zst");
-    check_every_way("greetings-demo/greetings.tape", &["--spans", "json"], &expected);
-}
-
-#[test]
-fn greetings_metrics() {
-    let expected = fs::read(fixture("greetings-demo/metrics.om")).unwrap();
-    check_every_way("greetings-demo/greetings.tape", &["--metrics", "openmetrics"], &expected);
-}
-
-#[test]
-fn protocols() {
-    let mut tapes = 0;
-    for entry in fs::read_dir(fixture("protocols")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let Some(protocol) = name.strip_suffix(".tape") else { continue };
-        let [spans, metrics] = ["jsonl", "om"].map(|kind| decompressed(&format!("protocols/{protocol}.{kind}.zst")));
-        let tape = format!("protocols/{name}");
-        check_every_way(&tape, &["--spans", "json"], &spans);
-        check_every_way(&tape, &["--metrics", "openmetrics"], &metrics);
-        tapes += 1;
-    }
-    assert!(tapes >= 4, "{tapes} tapes");
 }

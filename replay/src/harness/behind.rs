@@ -11,6 +11,9 @@ use crate::input::read_failure;
 /// So many events at most are told of a span.
 const MOST: usize = 12;
 
+/// So many characters at most are told of an event.
+const LONGEST: usize = 240;
+
 /// The events of a span's connection while it lasted, from its request's first byte on; a line each.
 pub(crate) fn events_behind(input: &Input, span: &Span) -> Result<Vec<String>> {
     let tapes = input.open()?;
@@ -35,12 +38,18 @@ pub(crate) fn events_behind(input: &Input, span: &Span) -> Result<Vec<String>> {
         let mut line = Vec::new();
         let start = start.unwrap_or(event.time);
         write_event(&mut line, &event, start, true).expect("invariant: writing to memory does not fail");
-        lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        lines.push(shortened(String::from_utf8_lossy(&line).trim_end()));
     }
     if more > 0 {
         lines.push(format!("and {more} more until its end"));
     }
     Ok(lines)
+}
+
+/// The beginning of a line: payload may be long.
+fn shortened(line: &str) -> String {
+    let short: String = line.chars().take(LONGEST).collect();
+    if short.len() < line.len() { format!("{short}...") } else { short }
 }
 
 /// Whether an event is of a span's exchange: on its connection while it lasted. Of its requests' direction, only bytes from its

@@ -3,15 +3,16 @@
 use std::fs;
 use std::io::Write;
 
+use redtape_core::Count;
 use serde::Serialize;
 
 use super::args::Test;
-use super::bless::{bless, is_ci};
+use super::bless::{Blessed, is_ci};
 use super::junit::junit;
 use super::report::{Ran, Tally, write_json, write_ran};
 use super::schema::schema;
 use super::spec::Loaded;
-use super::suite::{Suite, run_all};
+use super::suite::{Suite, accept, run_all};
 use super::unused::unused;
 use crate::failure::{Failure, Kind, Result};
 use crate::stdout::Output;
@@ -31,7 +32,8 @@ pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
         return list(args, &suite.specs, out);
     }
     if args.bless {
-        suite = accept(args, suite)?;
+        tell(&accept(suite, args.jobs)?);
+        suite = Suite::read(&args.paths, args.filter.as_ref())?;
     }
     let mut all: Vec<Ran> = Vec::new();
     run_all(suite.specs, args.jobs, |ran| {
@@ -65,22 +67,14 @@ pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
     verdict(&all, tally, &unused)
 }
 
-/// Runs the specs once, accepts what was found, and reads them anew.
-fn accept(args: &Test, suite: Suite) -> Result<Suite> {
-    let mut all = Vec::new();
-    run_all(suite.specs, args.jobs, |ran| {
-        all.push(ran);
-        Ok(())
-    })?;
-    let blessed = bless(&all)?;
+/// Says what was accepted.
+fn tell(blessed: &Blessed) {
     for (path, values) in &blessed.specs {
-        let values = redtape_core::Count(*values as u64, "value");
-        eprintln!("redtape: {}: {values} accepted", path.display());
+        eprintln!("redtape: {}: {} accepted", path.display(), Count(*values as u64, "value"));
     }
     for path in &blessed.files {
         eprintln!("redtape: {}: written", path.display());
     }
-    Suite::read(&args.paths, args.filter.as_ref())
 }
 
 /// The failure that all of it comes to, if it does.
@@ -91,13 +85,10 @@ fn verdict(all: &[Ran], tally: Tally, unused: &[String]) -> Result {
         return Err(Failure::message(kind, "not all specs could be run"));
     }
     if tally.failed > 0 {
-        return Err(Failure::message(
-            Kind::Check,
-            format!("not as expected: {}", redtape_core::Count(tally.failed as u64, "spec")),
-        ));
+        return Err(Failure::message(Kind::Check, format!("not as expected: {}", Count(tally.failed as u64, "spec"))));
     }
     if !unused.is_empty() {
-        let count = redtape_core::Count(unused.len() as u64, "file");
+        let count = Count(unused.len() as u64, "file");
         return Err(Failure::message(Kind::Check, format!("--strict: used by no spec: {count}")));
     }
     Ok(())

@@ -19,4 +19,7 @@ mod suite;
 mod unused;
 
 pub use args::Test;
+pub(crate) use bless::is_ci;
 pub(crate) use command::run;
+pub(crate) use report::{Ran, Tally, write_ran};
+pub(crate) use suite::{Suite, accept, run_all};

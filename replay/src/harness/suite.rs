@@ -9,6 +9,7 @@ use std::thread;
 
 use regex::Regex;
 
+use super::bless::{Blessed, bless};
 use super::files;
 use super::report::Ran;
 use super::run;
@@ -75,4 +76,14 @@ pub(crate) fn run_all(specs: Vec<Loaded>, jobs: Option<u16>, mut done: impl FnMu
         results.iter().collect::<BTreeMap<_, _>>()
     });
     specs.into_iter().zip(outcomes.into_values()).try_for_each(|(spec, outcome)| done(Ran { spec, outcome }))
+}
+
+/// Runs specs once, and accepts what was found.
+pub(crate) fn accept(suite: Suite, jobs: Option<u16>) -> Result<Blessed> {
+    let mut all = Vec::new();
+    run_all(suite.specs, jobs, |ran| {
+        all.push(ran);
+        Ok(())
+    })?;
+    bless(&all)
 }
