@@ -8,6 +8,8 @@ mod graph;
 mod page;
 mod sink;
 mod status;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod traces;
 mod trouble;

@@ -55,7 +55,7 @@ pub(super) fn page(data: &Data) -> serde_json::Result<String> {
 }
 
 /// JSON that means the same and has no character that means anything in HTML, or ends a line in a script.
-fn harmless(json: &str) -> String {
+pub(super) fn harmless(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
     for character in json.chars() {
         match character {

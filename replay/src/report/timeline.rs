@@ -202,7 +202,10 @@ fn row(duration: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use redtape_core::WallNanos;
+
     use super::*;
+    use crate::report::tests::of_workload;
 
     #[test]
     fn rows_of_the_heat_map() {
@@ -210,6 +213,28 @@ mod tests {
             [(0, 0), (1, 1), (19, 10), (20, 20), (49, 20), (50, 50), (99, 50), (u64::MAX, 10_u64.pow(19))]
         {
             assert_eq!(row(duration), low, "{duration}");
+        }
+    }
+
+    #[test]
+    fn steps_are_few_however_long_a_tape_is_and_count_everything_once() {
+        let spans = of_workload(300);
+        let mut timeline = Timeline::default();
+        // 50 seconds apart: some four hours.
+        for (at, span) in (0..).zip(&spans) {
+            let start_wall = WallNanos::new(span.start_wall.unix_nanos() + at * 50 * SECOND);
+            timeline.observe(&Span { start_wall, ..span.clone() });
+        }
+        let steps = timeline.steps();
+        assert!((STEPS_MAX / 6..=STEPS_MAX).contains(&steps.steps), "{}", steps.steps);
+        assert_eq!(steps.scopes.len(), 2, "all, and the only service");
+        for scope in &steps.scopes {
+            assert_eq!(scope.count.iter().sum::<u64>(), 300);
+            assert_eq!(scope.heat.iter().map(|(_, _, count)| count).sum::<u64>(), 300);
+            assert_eq!(
+                scope.errors.iter().sum::<u64>(),
+                spans.iter().filter(|span| span.status == Status::Error).count() as u64
+            );
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) fn trials() -> Vec<Trial> {
         trial("a_page_works_by_keyboard_in_both_themes_and_on_a_phone", &BROWSER, greetings),
         trial("a_page_of_nothing_says_so", &BROWSER, nothing),
         trial("ten_thousand_spans_open", &BROWSER, ten_thousand),
+        trial("two_tapes_are_compared", &BROWSER, compared),
+        trial("the_same_tape_gives_the_same_page", &[], same),
         trial("the_page_of_a_damaged_tape_tells_of_it", &BROWSER, damaged),
     ]
 }
@@ -78,6 +80,30 @@ fn nothing() -> Result<()> {
     let seen = visit(&report(folder.path(), &tape, &[])?, "nothing")?;
     sound(&seen);
     assert_eq!((seen.red, seen.tiles["served"]), (None, 0));
+    Ok(())
+}
+
+fn compared() -> Result<()> {
+    let folder = TempDir::new()?;
+    let tapes = ["greetings-demo/greetings.tape", "protocols/h2.tape"].map(fixture);
+    let [tape, other] = tapes.each_ref().map(|tape| tape.to_str().unwrap());
+    let seen = visit(&report(folder.path(), &tapes[0], &["--compare", other])?, "compared")?;
+    sound(&seen);
+    let changed = seen.tables["compare-red"].as_ref().expect("there is a table of changed rows");
+    let states: Vec<_> = changed.iter().map(|row| row["Row"].text.as_str()).collect();
+    assert!(states.contains(&"new") && states.contains(&"gone"), "{states:?}");
+    let page = std::fs::read_to_string(report(folder.path(), &tapes[0], &["--compare", tape])?)?;
+    assert!(page.contains("\"differences\":0,"), "a tape differs from itself");
+    Ok(())
+}
+
+fn same() -> Result<()> {
+    let folder = TempDir::new()?;
+    let page = |arguments: &[&str]| -> Result<Vec<u8>> {
+        Ok(std::fs::read(report(folder.path(), &fixture("greetings-demo/greetings.tape"), arguments)?)?)
+    };
+    let first = page(&[])?;
+    assert!(page(&[])? == first && page(&["--jobs", "4"])? == first);
     Ok(())
 }
 

@@ -119,6 +119,6 @@ function wouldBeTables(facts, wouldBe) {
         "labels has a series for each. With one of these attributes as a label, too, it would have more.",
     ),
     table({ id: "would-be", caption: "Attributes that are no labels", columns: attributes, rows: wouldBe.attributes, sort: [2, true] }),
-    table({ id: "paths", caption: "Routes, and the paths that they stand for", columns: paths, rows: wouldBe.routes, sort: [2, true] }),
+    table({ id: "paths", caption: "Routes, and the paths that they stand for", columns: paths, rows: wouldBe.routes, sort: [2, true], first: 15 }),
   ];
 }

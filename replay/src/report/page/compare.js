@@ -50,7 +50,7 @@ function redChanges(red) {
     pair("p95", "p95_ns", "p95", nanos),
     pair("p99", "p99_ns", "p99", nanos),
   ];
-  const make = (rows) => table({ id: "compare-red", caption: "Rates, errors and durations that changed", columns, rows, filter: "Filter" });
+  const make = (rows) => table({ id: "compare-red", caption: "Rates, errors and durations that changed", columns, rows, filter: "Filter", first: 15 });
   return listed("Rates, errors and durations", "All rows are the same.", make, red || []);
 }
 
@@ -64,7 +64,7 @@ function routeChanges(routes) {
     { label: "Paths", value: (row) => row.paths, number: true },
     { label: "For example", value: (row) => row.examples.join("  "), mono: true },
   ];
-  const make = (rows) => table({ id: "compare-routes", caption: "Routes that split, merged or have another name", columns, rows });
+  const make = (rows) => table({ id: "compare-routes", caption: "Routes that split, merged or have another name", columns, rows, first: 15 });
   return listed("Routes", "No path has another route.", make, routes || []);
 }
 
@@ -80,7 +80,7 @@ function seriesChanges(series) {
     { label: "Labels", value: (row) => row.labels, mono: true },
   ];
   const sums = series ? ` ${count(series.before)} before, ${count(series.after)} now.` : "";
-  const make = (rows) => table({ id: "compare-series", caption: "Series gained and lost", columns, rows, filter: "Filter" });
+  const make = (rows) => table({ id: "compare-series", caption: "Series gained and lost", columns, rows, filter: "Filter", first: 15 });
   return listed("Series", `The series are the same.${sums}`, make, rows);
 }
 
@@ -93,7 +93,7 @@ function spanChanges(spans) {
     { label: "Before", value: (row) => row.before, number: true },
     { label: "Now", value: (row) => row.after, number: true },
   ];
-  const make = (rows) => table({ id: "compare-spans", caption: "Spans by kind", columns, rows, filter: "Filter" });
+  const make = (rows) => table({ id: "compare-spans", caption: "Spans by kind", columns, rows, filter: "Filter", first: 15 });
   const parts = listed("Spans", "There are as many spans of each kind.", make, spans ? spans.groups : []);
   const same = spans && spans.same;
   if (same) {

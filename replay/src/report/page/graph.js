@@ -67,12 +67,12 @@ function serviceGraph(graph) {
           links: graph.edges.map((edge) => ({
             source: key(edge.from), target: key(edge.to), edge,
             label: {
-              show: graph.edges.length <= 20, formatter: () => count(calls(edge)), color: muted, fontSize: 12,
+              show: graph.edges.length <= 8, formatter: () => count(calls(edge)), color: muted, fontSize: 12,
               backgroundColor: surface, padding: [1, 3],
             },
             lineStyle: {
               width: 1 + (3 * Math.log1p(calls(edge))) / Math.log1p(most),
-              color: edge.errors > 0 ? error : muted,
+              color: edge.errors * 20 > calls(edge) ? error : muted,
               opacity: 0.8,
               curveness: graph.edges.some((other) => key(other.from) === key(edge.to) && key(other.to) === key(edge.from)) ? 0.2 : 0,
             },
@@ -96,7 +96,9 @@ function serviceGraph(graph) {
   return section(
     "graph",
     "Service graph",
-    note("Calls as their callers saw them; those that come from outside of the tape as the service saw them."),
+    note(
+      "Calls as their callers saw them; those that come from outside of the tape as the service saw them. An edge is red where more than one call in 20 failed.",
+    ),
     left_out > 0 ? note(`The ${graph.edges.length} edges with the most calls, of ${count(graph.edges_in_all)}.`) : null,
     graph.calls_left_out > 0 ? note(`${plural(graph.calls_left_out, "call")} of still more edges are not counted.`) : null,
     figure,

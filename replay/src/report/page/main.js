@@ -27,12 +27,12 @@ function overview() {
   const called = of("client", "count");
   const lost = sum(data.trouble.lost.map((row) => row.count));
   const services = new Set(data.red.map((row) => row.service)).size;
-  const rate = totals.duration_ns === 0 ? "" : `${count(Math.round((served * 1e9) / totals.duration_ns))} requests/s`;
+  const rate = totals.duration_ns === 0 ? "" : `${count(Math.round((served * 1e9) / totals.duration_ns))}/s`;
   return el(
     "dl",
     { class: "tiles" },
     tile("served", "Served", served, rate),
-    tile("failed", "Errors", failed, served ? `${percent(failed, served)} of served` : ""),
+    tile("failed", "Errors", failed, served ? percent(failed, served) : ""),
     tile("called", "Calls", called, called ? `${percent(of("client", "errors"), called)} errors` : ""),
     tile("services", "Services", services, plural(data.red.length, "route")),
     tile("trace-count", "Traces", data.traces.traces, plural(totals.spans, "span")),

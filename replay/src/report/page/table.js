@@ -1,12 +1,10 @@
 // Tables that sort and filter.
 
-const ROWS_AT_FIRST = 100;
-
 /**
  * A table. A column is `{ label, value, show, number, title }`: `value` gives what a row is sorted by, `show` what is seen
- * of it: text or an element, by default the value.
+ * of it: text or an element, by default the value. The `first` rows are shown until all are asked for.
  */
-function table({ caption, columns, rows, filter, sort, id }) {
+function table({ caption, columns, rows, filter, sort, id, first = 50 }) {
   const state = { by: sort ? sort[0] : null, down: sort ? sort[1] : false, text: "", all: false };
   const body = el("tbody");
   const status = el("p", { class: "rows", role: "status" });
@@ -52,7 +50,7 @@ function table({ caption, columns, rows, filter, sort, id }) {
       return wanted.every((word) => text.includes(word));
     });
     if (state.by !== null) found.sort(compare);
-    const shown = state.all ? found : found.slice(0, ROWS_AT_FIRST);
+    const shown = state.all ? found : found.slice(0, first);
     body.replaceChildren(...shown.map((row) => el("tr", {}, columns.map((column, at) => cell(column, row, at)))));
     status.textContent = found.length === rows.length ? "" : `${plural(found.length, "row")} of ${count(rows.length)}`;
     more.textContent = `Show all ${count(found.length)} rows`;

@@ -30,8 +30,8 @@ function traces(facts) {
         return button;
       },
     },
-    { label: "Start (UTC)", value: (trace) => trace.start_us, show: (trace) => moment(trace.start_us).slice(11) },
     { label: "Duration", value: (trace) => trace.duration, show: (trace) => nanos(trace.duration), number: true },
+    { label: "Start (UTC)", value: (trace) => trace.start_us, show: (trace) => moment(trace.start_us).slice(11) },
     { label: "Spans", value: (trace) => trace.spans.length + trace.left_out, number: true },
     { label: "Errors", value: (trace) => trace.errors, number: true },
     { label: "Shown as", value: (trace) => trace.why.join(", ") },
@@ -49,7 +49,7 @@ function traces(facts) {
         : `${count(facts.shown.length)} of ${plural(facts.traces, "trace")} (${plural(facts.spans, "span")}): the ${slowest} slowest, ` +
           `up to ${ofKind} with errors of each kind of request (${errors} at most), and ${sample} others of each kind (${kinds} kinds at most).`,
     ),
-    table({ id: "trace-list", caption: "Traces", columns, rows: facts.shown, filter: "Filter", sort: [2, true] }),
+    table({ id: "trace-list", caption: "Traces", columns, rows: facts.shown, filter: "Filter", sort: [1, true], first: 25 }),
     detail,
   );
 }
