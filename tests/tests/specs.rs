@@ -311,3 +311,32 @@ fn metrics_cardinality_and_redaction() {
     let (code, out, _) = test(folder.path(), &["."]);
     assert!(code == 1 && out.contains("must never be exported, and is in what `--spans json` prints"), "{out}");
 }
+
+/// The complete example of the documentation holds on the demo's tape, and fits the schema.
+#[test]
+fn the_example_of_the_documentation_holds() {
+    const PAGE: &str = include_str!("../../docs/testing.md");
+    let (_, example) = PAGE.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let folder = folder(&[("example.test.yaml", example)]);
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape");
+    fs::copy(tape, folder.path().join("greetings.tape")).unwrap();
+    let (code, out, err) = test(folder.path(), &["example.test.yaml"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (_, schema, _) = test(folder.path(), &["--schema"]);
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let example: Value = serde_saphyr::from_str(example).unwrap();
+    assert!(schema.is_valid(&example));
+}
+
+/// Captures of packets are inputs like tapes.
+#[test]
+fn captures_of_packets_are_inputs() {
+    let folder = folder(&[("a.test.yaml", "version: 1\npcap: a.pcapng\nexpect: {spans: {count: 8}}\n")]);
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/protocols/websocket.tape");
+    let mut export = Command::new(binary("redtape").unwrap());
+    export.args(["export", tape, "--pcapng"]).arg(folder.path().join("a.pcapng"));
+    assert!(export.output().unwrap().status.success());
+    let (code, out, err) = test(folder.path(), &["."]);
+    assert_eq!(code, 0, "{out}{err}");
+}

@@ -21,15 +21,10 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// Synthetic traffic, as a tape in memory.
+    /// Synthetic traffic, as a tape in memory: that which `redtape synth` writes.
     pub(crate) fn synthetic(scenario: &Scenario) -> Result<Self> {
-        let meta = Meta {
-            origin: scenario.origin(),
-            tool: concat!("redtape ", env!("CARGO_PKG_VERSION")).into(),
-            ..Meta::default()
-        };
         let events: Vec<_> = scenario.events().collect();
-        Ok(Self::Memory(vec![("the synthetic tape".into(), written(&meta, &events)?)]))
+        Ok(Self::Memory(vec![("the synthetic tape".into(), written(&scenario.meta(), &events)?)]))
     }
 
     /// The tapes, from their beginning.

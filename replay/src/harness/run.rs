@@ -4,8 +4,8 @@ use redtape_core::synth::Scenario;
 
 use super::behind::events_behind;
 use super::check::{
-    Check, Checks, Fault, Truths, check_cardinality, check_metrics, check_redaction, check_routes, check_spans,
-    check_summary, check_truth,
+    Check, Checks, Fault, check_cardinality, check_metrics, check_redaction, check_routes, check_spans, check_summary,
+    check_truth,
 };
 use super::input::Input;
 use super::observe::{Observed, Replayer};
@@ -86,8 +86,6 @@ struct Making<'a> {
     expect: &'a Expect,
     /// The spec's expectations hold for a changed input, too, but those that speak of the input itself.
     borrowed: bool,
-    /// By how much the input was moved in time, in nanoseconds.
-    shift: u64,
     /// Whether the truth is known.
     truth: bool,
 }
@@ -96,7 +94,7 @@ impl Runner<'_> {
     fn plain(&self, input: Option<&Input>) -> Result<Run> {
         let Spec { expect, sha, .. } = &self.spec.spec;
         let mut checks = Checks::default();
-        let making = Making { key: "expect".into(), expect, borrowed: false, shift: 0, truth: self.scenario.is_some() };
+        let making = Making { key: "expect".into(), expect, borrowed: false, truth: self.scenario.is_some() };
         for (at, routes) in expect.routes.iter().flat_map(|routes| routes.iter()) {
             let config = self.replayer.config(input)?;
             let by = (self.replayer.evidence(), self.spec);
@@ -131,7 +129,6 @@ impl Runner<'_> {
             key: if own.is_some() { format!("mutate[{at}].expect") } else { "expect".into() },
             expect: own.unwrap_or(&self.spec.spec.expect),
             borrowed: own.is_none(),
-            shift: if let MutationKind::Shift(nanos) = kind { nanos } else { 0 },
             truth: self.scenario.is_some() && !matches!(kind, MutationKind::OverTls),
         };
         let mut checks = Checks::default();
@@ -184,7 +181,7 @@ impl Runner<'_> {
     }
 
     fn check(&self, checks: &mut Checks, input: &Input, seen: &Observed, making: &Making<'_>) -> Result {
-        let Making { key, expect, borrowed, shift, truth } = making;
+        let Making { key, expect, borrowed, truth } = making;
         if let Some(summary) = &expect.summary {
             let itself = (!borrowed).then_some(input);
             check_summary(checks, &format!("{key}.summary"), summary, seen, itself)?;
@@ -193,7 +190,7 @@ impl Runner<'_> {
             let key = format!("{key}.spans");
             check_spans(checks, &key, spans, seen, self.spec);
             if let Some(scenario) = self.scenario.as_ref().filter(|_| *truth) {
-                check_truth(checks, &key, spans, seen, (&Truths::of(scenario), *shift));
+                check_truth(checks, &key, spans, seen, scenario);
             }
         }
         for (at, metrics) in expect.metrics.iter().flat_map(|metrics| metrics.iter()) {

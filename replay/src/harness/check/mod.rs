@@ -19,4 +19,4 @@ pub(crate) use redaction::check_redaction;
 pub(crate) use routes::check_routes;
 pub(crate) use spans::check_spans;
 pub(crate) use summary::check_summary;
-pub(crate) use truth::{Truths, check_truth};
+pub(crate) use truth::check_truth;
