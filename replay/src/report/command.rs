@@ -23,6 +23,10 @@ pub(crate) fn run(args: &Report, out: &mut Output) -> Result {
     if !stdout {
         PartFile::check(&args.output, args.force)?;
     }
+    let stdin = Path::new("-");
+    if args.compare.as_deref() == Some(stdin) && args.input.tapes.iter().any(|tape| tape == stdin) {
+        return Err(Failure::message(Kind::Usage, "`-` is both tapes, but there is one standard input"));
+    }
     let tapes = Tape::open_all(&args.input.tapes)?;
     let facts = tapes.iter().map(|tape| TapeFacts::new(&tape.name, tape.reader.meta())).collect();
     let config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;

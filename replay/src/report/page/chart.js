@@ -20,7 +20,7 @@ function chart({ id, title, height, option, text, alternative, width }) {
     "figure",
     {},
     el("figcaption", {}, title),
-    el("div", { class: "frame" }, canvas),
+    el("div", width ? { class: "frame", role: "region", tabindex: "0", "aria-label": title } : { class: "frame" }, canvas),
     alternative ? details : null,
   );
   let instance = null;
