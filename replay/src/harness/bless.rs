@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::check::Accept;
 use super::report::Ran;
 use super::spec::load;
 use crate::failure::{Failure, Kind, Result};
+use crate::part_file::PartFile;
 
 /// Whether the environment is that of a CI, where nothing is to be accepted.
 pub(crate) fn is_ci(value: Option<&str>) -> bool {
@@ -94,10 +96,9 @@ fn rewrite(path: &Path, before: &str, text: &str) -> Result {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result {
-    let unwritable =
-        |error| Failure::message(Kind::Environment, format!("{}: cannot be written: {error}", path.display()));
-    let part = path.with_added_extension("part");
-    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).map_err(unwritable)
+    let mut file = PartFile::create(path, true)?;
+    file.write_all(bytes).map_err(|error| file.unwritable(&error))?;
+    file.finish()
 }
 
 #[cfg(test)]

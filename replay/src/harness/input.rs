@@ -11,6 +11,9 @@ use super::spec::{MutationKind, Part};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
 
+/// Tapes of more than this are replayed once, not twice.
+const TWICE_MAX_BYTES: u64 = 64 << 20;
+
 /// What is replayed; it can be opened any number of times.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
@@ -39,10 +42,15 @@ impl Input {
         }
     }
 
-    /// Whether it is one tape, so that several threads can work on it.
-    pub(crate) const fn is_one(&self) -> bool {
-        matches!(self, Self::Files(paths) if paths.len() == 1)
-            || matches!(self, Self::Memory(tapes) if tapes.len() == 1)
+    /// Whether it is one tape, so that several threads can work on it, and short enough to be replayed twice.
+    pub(crate) fn is_replayed_twice(&self) -> bool {
+        match self {
+            Self::Files(paths) => match paths.as_slice() {
+                [path] => path.metadata().is_ok_and(|data| data.len() <= TWICE_MAX_BYTES),
+                _ => false,
+            },
+            Self::Memory(tapes) => tapes.len() == 1,
+        }
     }
 
     /// The content hash of the tapes, as `redtape info` tells it; of several those of all, in their order.

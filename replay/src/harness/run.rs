@@ -165,7 +165,7 @@ impl Runner<'_> {
         if making.expect.exit.is_some() {
             checks.push(format!("{}.exit", making.key), None);
         }
-        if input.is_one() {
+        if input.is_replayed_twice() {
             checks.push("deterministic", self.indeterminism(input, &seen, other)?);
         }
         self.check(&mut checks, input, &seen, making)?;
