@@ -8,7 +8,6 @@ use redtape_core::tape::{EventSource, Merge, Meta, ReadReport};
 
 use super::args::ExportArgs;
 use super::convert::{Converter, Exported};
-use super::decode_as;
 use super::file::File;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
@@ -36,7 +35,7 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result {
     };
     if let Some(script) = script {
         let mut file = PartFile::create(script, args.force)?;
-        let text = decode_as::script(&exported.http2, &args.pcapng.to_string_lossy());
+        let text = exported.protocols.script(&args.pcapng.to_string_lossy());
         file.write_all(text.as_bytes()).map_err(|error| file.unwritable(&error))?;
         file.finish()?;
     }
@@ -72,9 +71,9 @@ fn write(
     let reports: Vec<(String, ReadReport)> = names.into_iter().zip(merge.reports().into_values()).collect();
     reports.iter().try_for_each(|(name, report)| Tape::check(name, report, args.input.strict, args.quiet))?;
     let whole = !reports.iter().any(|(_, report)| report.truncated);
-    let remark = |exported: &Exported| match decode_as::options(&exported.http2) {
+    let remark = |exported: &Exported| match exported.protocols.options() {
         options if options.is_empty() => String::new(),
-        options => format!("HTTP/2: tshark {options}"),
+        options => format!("tshark {options}"),
     };
     let (exported, mut out) = converter.finish(whole, remark).map_err(&unwritable)?;
     out.flush().map_err(&unwritable)?;
@@ -101,8 +100,8 @@ fn report(exported: &Exported, args: &ExportArgs) {
     if exported.encrypted > 0 {
         eprintln!("left out, as only TLS records of them are on the tape: {}", Count(exported.encrypted, "connection"));
     }
-    let options = decode_as::options(&exported.http2);
+    let options = exported.protocols.options();
     if !options.is_empty() {
-        eprintln!("for HTTP/2: tshark {options} -r {}", args.pcapng.display());
+        eprintln!("to dissect all of it: tshark {options} -r {}", args.pcapng.display());
     }
 }

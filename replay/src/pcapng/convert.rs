@@ -1,17 +1,18 @@
 //! Events of a tape to packets.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use redtape_core::tape::{CloseReason, Meta, Writer, WriterOptions};
 use redtape_core::{Body, ClockMap, ConnInfo, ConnKey, Data, Direction, Event, Origin, ProcKey, Ranges, Shutdown};
 use rustc_hash::FxHashMap;
 
+use super::decode_as::Protocols;
 use super::file::File;
 use super::frame::{Frame, MAX_PAYLOAD, flag};
 use super::local::Place;
-use super::talk::{Talk, index};
+use super::talk::{Talk, canonical, index};
 use crate::import::TapeBytes;
 
 /// Bytes of packets that wait for their piece of the tape.
@@ -33,8 +34,8 @@ pub(super) struct Exported {
     pub(super) connections: u64,
     /// Connections of which only TLS records were recorded.
     pub(super) encrypted: u64,
-    /// Ports of servers that speak HTTP/2.
-    pub(super) http2: BTreeSet<u16>,
+    /// What servers speak, by port.
+    pub(super) protocols: Protocols,
     lost: u64,
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Converter<W: Write> {
     hosts: Vec<(Origin, String)>,
     clocks: FxHashMap<Origin, ClockMap>,
     talks: FxHashMap<ConnKey, (Talk, Origin)>,
+    /// The end of each connection that is shown, by both addresses in order.
+    shown: FxHashMap<[SocketAddr; 2], ConnKey>,
     processes: FxHashMap<ProcKey, String>,
     events: u64,
     exported: Exported,
@@ -65,6 +68,7 @@ impl<W: Write> Converter<W> {
             hosts,
             clocks: FxHashMap::default(),
             talks: FxHashMap::default(),
+            shown: FxHashMap::default(),
             processes: FxHashMap::default(),
             events: 0,
             exported: Exported::default(),
@@ -136,12 +140,24 @@ impl<W: Write> Converter<W> {
         }
         if self.talks.len() >= KNOWN {
             self.talks.clear();
+            self.shown.clear();
         }
         let host = self.hosts.iter().find(|(origin, _)| *origin == info.origin).map_or("", |(_, host)| host);
         let source = if info.tls.is_some() { "tls" } else { "tcp" };
         let name = if host.is_empty() { source.to_owned() } else { format!("{host} {source}") };
         let interface = self.file.interface(&name)?;
-        self.talks.insert(info.key, (Talk::new(info, interface), info.origin));
+        let mut talk = Talk::new(info, interface);
+        // The plaintext of a TLS connection has the addresses of the connection that carries it, of which nothing is shown.
+        if info.endpoint.is_some() {
+            let shown = *self.shown.entry(addresses(&talk)).or_insert(info.key);
+            let other = self.talks.get(&shown).map(|(other, _)| *other);
+            let mirrored = |other: Talk| canonical(other.local) == canonical(talk.remote);
+            talk.is_other_end = shown != info.key && other.is_some_and(mirrored);
+            if !talk.is_other_end {
+                self.shown.insert(addresses(&talk), info.key);
+            }
+        }
+        self.talks.insert(info.key, (talk, info.origin));
         Ok(())
     }
 
@@ -173,6 +189,9 @@ impl<W: Write> Converter<W> {
         }
         if let Body::Close { .. } = event.body {
             self.talks.remove(&conn);
+            if self.shown.get(&addresses(&talk)) == Some(&conn) {
+                self.shown.remove(&addresses(&talk));
+            }
         } else {
             self.talks.insert(conn, (talk, origin));
         }
@@ -184,7 +203,7 @@ impl<W: Write> Converter<W> {
         if std::mem::replace(&mut talk.begun, true) || talk.is_records {
             return;
         }
-        self.exported.connections += 1;
+        self.exported.connections += u64::from(!talk.is_other_end);
         // Who is the client does not matter to it.
         let first = if call == "accept" || call == "read" { Direction::In } else { Direction::Out };
         let comment = format!("synthetic; {}", self.comment(call, process, None));
@@ -196,7 +215,7 @@ impl<W: Write> Converter<W> {
             let syn = flags & flag::SYN != 0;
             let seq = before(talk, direction).wrapping_add(u32::from(!syn));
             let ack = if ack { before(talk, direction.reverse()).wrapping_add(1) } else { 0 };
-            let frame = Frame { from, to, seq, ack, flags, payload: &[], len: 0 };
+            let frame = Frame { from, to, seq, ack, flags, payload: &[], len: 0, is_hidden: talk.is_other_end };
             let comment = if flags == flag::SYN { comment.clone() } else { "synthetic".into() };
             self.packet(talk.interface, time, &frame, comment, None);
         }
@@ -210,8 +229,8 @@ impl<W: Write> Converter<W> {
             return self.end(talk, time, direction, comment);
         }
         let (_, prefix) = data.ranges.iter().next().filter(|(offset, _)| *offset == 0).unwrap_or_default();
-        let fresh = !talk.begun;
-        if fresh && matches!(prefix, [20..=24, 3, 0..=4, ..]) {
+        let first = !std::mem::replace(&mut talk.has_data, true);
+        if first && matches!(prefix, [20..=24, 3, 0..=4, ..]) {
             talk.is_records = true;
             self.exported.encrypted += 1;
         }
@@ -219,9 +238,10 @@ impl<W: Write> Converter<W> {
         if talk.is_records {
             return;
         }
-        if prefix.starts_with(b"PRI * HTTP/2") {
+        if first {
             let server = if direction == Direction::In { talk.local } else { talk.remote };
-            self.exported.http2.insert(server.port());
+            self.exported.protocols.add(server.port(), prefix);
+            talk.is_http2 = prefix.starts_with(b"PRI * HTTP/2");
         }
         let comment = self.comment(data.source.name(), data.process, Some(data));
         let mut pieces = data.ranges.iter().peekable();
@@ -255,7 +275,9 @@ impl<W: Write> Converter<W> {
             if bytes.is_empty() && left > MAX_UNCAPTURED {
                 return;
             }
-            let len = left.min(u64::from(MAX_PAYLOAD));
+            let captured = bytes.len() as u64;
+            let most = if talk.is_http2 && captured > 0 { captured.min(left) } else { left };
+            let len = most.min(u64::from(MAX_PAYLOAD));
             let (payload, rest) = bytes.split_at(bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
             let frame = Frame {
                 from,
@@ -265,6 +287,7 @@ impl<W: Write> Converter<W> {
                 flags: flag::PSH | flag::ACK,
                 payload,
                 len: u32::try_from(len).unwrap_or(MAX_PAYLOAD),
+                is_hidden: talk.is_other_end,
             };
             let place = u32::try_from(at).ok().map(|offset| Place { event: self.events, offset });
             self.packet(talk.interface, time, &frame, comment.to_owned(), place);
@@ -292,7 +315,7 @@ impl<W: Write> Converter<W> {
         }
         let (from, to) = talk.ends(direction);
         let (seq, ack) = (talk.seq(direction, talk.next(direction)), talk.ack(direction));
-        let frame = Frame { from, to, seq, ack, flags, payload: &[], len: 0 };
+        let frame = Frame { from, to, seq, ack, flags, payload: &[], len: 0, is_hidden: talk.is_other_end };
         self.packet(talk.interface, time, &frame, comment, None);
     }
 
@@ -312,4 +335,11 @@ impl<W: Write> Converter<W> {
             _ => format!("{call} {process}").trim_end().to_owned(),
         }
     }
+}
+
+/// Both addresses of a connection, the same for both ends.
+fn addresses(talk: &Talk) -> [SocketAddr; 2] {
+    let mut addresses = [canonical(talk.local), canonical(talk.remote)];
+    addresses.sort_unstable();
+    addresses
 }

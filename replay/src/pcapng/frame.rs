@@ -14,6 +14,8 @@ pub(super) struct Frame<'a> {
     pub(super) payload: &'a [u8],
     /// How long it really was, at most [`MAX_PAYLOAD`].
     pub(super) len: u32,
+    /// Dissectors are to leave it alone.
+    pub(super) is_hidden: bool,
 }
 
 /// Bits of [`Frame::flags`].
@@ -31,6 +33,9 @@ pub(super) const MAX_PAYLOAD: u32 = 65_495;
 /// The Ethernet addresses of all ends: locally administered ones, by who sends. Nothing is known of the real ones.
 const ETHERNET: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
 
+/// What Ethernet says of a frame of which only who made it knows the form (IEEE 802, local experimental).
+const HIDDEN: [u8; 2] = [0x88, 0xb5];
+
 impl Frame<'_> {
     /// Appends the frame, as far as its payload is there. Returns how long it would be with all of it.
     pub(super) fn put(&self, out: &mut Vec<u8>) -> u32 {
@@ -39,7 +44,7 @@ impl Frame<'_> {
         let len = 20 + self.len;
         match (self.from.ip().to_canonical(), self.to.ip().to_canonical()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                out.extend_from_slice(&[0x08, 0x00]);
+                out.extend_from_slice(if self.is_hidden { &HIDDEN } else { &[0x08, 0x00] });
                 let at = out.len();
                 // No fragments, 64 hops, TCP.
                 out.extend_from_slice(&[0x45, 0]);
@@ -53,7 +58,8 @@ impl Frame<'_> {
                 }
             }
             (from, to) => {
-                out.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+                out.extend_from_slice(if self.is_hidden { &HIDDEN } else { &[0x86, 0xdd] });
+                out.extend_from_slice(&[0x60, 0, 0, 0]);
                 out.extend_from_slice(&length(len));
                 out.extend_from_slice(&[6, 64]);
                 out.extend_from_slice(&v6(from));

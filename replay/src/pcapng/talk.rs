@@ -18,6 +18,12 @@ pub(super) struct Talk {
     pub(super) ended: [bool; 2],
     /// The handshake was told.
     pub(super) begun: bool,
+    pub(super) is_http2: bool,
+    /// Bytes were told of.
+    pub(super) has_data: bool,
+    /// The other end of the connection is in the capture, too. Who reads segments twice takes them for retransmissions, and is
+    /// led astray where the two ends made different calls.
+    pub(super) is_other_end: bool,
     /// It carries TLS records: there is nothing to dissect, and its plaintext may stand under the same addresses.
     pub(super) is_records: bool,
 }
@@ -36,6 +42,9 @@ impl Talk {
             next: [info.first_in, info.first_out],
             ended: [false; 2],
             begun: false,
+            is_http2: false,
+            has_data: false,
+            is_other_end: false,
             is_records: false,
         }
     }
@@ -102,6 +111,6 @@ fn made_up(from: SocketAddr, to: SocketAddr) -> u32 {
     u32::try_from(twox_hash::XxHash3_128::oneshot(text.as_bytes()) >> 96).unwrap_or_default()
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

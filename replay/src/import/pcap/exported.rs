@@ -8,7 +8,7 @@ use redtape_core::tape::{Block, Reader};
 use redtape_core::{BodyBuf, ConnKey, EventBuf, RangesBuf};
 
 use super::packets::Captured;
-use super::segment::{self, Packet};
+use super::segment;
 use crate::import::limits::{EVENTS_OF_PIECE, FLOWS};
 use crate::import::transcript::Transcript;
 
@@ -84,9 +84,7 @@ impl Exported {
     /// Takes a packet. Whether its payload is one of the tape's.
     pub(super) fn payload(&mut self, captured: &Captured<'_>) -> bool {
         let Some(place) = captured.place else { return false };
-        let Packet::Tcp(segment) = segment::packet(captured.link_type, captured.bytes, captured.len) else {
-            return false;
-        };
+        let Some(segment) = segment::exported(captured.bytes, captured.len) else { return false };
         let at = place.event.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         let event = at.and_then(|at| self.numbered.get(at)).and_then(|&at| self.events.get_mut(at));
         let Some(EventBuf { body: BodyBuf::Data(data, ranges), .. }) = event else { return false };

@@ -70,6 +70,15 @@ pub(super) fn packet(link_type: u32, bytes: &[u8], len: usize) -> Packet<'_> {
     }
 }
 
+/// The segment in a frame of an export, whatever its Ethernet header says of it.
+pub(super) fn exported(bytes: &[u8], len: usize) -> Option<Segment<'_>> {
+    const HEADER: usize = 14;
+    match ip(bytes.get(HEADER..)?, len.saturating_sub(HEADER))? {
+        Packet::Tcp(segment) => Some(segment),
+        _ => None,
+    }
+}
+
 enum Found {
     /// An IP packet begins there.
     Ip(usize),
