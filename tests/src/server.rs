@@ -38,6 +38,11 @@ impl Server {
         Self::nginx_in(TempDir::new()?, "", "", "master_process off;")
     }
 
+    /// nginx that speaks HTTP/2 without TLS, to clients that know it.
+    pub fn nginx_with_http2() -> Result<Self> {
+        Self::nginx_in(TempDir::new()?, "http2", "", "master_process off;")
+    }
+
     /// nginx that speaks TLS, by `key.pem` and `cert.pem` of this folder; as one process, or with workers of their own. Those end
     /// when the server is told to, and not when it is killed.
     pub fn nginx_with_tls(folder: TempDir, workers: usize) -> Result<Self> {

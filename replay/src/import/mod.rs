@@ -23,3 +23,6 @@ pub use kept::KeptPayload;
 pub(crate) use notice::Notice;
 pub use options::ImportOptions;
 pub(crate) use transcript::TapeBytes;
+
+#[cfg(test)]
+mod tests;

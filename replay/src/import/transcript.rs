@@ -91,11 +91,11 @@ impl Transcript {
     /// Takes an event. One from before another is marked `late`.
     #[inline]
     pub(super) fn push(&mut self, time: u64, body: Body<'_>) -> io::Result<()> {
-        if self.now.is_none() {
+        let entry = body.is_entry();
+        if self.now.is_none() && !entry {
             self.begin(time)?;
         }
         let late = time < self.now();
-        let entry = body.is_entry();
         let event = Event { time: MonoNanos::new(time), cpu: 0, seq: self.seq, late, body, ext: Ext::default() };
         self.writer()?.push(&event)?;
         if !entry {

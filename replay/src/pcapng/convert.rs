@@ -79,7 +79,7 @@ impl<W: Write> Converter<W> {
     /// Takes an event.
     pub(super) fn push(&mut self, event: &Event<'_>) -> io::Result<()> {
         let body = match event.body {
-            Body::Data(data) => Body::Data(Data { ranges: Ranges::EMPTY, ..data }),
+            Body::Data(data) if !self.is_records(&data) => Body::Data(Data { ranges: Ranges::EMPTY, ..data }),
             body => body,
         };
         self.tape.push(&Event { body, ..*event })?;
@@ -124,6 +124,18 @@ impl<W: Write> Converter<W> {
         let remark = remark(&self.exported);
         let out = self.file.finish(self.time, self.exported.lost, &remark)?;
         Ok((self.exported, out))
+    }
+
+    /// Whether a call is of a connection that carries TLS records, as its first one tells. Those become no packets, so their payload stays
+    /// on the tape.
+    fn is_records(&mut self, data: &Data<'_>) -> bool {
+        let Some((talk, _)) = self.talks.get_mut(&data.conn) else { return false };
+        let (prefix, ..) = data.ranges.parts();
+        if !talk.has_data && matches!(prefix, [20..=24, 3, 0..=4, ..]) {
+            self.exported.encrypted += u64::from(!talk.is_records);
+            talk.is_records = true;
+        }
+        talk.is_records
     }
 
     /// Writes what waits.
@@ -230,10 +242,6 @@ impl<W: Write> Converter<W> {
         }
         let (_, prefix) = data.ranges.iter().next().filter(|(offset, _)| *offset == 0).unwrap_or_default();
         let first = !std::mem::replace(&mut talk.has_data, true);
-        if first && matches!(prefix, [20..=24, 3, 0..=4, ..]) {
-            talk.is_records = true;
-            self.exported.encrypted += 1;
-        }
         self.begin(talk, time, if direction == Direction::In { "read" } else { "write" }, data.process);
         if talk.is_records {
             return;
