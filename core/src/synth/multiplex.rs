@@ -49,6 +49,8 @@ enum Part {
     Data {
         len: u64,
         end: bool,
+        /// A gRPC message of so many bytes begins with it.
+        message: Option<u32>,
     },
     Trailers,
     Reset(u32),
@@ -165,8 +167,8 @@ impl Simulation<'_> {
         let mut up = VecDeque::from([Part::Head { interim: false, end: true }]);
         if let Some(size) = route.request_size(&plan.method, rng) {
             up = VecDeque::from([Part::Head { interim: false, end: false }]);
-            plan.request.size = size;
-            split_data(rng, size, true, &mut up);
+            plan.request.size = size + message_head(route);
+            split_data(rng, plan.request.size, message_head(route), true, &mut up);
         }
         let mut down = VecDeque::new();
         if rng.chance(self.scenario.per_mille.interim) {
@@ -176,8 +178,8 @@ impl Simulation<'_> {
         let only = bodyless || route.grpc && plan.grpc_status != Some(0) && rng.chance(500);
         down.push_back(Part::Head { interim: false, end: only });
         if !only {
-            plan.response.size = route.response_body.draw(rng);
-            split_data(rng, plan.response.size, !route.grpc, &mut down);
+            plan.response.size = route.response_body.draw(rng) + message_head(route);
+            split_data(rng, plan.response.size, message_head(route), !route.grpc, &mut down);
             if route.grpc {
                 down.push_back(Part::Trailers);
             }
@@ -246,8 +248,12 @@ impl Simulation<'_> {
                 stream.end_fields(encoder, &mut self.rng, &mut block);
                 self.header_frames(stream.number, true, &block, bytes);
             }
-            Part::Data { len, end } => {
-                let body = vec![b'x'; usize::try_from(len).unwrap_or(0)];
+            Part::Data { len, end, message } => {
+                let mut body = vec![b'x'; usize::try_from(len).unwrap_or(0)];
+                if let (Some(len), Some(head)) = (message, body.get_mut(..5)) {
+                    head[0] = 0;
+                    head[1..].copy_from_slice(&len.to_be_bytes());
+                }
                 let flags = if end { END_STREAM } else { 0 };
                 if self.rng.chance(100) {
                     let padding = self.rng.below(20) as u8;
@@ -288,13 +294,20 @@ impl Simulation<'_> {
     }
 }
 
-/// Splits the body of one message into DATA frames, the last of which may end the stream.
-fn split_data(rng: &mut Rng, size: u64, end: bool, parts: &mut VecDeque<Part>) {
+/// Bytes before a gRPC message: whether it is compressed, and its length.
+const fn message_head(route: &Route) -> u64 {
+    if route.grpc { 5 } else { 0 }
+}
+
+/// Splits the body of one message into DATA frames, the last of which may end the stream. With a `head`, it is one gRPC message.
+fn split_data(rng: &mut Rng, size: u64, head: u64, end: bool, parts: &mut VecDeque<Part>) {
     let mut left = size;
+    let mut message = u32::try_from(size - head).ok().filter(|_| head > 0);
     loop {
         let len = if rng.chance(700) { left } else { rng.below(left + 1) }.min(MAX_FRAME - 64);
+        let len = if message.is_some() { len.max(head) } else { len };
         left -= len;
-        parts.push_back(Part::Data { len, end: end && left == 0 });
+        parts.push_back(Part::Data { len, end: end && left == 0, message: message.take() });
         if left == 0 {
             return;
         }
