@@ -78,7 +78,7 @@ impl HostClock {
 
     /// What the host's wall clock says at a moment of its tape.
     pub(super) const fn wall(&self, time: MonoNanos) -> WallNanos {
-        WallNanos::new(self.anchor.wall.unix_nanos() + time.since(self.anchor.mono))
+        WallNanos::new(self.anchor.wall.unix_nanos().saturating_add(time.since(self.anchor.mono)))
     }
 }
 
