@@ -414,6 +414,12 @@ impl Simulation<'_> {
         }
     }
 
+    /// Sends `bytes` by one call.
+    pub(super) fn send_at_once(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, bytes: &[u8]) {
+        let (line, thread) = channel.at(side, client);
+        line.write(&mut self.rng, &mut self.out, side, thread, bytes);
+    }
+
     /// Receives what the other side sent up to position `to`.
     fn receive(&mut self, channel: &mut Channel, side: Side, client: &mut Thread, to: u64) {
         while channel.line.flow(side.other()).read < to {

@@ -70,7 +70,8 @@ impl Simulation<'_> {
     pub(super) fn begin_streams(&mut self, channel: &mut Channel, client: &mut Thread) {
         let mut first = PREFACE.to_vec();
         frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100], &mut first);
-        self.send(channel, Side::Client, client, &first);
+        // By one call, as all clients do; recorders tell HTTP/2 by it.
+        self.send_at_once(channel, Side::Client, client, &first);
         self.receive_all(channel, Side::Server, client);
         let mut settings = Vec::new();
         frame(SETTINGS, 0, 0, &[], &mut settings);
@@ -339,6 +340,8 @@ impl Stream {
             if self.grpc {
                 field("content-type", "application/grpc", &mut out);
                 field("te", "trailers", &mut out);
+            } else if !end {
+                field("content-type", "application/json", &mut out);
             }
             field("user-agent", "synth/2", &mut out);
             field("x-request-id", &format!("{:08x}", self.number.wrapping_mul(0x9e37_79b9)), &mut out);
@@ -354,6 +357,8 @@ impl Stream {
             field("server", "synth", &mut out);
             if self.grpc {
                 field("content-type", "application/grpc", &mut out);
+            } else if !end {
+                field("content-type", "application/json", &mut out);
             }
             if end {
                 self.end_fields(encoder, rng, &mut out);
