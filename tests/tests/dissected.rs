@@ -1,5 +1,4 @@
 //! tshark on synthetic traffic, exported as packets, counts what has happened: requests, and responses by status.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::fs;
