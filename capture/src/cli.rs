@@ -40,6 +40,12 @@ pub enum Command {
         #[arg(short, long, value_name = "FOLDER")]
         output: PathBuf,
     },
+    /// Start the process that redacts, and end.
+    #[command(hide = true)]
+    StartRedactor,
+    /// Redact a tape for the recorder.
+    #[command(hide = true)]
+    Redact,
     /// Become a command as soon as the recorder lets it.
     #[command(hide = true)]
     Hold {
@@ -84,6 +90,14 @@ pub struct RecordArgs {
     /// End after this time, as in 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+
+    /// Take secrets out before anything is written, in a process without privileges: by this policy, or by `default`
+    #[arg(long, value_name = "POLICY")]
+    pub redact: Option<PathBuf>,
+
+    /// The key of the policy's hashes: a file with at least 16 random bytes. It is stored nowhere
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pub redact_key: Option<PathBuf>,
 
     /// How much of the beginning of each message to keep
     #[arg(long, value_name = "BYTES", default_value = "8K")]

@@ -16,6 +16,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => cmd::doctor(args),
         Command::Completions { shell } => cmd::completions(shell),
         Command::Man { output } => cmd::man(&output),
+        Command::StartRedactor => crate::redact::start().map_err(|error| redaction(&error)),
+        Command::Redact => crate::redact::redact().map_err(|error| redaction(&error)),
         Command::Hold { command } => match hold(&command) {
             Err(error) => Err(Failure::environment(format!("cannot run the command: {error}"))),
         },
@@ -27,4 +29,8 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.status.code())
         }
     }
+}
+
+fn redaction(error: &std::io::Error) -> Failure {
+    Failure::environment(format!("redaction: {error}"))
 }

@@ -14,6 +14,7 @@ use redtape_core::Tgid;
 use redtape_core::config::{
     Config, ConfigText, Discovery, DiscoveryConfig, LogLevel, Pattern, Period, Size, Targets, Warning,
 };
+use redtape_core::edit::{Key, RedactPolicy, Redactor};
 use redtape_core::tape::Rotation;
 
 use crate::cli::{RecordArgs, TlsMode};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub payload: u32,
     /// The size of the ring buffer in bytes: a power of two.
     pub ring_size: u32,
+    /// How secrets are taken out before anything is written, if they are.
+    pub redaction: Option<Redaction>,
     /// Record the plaintext of TLS libraries.
     pub tls: bool,
     /// How often to look for new processes and ports.
@@ -57,6 +60,15 @@ pub struct Settings {
     pub warnings: Vec<String>,
     config: DiscoveryConfig,
     targets: Targets,
+}
+
+/// How secrets are taken out of a tape.
+#[derive(Clone, Debug)]
+pub struct Redaction {
+    /// By what.
+    pub policy: RedactPolicy,
+    /// The key of its hashes.
+    pub key: Option<Vec<u8>>,
 }
 
 /// Where a tape goes.
@@ -105,6 +117,7 @@ impl Settings {
             ring: args.ring,
             payload: payload(args.payload.0)?,
             ring_size: ring_size(args.ring_size.0)?,
+            redaction: redaction(args)?,
             tls: args.tls == TlsMode::Auto,
             poll_interval: poll_interval.max(Duration::from_millis(100)),
             config_path: args.config.clone(),
@@ -261,6 +274,24 @@ fn rotation(args: &RecordArgs) -> Result<Rotation, Failure> {
         return Err(Failure::usage("--rotate-size is at least 1M"));
     }
     Ok(rotation)
+}
+
+fn redaction(args: &RecordArgs) -> Result<Option<Redaction>, Failure> {
+    let Some(path) = &args.redact else { return Ok(None) };
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+    };
+    let name = path.display().to_string();
+    let policy = if path == Path::new("default") {
+        RedactPolicy::default()
+    } else {
+        let text = String::from_utf8(read(path)?).map_err(|_| Failure::usage(format!("{name}: is no text")))?;
+        RedactPolicy::from_yaml(&text, &name).map_err(Failure::usage)?
+    };
+    let key = args.redact_key.as_deref().map(read).transpose()?;
+    let tried = key.as_deref().map(Key::new).transpose().and_then(|key| Redactor::new(&policy, key));
+    tried.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    Ok(Some(Redaction { policy, key }))
 }
 
 fn payload(bytes: u64) -> Result<u32, Failure> {

@@ -18,6 +18,7 @@ use crate::clock::read_clocks;
 use crate::host::{HostFacts, random_origin};
 use crate::names::{files_of_set, numbered, part_of};
 use crate::recording::{EndReason, EventSink};
+use crate::redact::{self, Redacting};
 use crate::settings::{Output, Settings};
 use crate::stop::Stop;
 
@@ -36,6 +37,8 @@ pub struct TapeSink {
     files: Option<Files>,
     /// Bytes written to all files.
     written: Rc<Cell<u64>>,
+    /// Whoever takes the secrets out, and writes the files.
+    redacting: Option<Redacting>,
 }
 
 /// One file, or one after the other.
@@ -59,12 +62,19 @@ impl TapeSink {
         arrival_hook: &str,
         socket: Option<&UnixStream>,
         stop: &Stop,
+        redacting: Option<(Redacting, File)>,
     ) -> io::Result<Self> {
         let meta = meta(settings, origin, arrival_hook)
             .map_err(|error| io::Error::other(format!("cannot read /proc: {error}")))?;
         let written = Rc::new(Cell::new(0));
-        let files = Files::open(settings, meta, &written, socket, stop)?;
-        Ok(Self { files: Some(files), written })
+        let Some((mut redacting, pipe)) = redacting else {
+            let files = Files::open(settings, meta, &written, socket, stop)?;
+            return Ok(Self { files: Some(files), written, redacting: None });
+        };
+        redacting.serve(Redacted::new(settings, socket)?)?;
+        let out = TapeOut::redactor(pipe, &written, stop);
+        let files = Some(Files::One(Box::new(Writer::new(out, &meta, WriterOptions::PIPE)?)));
+        Ok(Self { files, written, redacting: Some(redacting) })
     }
 
     fn files(&mut self) -> io::Result<&mut Files> {
@@ -149,12 +159,68 @@ impl EventSink for TapeSink {
                 CloseReason::Done
             }
         };
-        let (_, out) = match self.files.take() {
+        let finished = match self.files.take() {
             None => return Ok(()),
-            Some(Files::One(writer)) => writer.finish(reason)?,
-            Some(Files::Set(writer)) => writer.finish(reason)?,
+            Some(Files::One(writer)) => writer.finish(reason),
+            Some(Files::Set(writer)) => writer.finish(reason),
         };
-        out.complete()
+        let completed = finished.and_then(|(_, out)| out.complete());
+        let Some(redacting) = &mut self.redacting else { return completed };
+        // If it has ended too early, that is why nothing could be written to it.
+        self.written.set(redacting.finish()?);
+        completed
+    }
+}
+
+/// Where what is redacted goes: what [`Files`] does for what is not.
+struct Redacted {
+    output: Output,
+    rotates: bool,
+    ring: Option<u32>,
+    /// The socket of the reader, or standard output.
+    pipe: Option<OwnedFd>,
+    /// The file that is being written.
+    current: Option<(PathBuf, PathBuf)>,
+}
+
+impl Redacted {
+    fn new(settings: &Settings, socket: Option<&UnixStream>) -> io::Result<Self> {
+        let rotates = settings.rotation != Rotation::default();
+        let pipe = match &settings.output {
+            Output::Stdout => Some(io::stdout().as_fd().try_clone_to_owned()?),
+            Output::Socket(_) => Some(socket.ok_or(io::ErrorKind::NotConnected)?.as_fd().try_clone_to_owned()?),
+            Output::File(path) => {
+                if rotates && settings.force {
+                    for (_, file) in files_of_set(path)? {
+                        remove_if_there(&file)?;
+                    }
+                }
+                None
+            }
+        };
+        let (output, ring) = (settings.output.clone(), settings.ring);
+        Ok(Self { output, rotates, ring, pipe, current: None })
+    }
+}
+
+impl redact::Files for Redacted {
+    fn open(&mut self, number: u32) -> io::Result<OwnedFd> {
+        self.complete()?;
+        if let Some(pipe) = self.pipe.take() {
+            return Ok(pipe);
+        }
+        let Output::File(path) = &self.output else { return Err(io::ErrorKind::NotConnected.into()) };
+        if let Some(oldest) = self.ring.and_then(|ring| number.checked_sub(ring)) {
+            remove_if_there(&numbered(path, oldest))?;
+        }
+        let path = if self.rotates { numbered(path, number) } else { path.clone() };
+        let (file, part) = create_part(&path)?;
+        self.current = Some((part, path));
+        Ok(file.into())
+    }
+
+    fn complete(&mut self) -> io::Result<()> {
+        self.current.take().map_or(Ok(()), |(part, path)| fs::rename(part, path))
     }
 }
 
@@ -225,12 +291,15 @@ impl TapeOut {
         Ok(Self { file, names: None, written: Rc::clone(written), reader })
     }
 
+    /// The pipe to whoever redacts.
+    fn redactor(file: File, written: &Rc<Cell<u64>>, stop: &Stop) -> Self {
+        let reader = Some(Awaited { stop: stop.clone(), given_up: false });
+        Self { file, names: None, written: Rc::clone(written), reader }
+    }
+
     /// A file that is called `PATH.part` until it is complete. Only its owner may read it: heads have cookies in them.
     fn part(path: &Path, written: &Rc<Cell<u64>>) -> io::Result<Self> {
-        let part = part_of(path);
-        // Whether it may be overwritten was decided before. Made anew, it is no link to somewhere else.
-        remove_if_there(&part)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        let (file, part) = create_part(path)?;
         Ok(Self { file, names: Some((part, path.to_owned())), written: Rc::clone(written), reader: None })
     }
 
@@ -253,6 +322,15 @@ impl Write for TapeOut {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Makes the file that a tape is written to, and says what it is called meanwhile.
+fn create_part(path: &Path) -> io::Result<(File, PathBuf)> {
+    let part = part_of(path);
+    // Whether it may be overwritten was decided before. Made anew, it is no link to somewhere else.
+    remove_if_there(&part)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    Ok((file, part))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

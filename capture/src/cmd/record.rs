@@ -1,6 +1,6 @@
 //! `redtape-capture record`
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -20,8 +20,9 @@ use crate::names::part_of;
 use crate::process::{ProcFs, ProcessTable};
 use crate::progress::{Progress, Totals};
 use crate::recording::{EndReason, EventSink, RecordSource, Recording, RecordingError, Reloaded, Until};
+use crate::redact::Redacting;
 use crate::reload::ConfigWatch;
-use crate::settings::{Output, Settings};
+use crate::settings::{Output, Redaction, Settings};
 use crate::snapshot::Unreadable;
 use crate::stop::{EndOfInput, Hangup, Stop};
 use crate::tape::TapeSink;
@@ -112,10 +113,11 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     let reader = reader.map_err(|error| Failure::environment(format!("cannot use the socket: {error}")))?;
     end.reader = reader.map(EndOfInput::new);
     let origin = random_origin().map_err(|error| Failure::environment(format!("cannot read /proc: {error}")))?;
+    let redacting = settings.redaction.as_ref().map(|redaction| start_redactor(redaction, &settings)).transpose()?;
     // The command is held before anything is opened, so that one that cannot be started leaves no tape behind.
     end.command = if settings.command.is_empty() { None } else { Some(HeldCommand::start(&settings.command)?) };
     let mut source = open_probes(&settings, origin)?;
-    let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket, &end.stop) {
+    let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket, &end.stop, redacting) {
         Ok(sink) => sink,
         // It went while the programs were loaded.
         Err(error) if is_gone(&error) => return Ok(EndReason::PipeClosed),
@@ -129,6 +131,12 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     }
     let reason = recorded.as_ref().map_or(EndReason::Failed, |(reason, _)| *reason);
     let finished = sink.finish(reason);
+    if let (Some(_), Err(error)) = (&settings.redaction, &finished)
+        && socket.is_none_or(|_| !is_gone(error))
+    {
+        // Whatever ended the recording, this is why.
+        return Err(Failure::environment(format!("{}: {error}", settings.output)));
+    }
     let (_, totals) = recorded?;
     if reason != EndReason::PipeClosed {
         finished.map_err(|error| tape_failure(&settings, &error))?;
@@ -137,6 +145,13 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
         summarize(&settings, &Totals { bytes: sink.bytes(), ..totals }, end.command.as_ref(), reason);
     }
     Ok(reason)
+}
+
+/// Starts the process that takes secrets out. Before the command is, whose end is that of all children.
+fn start_redactor(redaction: &Redaction, settings: &Settings) -> Result<(Redacting, File), Failure> {
+    let pipe = !matches!(settings.output, Output::File(_));
+    Redacting::start(&redaction.policy, redaction.key.clone(), settings.rotation, pipe)
+        .map_err(|error| Failure::environment(format!("the process that redacts cannot be started: {error}")))
 }
 
 fn record_until(

@@ -49,7 +49,7 @@ fn ticks(path: &Path) -> usize {
 fn a_tape_has_its_name_when_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &[]);
-    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "sk_data_ready", None, &Stop::default()).unwrap();
+    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "sk_data_ready", None, &Stop::default(), None).unwrap();
     sink.push(&tick(1)).unwrap();
     assert_eq!(names(folder.path()), ["shop.tape.part"]);
     sink.finish(EndReason::Signal).unwrap();
@@ -66,7 +66,7 @@ fn a_tape_has_its_name_when_it_is_whole() {
 fn a_ring_keeps_the_last_files() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), &["--rotate-age", "10s", "--ring", "2"]);
-    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "", None, &Stop::default()).unwrap();
+    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "", None, &Stop::default(), None).unwrap();
     for second in 0..35 {
         sink.push(&tick(second)).unwrap();
     }
@@ -83,7 +83,7 @@ fn an_older_set_is_overwritten_as_a_whole() {
         File::create(folder.path().join(name)).unwrap();
     }
     let settings = settings(folder.path(), &["--rotate-age", "10s", "--force"]);
-    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "", None, &Stop::default()).unwrap();
+    let mut sink = TapeSink::create(&settings, Origin([3; 16]), "", None, &Stop::default(), None).unwrap();
     for second in 0..15 {
         sink.push(&tick(second)).unwrap();
     }

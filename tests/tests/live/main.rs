@@ -16,6 +16,7 @@ mod namespaces;
 mod networks;
 mod privileges;
 mod queue;
+mod redact;
 mod running;
 mod servers;
 mod telling;
@@ -38,6 +39,7 @@ fn main() {
         tls::trials(),
         tls_linked::trials(),
         queue::trials(),
+        redact::trials(),
         command::trials(),
         configured::trials(),
         late::trials(),
