@@ -19,9 +19,22 @@ use crate::import::transcript::Transcript;
 /// Packets that are read at once.
 const BATCH: usize = 1024;
 
+/// Bytes that are asked for at once: what was read is still in a near cache when it is looked at, which of 8 MB it would not be.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// An input that gives no more than that at once.
+struct InPieces<R>(R);
+
+impl<R: Read> Read for InPieces<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = out.len().min(PIECE_BYTES);
+        out.get_mut(..most).map_or(Ok(0), |out| self.0.read(out))
+    }
+}
+
 /// Reads packets, and tells of the TCP connections in them.
 pub(crate) struct PacketSource<R: Read> {
-    packets: Packets<R>,
+    packets: Packets<InPieces<R>>,
     flows: Flows,
     fragments: Fragments,
     services: Services,
@@ -36,6 +49,7 @@ pub(crate) struct PacketSource<R: Read> {
 impl<R: Read> PacketSource<R> {
     /// Opens a pcap file, or a pcapng file.
     pub(crate) fn open(read: R, ng: bool, options: ImportOptions) -> Result<Self, PcapError> {
+        let read = InPieces(read);
         Ok(Self {
             packets: if ng { Packets::pcapng(read)? } else { Packets::pcap(read)? },
             flows: Flows::default(),
