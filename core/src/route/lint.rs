@@ -67,11 +67,11 @@ pub struct RouteFinding {
 pub enum PatternTrouble {
     /// No request has a path that it fits.
     Unused,
-    /// Each path that it fits is given its route by other patterns.
+    /// Each request that it fits was given its route by other patterns.
     Shadowed {
-        /// One of these, and its place.
+        /// The first of these, and its place.
         by: PatternAt,
-        /// A path of the tape that both fit; none, if the two fit the same paths whatever comes.
+        /// The path of a request that both fit; none, if the two fit the same paths whatever comes.
         example: Option<String>,
     },
     /// It and another one fit the same paths, and neither says more of all their segments than the other.
@@ -248,12 +248,17 @@ impl fmt::Display for RouteFinding {
         let Self { key, pattern, trouble } = self;
         write!(f, "{key} `{pattern}`: ")?;
         match trouble {
-            PatternTrouble::Unused => write!(f, "unused: no request has such a path"),
+            PatternTrouble::Unused => write!(f, "unused: no request on these tapes has such a path"),
             PatternTrouble::Shadowed { by, example: None } => {
                 write!(f, "shadowed: {} `{}` fits the same paths and comes first; remove one", by.key, by.pattern)
             }
             PatternTrouble::Shadowed { by, example: Some(path) } => {
-                write!(f, "shadowed: {} `{}` fits better wherever it fits, as for {path}", by.key, by.pattern)
+                write!(
+                    f,
+                    "shadowed: others gave all requests their route that it fits, as {} `{}` ",
+                    by.key, by.pattern
+                )?;
+                write!(f, "did for {path}; requests that are not on these tapes may need it")
             }
             PatternTrouble::Ambiguous { with, requests, example } => {
                 let requests = Count(*requests, "request");
@@ -293,7 +298,7 @@ mod tests {
     fn unused() {
         assert_eq!(
             lint(&["/user/{id}", "/users/{id}"], &[], &["/users/7"]),
-            ["routes.patterns[0] `/user/{id}`: unused: no request has such a path"]
+            ["routes.patterns[0] `/user/{id}`: unused: no request on these tapes has such a path"]
         );
     }
 
@@ -302,7 +307,7 @@ mod tests {
         assert_eq!(
             lint(&["/users/{id}", "/users/{name}"], &[], &[]),
             [
-                "routes.patterns[0] `/users/{id}`: unused: no request has such a path",
+                "routes.patterns[0] `/users/{id}`: unused: no request on these tapes has such a path",
                 "routes.patterns[1] `/users/{name}`: shadowed: routes.patterns[0] `/users/{id}` fits the same paths and comes \
                  first",
             ]
@@ -321,10 +326,10 @@ mod tests {
         assert_eq!(
             lint(&["/users/me", "/users/{id}"], &["/users/**"], &["/users/me"]),
             [
-                "routes.patterns[1] `/users/{id}`: shadowed: routes.patterns[0] `/users/me` fits better wherever it fits, as \
-                 for /users/me",
-                "routes.incoming of service `shop`[0] `/users/**`: shadowed: routes.patterns[0] `/users/me` fits better \
-                 wherever it fits, as for /users/me",
+                "routes.patterns[1] `/users/{id}`: shadowed: others gave all requests their route that it fits, as \
+                 routes.patterns[0] `/users/me` did for /users/me",
+                "routes.incoming of service `shop`[0] `/users/**`: shadowed: others gave all requests their route that it \
+                 fits, as routes.patterns[0] `/users/me` did for /users/me",
             ]
         );
     }
