@@ -29,6 +29,18 @@ fn imported(bytes: &[u8]) -> Option<(usize, u64)> {
     Some((events, moved))
 }
 
+/// What an import counts, and how often it tells that a connection is over.
+fn found(bytes: &[u8]) -> (Found, usize) {
+    let opened = open(Box::new(Cursor::new(bytes.to_vec())), ImportOptions::default(), WriterOptions::PIPE).unwrap();
+    let Opened::Capture(mut capture) = opened else { panic!("no capture") };
+    let mut reader = Reader::open(&mut *capture).unwrap();
+    let (mut block, mut closed) = (Block::default(), 0);
+    while reader.read_block(&mut block).unwrap() {
+        closed += block.events().filter(|event| matches!(event.body, Body::Close { .. })).count();
+    }
+    (capture.found().get(), closed)
+}
+
 /// A pcap file of raw IP with these packets: from the first or the second end, sequence number, payload.
 fn pcap(packets: &[(bool, u32, u8, Vec<u8>)]) -> Vec<u8> {
     let mut file = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes).concat();
@@ -114,4 +126,21 @@ fn a_capture_cut_anywhere_is_read_up_to_there() {
         assert!(events + 40 >= before, "{len} bytes: {events} events, {before} of fewer");
         before = events;
     }
+}
+
+/// Connections whose port is used again leave nothing behind: neither what waited in them, nor their end untold.
+#[test]
+fn connections_with_the_same_addresses_follow_each_other() {
+    const SYN: u8 = 2;
+    let connections = u32::try_from(limits::HELD_BYTES_OF_ALL / 60_000 + 2).unwrap();
+    let mut packets: Vec<_> = (0..connections)
+        .map(|number| number * 1_000_000)
+        // The first ten bytes never come.
+        .flat_map(|isn| [(true, isn, SYN, Vec::new()), (true, isn + 11, 0, vec![b'x'; 60_000])])
+        .collect();
+    // Of the last one they only come late.
+    packets.push((true, (connections - 1) * 1_000_000 + 1, 0, vec![b'x'; 10]));
+    let (found, closed) = found(&pcap(&packets));
+    assert_eq!(found.connections, u64::from(connections));
+    assert_eq!((found.holes, closed), (u64::from(connections) - 1, connections as usize - 1));
 }

@@ -8,13 +8,16 @@ mod capture;
 mod counts;
 mod exports;
 mod imports;
+mod made;
 mod scap;
+mod wire;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    let trials = [imports::trials(), exports::trials(), scap::trials(), bad_input::trials()].concat_trials();
+    let trials =
+        [imports::trials(), made::trials(), exports::trials(), scap::trials(), bad_input::trials()].concat_trials();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -139,11 +139,24 @@ impl Connection {
             }
         }
         if segment.rst && !self.story.over {
-            self.give_up(cx);
             self.story.reset = true;
-            self.story.close(time.max(cx.transcript.now()), &self.ends, &handshake(&self.flow), cx);
+            self.close(time, cx);
         }
         cx.scratch.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Another connection with the same addresses begins, so this one is over.
+    pub(super) fn replaced(&mut self, time: u64, cx: &mut Context<'_>) -> io::Result<()> {
+        self.close(time, cx);
+        cx.scratch.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// It is over, and nothing that it waited for will come.
+    fn close(&mut self, time: u64, cx: &mut Context<'_>) {
+        self.give_up(cx);
+        if !self.story.over {
+            self.story.close(time.max(cx.transcript.now()), &self.ends, &handshake(&self.flow), cx);
+        }
     }
 
     /// Waits no longer for what it waited for until `now`.
@@ -154,7 +167,7 @@ impl Connection {
         cx.scratch.failed.take().map_or(Ok(()), Err)
     }
 
-    /// Another connection takes its place, or the capture ends: what waits is told of.
+    /// It is followed no longer, or the capture ends: what waits is told of.
     pub(super) fn finish(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.give_up(cx);
         cx.scratch.failed.take().map_or(Ok(()), Err)

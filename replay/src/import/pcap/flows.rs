@@ -48,13 +48,15 @@ impl Flows {
             None if segment.rst => return Ok(()),
             None => self.open(ends, cx)?,
         };
-        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
-        slot.used = true;
-        if slot.connection.is_other(from, segment) {
-            slot.connection.finish(cx)?;
-            slot.connection = Connection::new(ends);
+        if self.slots.get(at).is_some_and(|slot| slot.connection.is_other(from, segment)) {
+            self.with(at, |connection| connection.replaced(time, cx))?;
             self.opened += 1;
-            slot.number = self.opened;
+            if let Some(slot) = self.slots.get_mut(at) {
+                (slot.connection, slot.number) = (Connection::new(ends), self.opened);
+            }
+        }
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.used = true;
         }
         self.with(at, |connection| connection.take(time, from, segment, cx))?;
         while self.held_bytes > HELD_BYTES_OF_ALL
