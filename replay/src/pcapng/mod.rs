@@ -16,3 +16,6 @@ mod talk;
 pub use args::ExportArgs;
 pub(crate) use command::run;
 pub(crate) use local::{OPTION, Place, TAPE_BLOCK};
+
+#[cfg(test)]
+mod tests;
