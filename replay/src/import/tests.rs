@@ -1,4 +1,7 @@
 //! Whatever a file holds: no panic, a tape that can be read, and of a file that was cut what is before the cut.
+//!
+//! These are properties and no fuzz targets, as a target would have to build all that `redtape` exports and watches with; for
+//! more cases than usual, set `PROPTEST_CASES`.
 
 use std::io::{Cursor, Read};
 
@@ -99,6 +102,24 @@ proptest! {
     #[test]
     fn any_bytes_can_follow(form in 0..4_usize, rest in prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), blocks()]) {
         let file = [&beginnings()[form][..], &rest].concat();
+        imported(&file);
+    }
+
+    #[test]
+    fn any_bytes_of_a_capture_can_be_wrong(
+        form in 0..3_usize,
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(0), Just(255)]), 1..20),
+    ) {
+        let call = (true, 1, 0, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        let mut file = match form {
+            0 => include_bytes!("../../../fixtures/captures/calls.scap").to_vec(),
+            // Few bytes are few to be wrong in: flags, lengths and offsets among them.
+            1 => pcap(&[(true, 0, 2, Vec::new()), call]),
+            _ => pcap(&vec![call; 30]),
+        };
+        for (at, byte) in wrong {
+            *at.get_mut(&mut file) = byte;
+        }
         imported(&file);
     }
 

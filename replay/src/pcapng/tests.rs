@@ -81,4 +81,21 @@ proptest! {
         let (before, after) = (spans(&tape), spans(&again));
         prop_assert!(!before.is_empty() && before == after, "{name}: {} spans, {} after", before.len(), after.len());
     }
+    #[test]
+    fn any_bytes_of_an_export_can_be_wrong(
+        (_, scenario) in scenarios(),
+        wrong in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut capture = exported(&recorded(&scenario));
+        for (at, byte) in wrong {
+            *at.get_mut(&mut capture) = byte;
+        }
+        // The beginning may be wrong, too, and then it is no capture.
+        let opened = open(Box::new(Cursor::new(capture)), ImportOptions::default(), WriterOptions::PIPE);
+        if let Ok(Opened::Capture(mut capture)) = opened {
+            let mut tape = Vec::new();
+            capture.read_to_end(&mut tape).unwrap();
+            spans(&tape);
+        }
+    }
 }
