@@ -54,27 +54,56 @@ pub(crate) fn bless(all: &[Ran]) -> Result<Blessed> {
     Ok(blessed)
 }
 
-/// A text with other values under some keys; everything else stays as it is. `None` where one of them has no place.
+/// A text with other values under some keys; everything else stays as it is. `None` where one of them has no place, or where
+/// keys or other values would not stay.
 fn spliced(text: &str, values: &BTreeMap<&str, &str>) -> Option<String> {
     let tree = Tree::new(text);
+    let mut expected = texts(&tree, text);
     let places: BTreeMap<&str, Range<usize>> = tree.values().collect();
     let mut edits: Vec<(Range<usize>, &str)> = Vec::new();
     for (key, yaml) in values {
         edits.push((places.get(key)?.clone(), yaml));
+        expected.insert(key, yaml);
     }
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-    let mut text = text.to_owned();
+    let mut new = text.to_owned();
     for (range, yaml) in edits {
-        let old = text.get(range.clone())?;
-        if old.is_empty() {
-            // A value that is not there has its place behind the colon of its key.
-            let colon = text.get(range.start..)?.find(':')? + range.start + 1;
-            text.insert_str(colon, &format!(" {yaml}"));
+        // Line breaks belong to a block scalar, but the last ends its line.
+        let old = text.get(range.clone())?.trim_end();
+        if let Some(head) = block_head(text.get(..range.start)?) {
+            new.replace_range(head..range.start + old.len(), yaml);
+        } else if old.is_empty() {
+            // A value that is not there has its place behind the colon of its key, which may have colons of its own.
+            let behind = text.get(range.start..)?;
+            let ends_key =
+                |at: &usize| behind.get(at + 1..).is_some_and(|rest| !rest.starts_with(|c: char| !c.is_whitespace()));
+            let colon = behind.match_indices(':').map(|(at, _)| at).find(ends_key)?;
+            new.insert_str(range.start + colon + 1, &format!(" {yaml}"));
         } else {
-            text.replace_range(range, yaml);
+            new.replace_range(range.start..range.start + old.len(), yaml);
         }
     }
-    Some(text)
+    (texts(&Tree::new(&new), &new) == expected).then_some(new)
+}
+
+/// Where the `|` or `>` of the block scalar is whose content follows on `text`, if it is one.
+fn block_head(text: &str) -> Option<usize> {
+    let (before, indent) = text.rsplit_once('\n')?;
+    if !indent.trim().is_empty() {
+        return None;
+    }
+    let before = before.trim_end();
+    let from = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.get(from..)?;
+    let line = line.find(" #").map_or(line, |comment| line.get(..comment).unwrap_or_default()).trim_end();
+    let head = line.trim_end_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    let head = head.strip_suffix(['|', '>'])?;
+    head.ends_with(' ').then_some(from + head.len())
+}
+
+/// The values of a text as they are written.
+fn texts<'a>(tree: &'a Tree, text: &'a str) -> BTreeMap<&'a str, &'a str> {
+    tree.values().map(|(key, range)| (key, text.get(range).unwrap_or_default().trim_end())).collect()
 }
 
 /// Writes a spec anew, unless what would be written is none, or somebody else wrote it meanwhile.
@@ -117,6 +146,44 @@ mod tests {
         let expected = "# wäs ±1%\nversion: 1\nsha: \"00ff\"   # filled in\nexpect:\n  spans: {count: 1300, golden: 'a'}   # twelve\n  metrics:\n    samples:\n      - \"a{b=\\\"c\\\"} == 2\"   # one\n      - \"x == 1\"\n  summary:\n    events: 4\n";
         assert_eq!(spliced(text, &values).unwrap(), expected);
         assert_eq!(spliced(text, &BTreeMap::from([("expect.none", "1")])), None);
+    }
+
+    #[test]
+    fn a_block_scalar_begins_with_its_head() {
+        for (head, found) in
+            [("a: |\n  ", Some(3)), ("a:\n  - >+1 # b >\n\n    ", Some(7)), ("a: # b\n  ", None), ("a: |", None)]
+        {
+            assert_eq!(block_head(head), found, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_a_block_scalar_stays() {
+        let text = "paths:\n  /w: >- # why\n    /folded\n  /u: |\n    /lit\n\n  # last\n  /m: !!str /x\n";
+        let values = BTreeMap::from([("paths./w", "\"/w\""), ("paths./u", "\"/u\"")]);
+        let expected = "paths:\n  /w: \"/w\"\n  /u: \"/u\"\n\n  # last\n  /m: !!str /x\n";
+        assert_eq!(spliced(text, &values).as_deref(), Some(expected));
+        let text = text.replace(" # why", "");
+        assert_eq!(spliced(&text, &values).as_deref(), Some(expected));
+        let last = "a:\n  - |\n    x == 1\n";
+        assert_eq!(spliced(last, &BTreeMap::from([("a[0]", "y")])).as_deref(), Some("a:\n  - y\n"));
+    }
+
+    #[test]
+    fn a_missing_value_has_its_place_behind_its_key() {
+        let text = "paths:\n  /v1/x:batch:\n  /w: ~\n";
+        let values = BTreeMap::from([("paths./v1/x:batch", "\"/v1\""), ("paths./w", "\"/w\"")]);
+        assert_eq!(spliced(text, &values).as_deref(), Some("paths:\n  /v1/x:batch: \"/v1\"\n  /w: \"/w\"\n"));
+    }
+
+    #[test]
+    fn what_would_take_another_value_along_is_refused() {
+        assert_eq!(spliced("a: 1\nb: 2\n", &BTreeMap::from([("a", "3\nb: 4")])), None);
+        assert_eq!(spliced("a: 1\nb: 2\n", &BTreeMap::from([("a", "3\nc: 4")])), None);
+        // What is named elsewhere would be another value there.
+        let alias = "a: &n 1\nb: *n\n";
+        let rewritten = spliced(alias, &BTreeMap::from([("b", "3")]));
+        assert!(rewritten.is_none_or(|text| text == "a: &n 1\nb: 3\n"));
     }
 
     #[test]
