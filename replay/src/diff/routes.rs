@@ -32,7 +32,7 @@ pub(crate) enum How {
     Merged,
     /// One has another name.
     Renamed,
-    /// Several became several others.
+    /// Several became several others, or paths moved between them.
     Regrouped,
 }
 
@@ -52,7 +52,9 @@ impl How {
 struct Together {
     before: BTreeSet<String>,
     after: BTreeSet<String>,
-    paths: Vec<String>,
+    paths: BTreeSet<String>,
+    /// Those whose routes are others now.
+    moved: BTreeSet<String>,
 }
 
 /// The routes of one service on both sides, and which of them hang together: a forest (union-find).
@@ -61,8 +63,8 @@ struct Forest<'a> {
     /// The number of a route; those of the two sides are told apart.
     numbers: BTreeMap<(bool, &'a str), usize>,
     parents: Vec<usize>,
-    /// Each path, with the number of one of its routes.
-    paths: Vec<(&'a str, usize)>,
+    /// Each path, with the number of one of its routes, and whether its routes are others now.
+    paths: Vec<(&'a str, usize, bool)>,
 }
 
 /// All changes, by service, and those of the most paths first.
@@ -95,7 +97,7 @@ impl<'a> Forest<'a> {
                 *parent = root;
             }
         }
-        self.paths.push((path, first));
+        self.paths.push((path, first, old != new));
     }
 
     fn number(&mut self, route: (bool, &'a str)) -> usize {
@@ -125,16 +127,20 @@ impl<'a> Forest<'a> {
             let tree = trees.entry(self.root(number)).or_default();
             if is_new { &mut tree.after } else { &mut tree.before }.insert(route.to_owned());
         }
-        for (path, number) in std::mem::take(&mut self.paths) {
-            trees.entry(self.root(number)).or_default().paths.push(path.to_owned());
+        for (path, number, has_moved) in std::mem::take(&mut self.paths) {
+            let tree = trees.entry(self.root(number)).or_default();
+            tree.paths.insert(path.to_owned());
+            if has_moved {
+                tree.moved.insert(path.to_owned());
+            }
         }
         trees.into_values().collect()
     }
 }
 
 impl Together {
-    fn change(mut self, service: &str, kind: &str) -> Option<RouteChange> {
-        if self.before == self.after {
+    fn change(self, service: &str, kind: &str) -> Option<RouteChange> {
+        if self.moved.is_empty() {
             return None;
         }
         let change = match (self.before.len(), self.after.len()) {
@@ -143,8 +149,6 @@ impl Together {
             (_, 1) => How::Merged,
             _ => How::Regrouped,
         };
-        self.paths.sort();
-        self.paths.dedup();
         let named = |routes: BTreeSet<String>| routes.into_iter().collect();
         Some(RouteChange {
             service: service.to_owned(),
@@ -153,7 +157,7 @@ impl Together {
             before: named(self.before),
             after: named(self.after),
             paths: self.paths.len(),
-            examples: self.paths.into_iter().take(EXAMPLES).collect(),
+            examples: self.moved.into_iter().take(EXAMPLES).collect(),
         })
     }
 }
@@ -200,6 +204,15 @@ mod tests {
             [(How::Split, "/a/*", "/a/x /a/{id}"), (How::Merged, "/c/1 /c/2", "/c/*"), (How::Renamed, "/b", "/bee")];
         assert_eq!(found, expected.map(|(how, old, new)| (how, old.to_owned(), new.to_owned())));
         assert_eq!(changes(&before, &before), []);
+    }
+
+    #[test]
+    fn paths_that_move_between_routes_that_stay_are_a_change() {
+        let before = spans(&[("/v/1", "/v/{id}"), ("/v/2", "/v/*"), ("/v/3", "/v/*")]);
+        let after = spans(&[("/v/1", "/v/{id}"), ("/v/2", "/v/{id}"), ("/v/3", "/v/*")]);
+        let found = changes(&before, &after);
+        assert_eq!((found.len(), found[0].change, found[0].paths), (1, How::Regrouped, 3));
+        assert_eq!(found[0].examples, ["/v/2"]);
     }
 
     #[test]
