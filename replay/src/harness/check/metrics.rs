@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redtape_core::config::did_you_mean;
-use redtape_core::metric::{Family, Snapshot, Value};
+use redtape_core::metric::{Family, FamilyKind, Snapshot, Value};
 use redtape_core::{Span, SpanKind};
 
+use super::buckets::buckets_and_counts;
 use super::fault::{Accept, Checks, Fault};
 use super::golden::check_openmetrics;
 use crate::failure::Result;
@@ -17,7 +18,7 @@ use crate::harness::spec::{Aggregate, At, Decimal, Identity, Loaded, MetricsExpe
 const LISTED: usize = 5;
 
 /// A sample: name, labels, value.
-type Found = (String, BTreeMap<String, String>, Decimal);
+pub(super) type Found = (String, BTreeMap<String, String>, Decimal);
 
 /// Checks all that `expect` says of metrics.
 pub(crate) fn check_metrics(
@@ -51,7 +52,10 @@ pub(crate) fn check_metrics(
     for (number, identity) in expect.identity.iter().enumerate() {
         let key = format!("{key}.identity[{number}]");
         let fault = match identity {
-            Identity::BucketsAndCounts => buckets_and_counts(snapshot),
+            Identity::BucketsAndCounts => {
+                let histograms = snapshot.families.iter().filter(|family| family.kind == FamilyKind::Histogram);
+                buckets_and_counts(histograms.map(|family| (family.name, family.series.len())), &found)
+            }
             Identity::SpansAndMetrics if earlier.is_some() => {
                 Some(Fault::new("spans are counted at the end alone: leave `at` out"))
             }
@@ -129,25 +133,10 @@ fn no_sample(sample: &Sample, all: &[Found], named: &[&Found]) -> Fault {
     fault
 }
 
-fn shown(labels: &BTreeMap<String, String>) -> String {
+/// Labels as they are written.
+pub(super) fn shown(labels: &BTreeMap<String, String>) -> String {
     let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", labels.join(","))
-}
-
-/// The last bucket of each histogram has all that was counted.
-fn buckets_and_counts(snapshot: &Snapshot) -> Option<Fault> {
-    snapshot.families.iter().find_map(|family| {
-        let wrong = family.series.iter().find_map(|series| match &series.value {
-            Value::Histogram(histogram) => {
-                let (buckets, count) = (histogram.counts().iter().sum::<u64>(), histogram.count());
-                (buckets != count).then_some((buckets, count))
-            }
-            _ => None,
-        });
-        wrong.map(|(buckets, count)| {
-            Fault::new(format!("{}: the buckets have {buckets}, the count is {count}", family.name))
-        })
-    })
 }
 
 /// The families that count every finished exchange of a kind, by their names in OpenTelemetry.

@@ -1,5 +1,6 @@
 //! What is checked of a replay: a file a part of the expectations.
 
+mod buckets;
 mod cardinality;
 mod fault;
 mod golden;
