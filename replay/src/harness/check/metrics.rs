@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redtape_core::config::did_you_mean;
-use redtape_core::metric::{Family, FamilyKind, Snapshot, Value};
+use redtape_core::metric::{Family, FamilyKind, OVERFLOW_LABEL, Snapshot, Value};
 use redtape_core::{Span, SpanKind};
 
 use super::buckets::buckets_and_counts;
@@ -47,7 +47,7 @@ pub(crate) fn check_metrics(
     let text = text.as_deref().unwrap_or(&seen.openmetrics);
     let found = samples(text);
     for (number, sample) in expect.samples.iter().enumerate() {
-        checks.push(format!("{key}.samples[{number}]"), check_sample(sample, &found));
+        checks.push(format!("{key}.samples[{number}]"), check_sample(sample, &snapshot.families, &found));
     }
     for (number, identity) in expect.identity.iter().enumerate() {
         let key = format!("{key}.identity[{number}]");
@@ -69,7 +69,10 @@ pub(crate) fn check_metrics(
     Ok(())
 }
 
-fn check_sample(sample: &Sample, all: &[Found]) -> Option<Fault> {
+fn check_sample(sample: &Sample, families: &[Family], all: &[Found]) -> Option<Fault> {
+    if let Some(message) = misspelt(sample, families) {
+        return Some(Fault::new(message));
+    }
     let named: Vec<_> = all.iter().filter(|(name, ..)| *name == sample.name).collect();
     let fits = |labels: &BTreeMap<String, String>| {
         sample.labels.iter().all(|label| label.holds(labels.get(&label.name).map_or("", String::as_str)))
@@ -87,7 +90,7 @@ fn check_sample(sample: &Sample, all: &[Found]) -> Option<Fault> {
         Aggregate::Max => values.max(),
         Aggregate::Min => values.min(),
     };
-    let Some(found) = found else { return Some(no_sample(sample, all, &named)) };
+    let Some(found) = found else { return Some(no_sample(sample, &named)) };
     if comparison.holds(found, expected, tolerance) {
         return None;
     }
@@ -103,14 +106,37 @@ fn check_sample(sample: &Sample, all: &[Found]) -> Option<Fault> {
     Some(fault)
 }
 
+/// What is wrong with the names of a sample and its labels: there could be none such, whatever was counted.
+fn misspelt(sample: &Sample, families: &[Family]) -> Option<String> {
+    let names = |family: &Family| {
+        let suffixes: &[&str] = match family.kind {
+            FamilyKind::Counter => &["_total"],
+            FamilyKind::Info => &["_info"],
+            FamilyKind::Histogram => &["_bucket", "_count", "_sum"],
+        };
+        suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)).collect::<Vec<_>>()
+    };
+    let advice = |near: Option<&str>| near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    let Some(family) = families.iter().find(|family| names(family).contains(&sample.name)) else {
+        let known: Vec<_> = families.iter().flat_map(names).collect();
+        let known: Vec<_> = known.iter().map(String::as_str).collect();
+        let advice = advice(did_you_mean(&sample.name, &known));
+        return Some(format!("there is no sample called `{}`{advice}", sample.name));
+    };
+    let mut known = family.labels.clone();
+    known.push(OVERFLOW_LABEL);
+    if sample.name.ends_with("_bucket") {
+        known.push("le");
+    }
+    let label = sample.labels.iter().find(|label| !known.contains(&label.name.as_str()))?;
+    let advice = advice(did_you_mean(&label.name, &known));
+    Some(format!("no `{}` has a label `{}`{advice}; there are {}", sample.name, label.name, known.join(", ")))
+}
+
 /// What there is instead of a sample that there is not.
-fn no_sample(sample: &Sample, all: &[Found], named: &[&Found]) -> Fault {
-    let names: BTreeSet<_> = all.iter().map(|(name, ..)| name.as_str()).collect();
+fn no_sample(sample: &Sample, named: &[&Found]) -> Fault {
     if named.is_empty() {
-        let names: Vec<_> = names.into_iter().collect();
-        let advice =
-            did_you_mean(&sample.name, &names).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        return Fault::new(format!("there is no sample called `{}`{advice}", sample.name));
+        return Fault::new(format!("there is no sample of `{}`: nothing was counted", sample.name));
     }
     let mut fault = Fault::new(format!("no sample of `{}` has these labels", sample.name));
     for label in &sample.labels {
@@ -118,13 +144,6 @@ fn no_sample(sample: &Sample, all: &[Found], named: &[&Found]) -> Fault {
             named.iter().map(|(_, labels, _)| labels.get(&label.name).map_or("", String::as_str)).collect();
         if !values.iter().any(|value| label.holds(value)) {
             let mut values: Vec<_> = values.into_iter().map(|value| format!("{value:?}")).collect();
-            if values == ["\"\""] {
-                let known: BTreeSet<_> =
-                    named.iter().flat_map(|(_, labels, _)| labels.keys().map(String::as_str)).collect();
-                let known: Vec<_> = known.into_iter().collect();
-                fault.details.push(format!("none has `{}`; there are {}", label.name, known.join(", ")));
-                continue;
-            }
             let more = if values.len() > LISTED { ", ..." } else { "" };
             values.truncate(LISTED);
             fault.details.push(format!("`{}` is one of {}{more}", label.name, values.join(", ")));
@@ -198,5 +217,48 @@ fn of_span(span: &Span, label: &str) -> String {
         "http_request_method" => span.method().to_owned(),
         "http_response_status_code" => span.http.status_code.map_or_else(String::new, |code| code.to_string()),
         _ => span.route.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redtape_core::metric::Scale;
+
+    use super::*;
+
+    fn family(name: &'static str, kind: FamilyKind) -> Family {
+        let labels = vec!["http_route", "service_name"];
+        Family { name, otel_name: "", help: "", kind, scale: Scale::None, labels, series: Vec::new() }
+    }
+
+    #[test]
+    fn what_cannot_be_there_is_no_proof_that_it_is_absent() {
+        let families = [
+            family("http_seconds", FamilyKind::Histogram),
+            family("calls", FamilyKind::Counter),
+            family("t", FamilyKind::Info),
+        ];
+        let check = |text: &str| {
+            check_sample(&Sample::parse(text).unwrap(), &families, &[]).map(|fault| fault.message).unwrap_or_default()
+        };
+        for right in [
+            "absent(http_seconds_count)",
+            "count(http_seconds_bucket{le=\"1\",http_route=\"/\"}) <= 5",
+            "absent(calls_total{otel_metric_overflow=\"true\"})",
+            "count(t_info) == 0",
+        ] {
+            assert_eq!(check(right), "", "{right}");
+        }
+        for (wrong, message) in [
+            ("absent(htpp_seconds_count)", "did you mean `http_seconds_count`?"),
+            ("count(htpp_seconds_count) <= 5", "did you mean `http_seconds_count`?"),
+            ("absent(calls)", "there is no sample called `calls`"),
+            ("absent(calls_total{http_rout=\"/\"})", "did you mean `http_route`?"),
+            ("absent(http_seconds_count{le=\"1\"})", "no `http_seconds_count` has a label `le`"),
+            ("max(calls_total) < 1", "nothing was counted"),
+        ] {
+            let found = check(wrong);
+            assert!(found.contains(message), "{wrong}: {found}");
+        }
     }
 }
