@@ -28,7 +28,7 @@ impl Finding {
             What::Started(_) => size_of::<Started>(),
             What::Ended(exchange) => exchange.held_bytes(),
             What::Opened(_) | What::Learned(_) => size_of::<ConnInfo>(),
-            What::Diagnostic(..) | What::Closed => 0,
+            What::NotAlone | What::Diagnostic(..) | What::Closed => 0,
         };
         size_of::<Self>() + what
     }
@@ -43,6 +43,8 @@ pub enum What {
     Learned(Arc<ConnInfo>),
     /// A request's head is complete.
     Started(Box<Started>),
+    /// Of the request at this place, [`Started::alone`] holds no longer.
+    NotAlone,
     /// An exchange is over.
     Ended(Box<Exchange>),
     /// Something was wrong, and how often.
@@ -66,8 +68,9 @@ pub struct Started {
     pub first: Stamp,
     /// The call that moved the last byte of its head.
     pub head: Stamp,
-    /// No request that the tape lacks, or that began before a loss, can be under way on its connection beside it. (Of HTTP/1
-    /// always: its requests are answered in their order.)
+    /// No request that the tape lacks, or that began before a loss, can be under way on its connection beside it. Of HTTP/1,
+    /// whose requests are answered in their order, it holds until bytes of the response have moved, and on where no
+    /// request can be hidden behind it: see [`What::NotAlone`].
     pub alone: bool,
     /// The trace context that it carries.
     pub context: Option<TraceContext>,

@@ -62,8 +62,9 @@ const fn rank(what: &What) -> u8 {
     match what {
         What::Opened(_) | What::Learned(_) => 0,
         What::Started(_) => 1,
-        What::Ended(_) => 2,
-        What::Diagnostic(..) => 3,
-        What::Closed => 4,
+        What::NotAlone => 2,
+        What::Ended(_) => 3,
+        What::Diagnostic(..) => 4,
+        What::Closed => 5,
     }
 }

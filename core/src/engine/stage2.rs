@@ -283,7 +283,7 @@ impl Stage2 {
 
     /// Takes the next finding in the total order.
     pub fn take(&mut self, finding: Finding) {
-        let Finding { at, conn, what, .. } = finding;
+        let Finding { at, conn, pos, what } = finding;
         self.pass(at);
         match what {
             What::Opened(info) => {
@@ -292,6 +292,7 @@ impl Stage2 {
             }
             What::Learned(info) => self.linker.opened(&info),
             What::Started(started) => self.linker.started(&started),
+            What::NotAlone => self.linker.not_alone(conn, pos),
             What::Ended(exchange) => self.linker.ended(exchange, at),
             What::Diagnostic(kind, count) => {
                 if kind == DiagnosticKind::StandstillOverflow {

@@ -15,6 +15,10 @@ pub(super) struct Exchanges {
     over: usize,
     /// So many at the front were announced as started.
     announced: usize,
+    /// So many at the front may not be alone: a request that was not read may be under way behind them.
+    crowded: usize,
+    /// So many of those were announced as such.
+    crowded_announced: usize,
     /// Whether the last one's request has bytes to come.
     request_open: bool,
     /// The ones waiting may have begun in the middle of a body: they are not announced until that is settled.
@@ -111,6 +115,8 @@ impl Exchanges {
         let alone = self.waiting() == 1 && !self.request_open && self.announced == self.list.len();
         let exchange = if alone { self.list.pop_back() } else { None }?;
         self.announced -= 1;
+        self.crowded = self.crowded.min(self.list.len());
+        self.crowded_announced = self.crowded_announced.min(self.list.len());
         self.held_bytes = self.held_bytes.saturating_sub(exchange.held_bytes());
         Some(exchange)
     }
@@ -122,8 +128,14 @@ impl Exchanges {
                 self.held_bytes = self.held_bytes.saturating_sub(exchange.held_bytes());
             }
         }
+        self.crowded = self.crowded.min(self.list.len());
         self.doubtful = false;
         self.request_open = false;
+    }
+
+    /// Behind those that wait, a request that was not read may be under way.
+    pub(super) fn crowd(&mut self) {
+        self.crowded = self.list.len();
     }
 
     /// Hands out what is ready, in order.
@@ -135,8 +147,16 @@ impl Exchanges {
             self.announced += 1;
             return Some(Found::Started(Box::new(exchange.started(true))));
         }
+        if self.crowded_announced < self.crowded.min(self.announced)
+            && let Some(exchange) = self.list.get(self.crowded_announced)
+        {
+            self.crowded_announced += 1;
+            return Some(Found::NotAlone(exchange.request.message.pos));
+        }
         self.over = self.over.checked_sub(1)?;
-        self.announced = self.announced.saturating_sub(1);
+        for count in [&mut self.announced, &mut self.crowded, &mut self.crowded_announced] {
+            *count = count.saturating_sub(1);
+        }
         let exchange = self.list.pop_front()?;
         self.held_bytes = self.held_bytes.saturating_sub(exchange.held_bytes());
         Some(Found::Ended(exchange))

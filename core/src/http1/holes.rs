@@ -19,12 +19,23 @@ impl Http1 {
     /// A request begins: a response of unknown end is over, as the client would have waited for it.
     pub(super) fn turn(&mut self, with_call: bool, call: &Call<'_>) {
         self.turned |= with_call;
+        self.answered = false;
         self.pipelines |= !with_call;
         if matches!(self.response, State::Open { .. }) {
             self.end_open_response(!self.pipelines, call);
         }
         // Had there been more requests, their responses would have come: a client that does not pipeline waits for them.
         self.hidden &= self.pipelines || self.exchanges.waiting() > 0;
+    }
+
+    /// Bytes moved on this side. A response that has begun may be over where its end cannot be read, and what its server does
+    /// then, it may do for a request that could not be read either, or for one that was handed out before it was answered.
+    pub(super) fn settle_alone(&mut self, side: Side) {
+        self.answered |= side == Side::Response;
+        let unread = self.hidden || matches!(self.request, State::Open { .. } | State::Seek);
+        if self.owed > 0 || self.answered && unread {
+            self.exchanges.crowd();
+        }
     }
 
     /// The response of unknown end is followed no longer. If it is known to be `over`, it is complete, unless its last

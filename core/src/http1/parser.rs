@@ -31,6 +31,8 @@ pub(crate) struct Http1 {
     pub(super) exchanges: Exchanges,
     /// A request has begun, with a call of its own, since the last byte of a response.
     pub(super) turned: bool,
+    /// Bytes of the response stream have moved since the last request began.
+    pub(super) answered: bool,
     /// Bytes of the request stream have moved since the last call on the response stream.
     pub(super) requested: bool,
     /// The client has sent a request before it had the response to the one before.
@@ -115,6 +117,7 @@ impl Http1 {
             response: begin(response_attached),
             exchanges: Exchanges::default(),
             turned: false,
+            answered: false,
             requested: false,
             pipelines: false,
             hidden: false,
@@ -320,6 +323,7 @@ impl Parser for Http1 {
             chunk = chunk.skip(used);
         }
         self.requested = side == Side::Request;
+        self.settle_alone(side);
         all
     }
 
@@ -334,6 +338,7 @@ impl Parser for Http1 {
             }
             Gap::Disorder => self.lose_order(side),
         }
+        self.settle_alone(side);
     }
 
     fn end(&mut self, side: Side, end: End) {

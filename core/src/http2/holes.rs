@@ -54,12 +54,16 @@ impl Http2 {
         let half = self.half(side);
         half.state = State::Seek;
         half.block = None;
-        (half.fresh, half.unbroken) = (false, false);
+        half.fresh = false;
+        let was_unbroken = std::mem::take(&mut half.unbroken);
         half.decoder.forget();
         match side {
             Side::Request => {
                 self.response.decoder.allow(None);
                 self.contiguous = false;
+                if was_unbroken {
+                    self.streams.crowd();
+                }
                 for stream in self.streams.iter_mut() {
                     stream.doubtful = true;
                     if !stream.request_over {

@@ -117,6 +117,12 @@ impl Streams {
         self.take_over(number, stream);
     }
 
+    /// Requests that were not read may be under way from now on beside those that are open.
+    pub(super) fn crowd(&mut self) {
+        let positions = self.open.values().map(|stream| stream.exchange.request.message.pos);
+        self.found.extend(positions.map(Found::NotAlone));
+    }
+
     /// As [`Self::insert`], for a request that was announced before.
     pub(super) fn take_over(&mut self, number: u32, stream: Stream) {
         self.last = self.last.max(number);

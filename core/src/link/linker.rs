@@ -167,6 +167,15 @@ impl Linker {
         }
     }
 
+    /// Other requests may be under way from now on beside the one at this place: its thread may work for one of those.
+    pub fn not_alone(&mut self, conn: ConnKey, pos: u64) {
+        if let Some(&id) = self.requests.get(&(conn, pos))
+            && let Some(node) = self.nodes.get_mut(id)
+        {
+            node.alone = false;
+        }
+    }
+
     fn start_server(&mut self, id: NodeId, started: &Started) {
         if blocking(&started.head) {
             self.threads.open(started.process, started.head.tid, id);
@@ -187,7 +196,7 @@ impl Linker {
     fn start_client(&mut self, id: NodeId, started: &Started) {
         let requests = self.threads.requests(started.process, started.first.tid);
         // Behind lost bytes a request is taken for one only when the next ones confirm it: then its thread may have gone on.
-        // And where requests of other streams may be missing, it may work for one of those.
+        // And where other requests of its connection may be missing, it may work for one of those.
         let unsure =
             |request| self.nodes.get(request).is_none_or(|node| node.read > started.first.entry || !node.alone);
         let parent = match (blocking(&started.first), requests) {

@@ -44,6 +44,7 @@ impl Script {
         match words[0] {
             "conn" => self.conn(name, words),
             "begin" => self.begin(name, words),
+            "crowd" => self.linker.not_alone(self.conns[name].key, position(words)),
             "end" => self.end(name, position(words)),
             "close" => self.linker.closed(self.conns[name].key, MonoNanos::new(self.now)),
             "lost" => self.linker.lost(),
@@ -180,6 +181,19 @@ fn one_request_through_two_services_is_one_trace() {
     );
     // The call is certain once it has ended inside its request; the request itself is still open then.
     check(&script, "trace 1: call@0 < in@0 thread\ntrace 1: back@0 < call@0 connection\ntrace 1: in@0");
+}
+
+#[test]
+fn a_call_made_when_a_request_is_no_longer_alone_stays_unlinked() {
+    let script = format!(
+        "{CHAIN}
+        begin in pos 0 on 1/1
+        crowd in pos 0
+        begin call pos 0 on 1/1
+        end call pos 0
+        end in pos 0"
+    );
+    check(&script, "trace 1: call@0\ntrace 2: in@0");
 }
 
 #[test]

@@ -425,6 +425,7 @@ fn collect(parser: &mut dyn Parser, first: &mut First, conn: ConnKey, cx: &mut C
                 first.pos.get_or_insert(started.pos);
                 (started.pos, What::Started(started))
             }
+            Found::NotAlone(pos) => (pos, What::NotAlone),
             Found::Trouble(kind, pos) => (pos, What::Diagnostic(kind, 1)),
             Found::Ended(mut exchange) => {
                 let pos = exchange.request.message.pos;

@@ -129,6 +129,8 @@ pub(crate) enum EndKind {
 #[derive(Debug)]
 pub(crate) enum Found {
     Started(Box<Started>),
+    /// The request at this position, which was announced, may no longer be alone.
+    NotAlone(u64),
     Ended(Box<Exchange>),
     /// Something was wrong, at this position.
     Trouble(DiagnosticKind, u64),

@@ -56,7 +56,7 @@ impl Found {
                     assert!(self.exchanges.insert(id, *exchange).is_none(), "{id:?} was found twice");
                 }
                 What::Diagnostic(kind, count) => *self.diagnostics.entry(kind).or_default() += count,
-                What::Opened(_) | What::Learned(_) | What::Started(_) | What::Closed => {}
+                What::Opened(_) | What::Learned(_) | What::Started(_) | What::NotAlone | What::Closed => {}
             }
         }
     }

@@ -1,7 +1,28 @@
 //! What happens to exchanges whose bytes are missing, late, doubled or not captured.
 
-use super::script::{check, check_with};
+use super::script::{Script, check, check_with, run};
+use crate::exchange::What;
 use crate::limits::Limits;
+
+/// Once a response has begun whose end is not known, its server may work for a request that could not be read.
+#[test]
+fn a_request_is_alone_until_others_may_be_hidden_behind_it() {
+    let crowded = |text: &str| {
+        let found = run(&Script::parse(text).events, &Limits::default());
+        found.iter().filter(|found| matches!(found.what, What::NotAlone)).map(|found| found.pos).collect::<Vec<_>>()
+    };
+    let not_answered = r"
+        > GET /1 HTTP/1.1\r\nHost: a\r\nCookie: {100}";
+    assert_eq!(crowded(not_answered), [0; 0]);
+    // Of the second request nothing tells that it is one: it may be the first one's body.
+    let answered = format!("{not_answered}\n< HTTP/1.1 2\n> GET /2 HTTP/1.1\\r\\n\\r\\n");
+    assert_eq!(crowded(&answered), [0]);
+    // The first request is whole: whatever follows would be seen.
+    let whole = r"
+        > GET /1 HTTP/1.1\r\n\r\n
+        < HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{100}";
+    assert_eq!(crowded(whole), [0; 0]);
+}
 
 #[test]
 fn early_duplicate_and_peeked_bytes() {

@@ -241,7 +241,7 @@ pub(super) fn render(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         match &finding.what {
-            What::Opened(_) | What::Learned(_) | What::Closed => {}
+            What::Opened(_) | What::Learned(_) | What::NotAlone | What::Closed => {}
             What::Started(started) => text += &format!("start @{} {}\n", started.pos, ms(started.first.exit)),
             What::Diagnostic(kind, _) => text += &format!("! {}\n", kind.name()),
             What::Ended(exchange) => {
