@@ -25,7 +25,9 @@ pub fn binary(name: &'static str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--package", package(name), "--bin", name]);
+    // Of the whole workspace, and with a test beside it (any one would do): only so are dependencies built with the
+    // features that `cargo test` builds them with, and not once more.
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bin", name, "--test", "configs"]);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).env("CARGO_TARGET_DIR", target(profile)?);
     // What cargo tells this test of itself would make build scripts run anew, and with them what they built.
     for (name, _) in std::env::vars_os() {
@@ -43,15 +45,6 @@ pub fn binary(name: &'static str) -> Result<PathBuf> {
     let path = profile.join(name);
     built.insert(name, path.clone());
     Ok(path)
-}
-
-fn package(binary: &str) -> &str {
-    match binary {
-        "redtape" => "redtape-replay",
-        "exchange" => "redtape-tests",
-        "conversation" | "grpc" => "redtape-programs",
-        own => own,
-    }
 }
 
 /// The target folder of a profile's folder. With `--target TRIPLE` there is one more level between them.
