@@ -364,6 +364,7 @@ impl Conn {
             }
         }
         if let Some(pos) = upgrade {
+            self.give_up(cx);
             self.protocol = Protocol::Http2(Box::new(Http2::new(false, false)));
             return self.parse(event, data, pos, cx);
         }
@@ -406,6 +407,13 @@ fn opaque(event: u64, data: &Data<'_>, range: std::ops::Range<u64>, cx: &mut Cx<
         let len = usize::try_from(range.end.saturating_sub(pos)).unwrap_or(usize::MAX).min(bytes.len());
         let piece = piece.first(len).skip(skipped.min(len));
         cx.mask_opaque(piece.place, piece.bytes.len());
+    }
+}
+
+/// Masks all captured bytes of a call that nothing has decided about.
+pub(super) fn mask_call(event: u64, cx: &mut Cx<'_>) {
+    if let Some((data, payload)) = call_of(cx.queue, event) {
+        opaque(event, &Data { ranges: payload.as_ranges(), ..data }, 0..u64::MAX, cx);
     }
 }
 

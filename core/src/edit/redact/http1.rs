@@ -71,6 +71,13 @@ impl Http1 {
         }
     }
 
+    /// Changes the state of one side. A head that it was in is given up: its events would wait for ever.
+    fn set(&mut self, side: Side, state: State, cx: &mut Cx<'_>) {
+        if let State::Head { gather, .. } = std::mem::replace(self.state(side), state) {
+            cx.give_up(gather);
+        }
+    }
+
     /// Takes the next bytes of one side. Returns where HTTP/2 begins, if both have agreed to go on in it.
     pub(super) fn feed(&mut self, side: Side, mut piece: Piece<'_>, call: &Call, cx: &mut Cx<'_>) -> Option<u64> {
         while !piece.bytes.is_empty() {
@@ -91,9 +98,9 @@ impl Http1 {
                 let blank = piece.bytes.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
                 if piece.bytes.get(blank) == Some(&OPAQUE) {
                     // No message begins so: it was masked before.
-                    *self.state(side) = State::Seek;
+                    self.set(side, State::Seek, cx);
                 } else if blank < all {
-                    *self.state(side) = State::Head { gather: Gather::default(), begun: false };
+                    self.set(side, State::Head { gather: Gather::default(), begun: false }, cx);
                 }
                 blank
             }
@@ -102,7 +109,7 @@ impl Http1 {
                 let used = usize::try_from(*left).unwrap_or(usize::MAX).min(all);
                 *left -= used as u64;
                 if *left == 0 {
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                 }
                 cx.mask_body(piece.place, used);
                 used
@@ -110,7 +117,7 @@ impl Http1 {
             State::Chunked(chunked) => {
                 let (used, over) = feed_chunked(chunked, piece, cx);
                 if let Some(over) = over {
-                    *self.state(side) = over;
+                    self.set(side, over, cx);
                 }
                 used
             }
@@ -121,12 +128,12 @@ impl Http1 {
             State::Open { chunked } => {
                 let tail = *chunked && piece.end() == call.end && ends_body(piece.bytes, piece.place.pos == call.start);
                 if side == Side::Response && begins_message(side, piece, call) {
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                     return Taken::Bytes(0);
                 }
                 if tail {
                     mask_tail(piece, cx);
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                 } else {
                     cx.mask_body(piece.place, all);
                 }
@@ -134,7 +141,7 @@ impl Http1 {
             }
             State::Seek => {
                 if begins_message(side, piece, call) {
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                     return Taken::Bytes(0);
                 }
                 cx.mask_opaque(piece.place, all);
@@ -185,9 +192,9 @@ impl Http1 {
         cx.redact_head(gather, &head);
         let (next, upgrade) = match head.start {
             StartLine::Request { method, .. } => (self.begin_request(method, &head), false),
-            StartLine::Status { status, .. } => self.begin_response(status, &head),
+            StartLine::Status { status, .. } => self.begin_response(status, &head, cx),
         };
-        *self.state(side) = next;
+        self.set(side, next, cx);
         upgrade
     }
 
@@ -204,7 +211,7 @@ impl Http1 {
         body(framing, head.len.is_none())
     }
 
-    fn begin_response(&mut self, status: u16, head: &Head<'_>) -> (State, bool) {
+    fn begin_response(&mut self, status: u16, head: &Head<'_>, cx: &mut Cx<'_>) -> (State, bool) {
         let cut = head.len.is_none();
         if (100..200).contains(&status) && status != 101 {
             return (if cut { State::Seek } else { State::Start }, false);
@@ -215,11 +222,12 @@ impl Http1 {
         }
         // A request whose end is not known is over when its response begins.
         if matches!(self.request, State::Open { .. }) {
-            self.request = State::Seek;
+            self.set(Side::Request, State::Seek, cx);
         }
         let Some(asked) = self.waiting.pop_front() else { return (State::Open { chunked: false }, false) };
         if status == 101 || asked == Asked::Connect && (200..300).contains(&status) {
-            self.request = State::Off;
+            // What came early for the other protocol is none of HTTP.
+            self.set(Side::Request, State::Off, cx);
             return (State::Off, false);
         }
         let framing = head.framing(asked == Asked::Head || matches!(status, 204 | 304));
@@ -232,12 +240,12 @@ impl Http1 {
             State::Head { .. } => {
                 self.finish_head(side, cx);
             }
-            State::Start => *self.state(side) = State::Seek,
+            State::Start => self.set(side, State::Seek, cx),
             State::Length(left) => {
                 let here = count.min(*left);
                 *left -= here;
                 if *left == 0 {
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                     if here < count {
                         self.skip(side, count - here, cx);
                     }
@@ -245,7 +253,7 @@ impl Http1 {
             }
             State::Chunked(chunked) => {
                 if !chunked.skip(count) {
-                    *self.state(side) = State::Open { chunked: true };
+                    self.set(side, State::Open { chunked: true }, cx);
                 }
             }
             State::UntilClose | State::Open { .. } | State::Seek | State::Off => {}
@@ -259,7 +267,7 @@ impl Http1 {
                 let within = count.min(*left);
                 *left -= within;
                 if *left == 0 {
-                    *self.state(side) = State::Start;
+                    self.set(side, State::Start, cx);
                 }
                 count > within
             }
@@ -284,17 +292,14 @@ impl Http1 {
         if matches!(self.state(side), State::Off) {
             return;
         }
-        if let State::Head { gather, .. } = std::mem::replace(self.state(side), State::Seek) {
-            cx.give_up(gather);
-        }
+        self.set(side, State::Seek, cx);
     }
 
     /// What is still to be decided is masked.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
-        for state in [&mut self.request, &mut self.response] {
-            if let State::Head { gather, .. } = state {
-                cx.give_up(std::mem::take(gather));
-                *state = State::Seek;
+        for side in [Side::Request, Side::Response] {
+            if matches!(self.state(side), State::Head { .. }) {
+                self.set(side, State::Seek, cx);
             }
         }
     }

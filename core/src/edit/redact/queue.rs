@@ -122,11 +122,9 @@ impl Queue {
         }
     }
 
-    /// The event waits for nothing any more.
-    pub(super) fn release_all(&mut self, event: u64) {
-        if let Some(slot) = self.slot(event) {
-            slot.waits = 0;
-        }
+    /// The event waits for nothing any more. Returns whether it still did: then its bytes are not decided.
+    pub(super) fn release_all(&mut self, event: u64) -> bool {
+        self.slot(event).is_some_and(|slot| std::mem::take(&mut slot.waits) > 0)
     }
 
     /// Notes that an event that is no call was changed.

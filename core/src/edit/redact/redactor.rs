@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::conn::{Conn, Cx};
+use super::conn::{Conn, Cx, mask_call};
 use super::facts::{POLICY, VALUES, redact_connection, redact_facts, redact_meta, redact_process};
 use super::key::Key;
 use super::policy::{PolicyError, RedactPolicy, ValueMode};
@@ -152,13 +152,19 @@ impl Redactor {
     fn decide_first(&mut self) {
         let Self { rules, queue, counts, conns, .. } = self;
         let first = queue.first();
-        let Some(BodyBuf::Data(data, _)) = queue.event(first).map(|event| &event.body) else { return };
-        let key = data.conn;
-        if let Some(conn) = conns.get_mut(&key) {
+        let key = queue.event(first).and_then(|event| event.as_event().body.conn());
+        if let Some(conn) = key.and_then(|key| conns.get_mut(&key)) {
             conn.give_up(&mut Cx { queue, rules, counts });
         }
-        // Whatever happens, the event must not wait any longer.
-        self.queue.release_all(first);
+        self.decide(first);
+    }
+
+    /// Whatever happens, the event must not wait any longer: what nothing has decided about is masked.
+    fn decide(&mut self, event: u64) {
+        let Self { rules, queue, counts, .. } = self;
+        if queue.release_all(event) {
+            mask_call(event, &mut Cx { queue, rules, counts });
+        }
     }
 
     /// The tape is over: everything is decided.

@@ -228,6 +228,46 @@ fn facts_of_processes_and_of_the_tape() {
     assert_eq!(out[0].change.unwrap().rule, Rule::Process);
 }
 
+/// What came before the response that turns the stream into another protocol is masked, complete or not.
+#[test]
+fn early_bytes_of_another_protocol_are_masked() {
+    use Direction::{In, Out};
+    let upgraded = |head: &str, early: &[u8], response: &str| {
+        let events = calls(&[(In, head.as_bytes()), (In, early), (Out, response.as_bytes()), (In, b"LATER-SECRET")]);
+        let out = redacted(&RedactPolicy::default(), None, &events);
+        assert_eq!(out.len(), 4, "{head}: every call comes out");
+        assert_eq!(out[2], response.as_bytes());
+        for masked in [&out[1], &out[3]] {
+            assert!(masked.iter().all(|byte| *byte == b'?'), "{head}: {}", masked.escape_ascii());
+        }
+    };
+    upgraded("CONNECT db:5432 HTTP/1.1\r\nHost: db\r\n\r\n", b"password=EARLY", "HTTP/1.1 200 OK\r\n\r\n");
+    let websocket = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ";
+    upgraded(websocket, b"\x81\x05EARLY", &format!("{switched}websocket\r\n\r\n"));
+    let h2c = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    upgraded(h2c, b"GET /EARLY", &format!("{switched}h2c\r\n\r\n"));
+}
+
+proptest::proptest! {
+    /// However the early bytes of a tunnel are cut: none is left, and each call comes out.
+    #[test]
+    fn early_bytes_of_tunnels_are_masked(early in "[A-Za-z0-9 :/=]{1,200}", size in 1_usize..40, websocket: bool) {
+        use Direction::{In, Out};
+        let (request, response): (&[u8], &[u8]) = if websocket {
+            (b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+        } else {
+            (b"CONNECT db:5432 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n")
+        };
+        let pieces = early.as_bytes().chunks(size).map(|piece| (In, piece));
+        let all: Vec<_> = [(In, request)].into_iter().chain(pieces).chain([(Out, response)]).collect();
+        let out = redacted(&RedactPolicy::default(), None, &calls(&all));
+        proptest::prop_assert_eq!(out.len(), all.len());
+        let early = &out[1..out.len() - 1];
+        proptest::prop_assert!(early.concat().iter().all(|byte| *byte == b'?'), "{}", early.concat().escape_ascii());
+    }
+}
+
 #[test]
 fn wrong_policies_are_told() {
     let error = RedactPolicy::from_yaml("headers:\n  msk: [a]\n", "p.yml").unwrap_err().to_string();
