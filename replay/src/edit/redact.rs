@@ -97,6 +97,7 @@ fn write(args: &Redact, redactor: Redactor, tape: Tape, path: &Path, output: &Pa
     let name = output.display().to_string();
     let (done, new) = redactor.redact_tape(tape.reader, new, options).map_err(|error| match error {
         RedactError::Read(error) => read_failure(&tape.name, &error),
+        error @ RedactError::Lost { .. } => Failure::message(Kind::Environment, format!("{}: {error}", tape.name)),
         RedactError::Write(error) => Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}")),
     })?;
     new.finish()?;

@@ -99,6 +99,11 @@ impl Queue {
         self.first
     }
 
+    /// The numbers of all that have not been handed out.
+    pub(super) fn numbers(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.slots.len() as u64
+    }
+
     fn slot(&mut self, event: u64) -> Option<&mut Slot> {
         self.slots.get_mut(usize::try_from(event.checked_sub(self.first)?).ok()?)
     }

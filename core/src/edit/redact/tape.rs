@@ -24,6 +24,14 @@ pub enum RedactError {
     /// The redacted tape cannot be written.
     #[error("the redacted tape cannot be written")]
     Write(#[source] io::Error),
+    /// Not each event came out: a fault of redaction.
+    #[error("{read} events were read, but {written} written; this is a fault of redtape")]
+    Lost {
+        /// Events that went in.
+        read: u64,
+        /// Events that came out.
+        written: u64,
+    },
 }
 
 /// What was found and written.
@@ -70,6 +78,7 @@ impl Redactor {
         let mut writer = Writer::new(out, &meta.of_part(&format!("redacted {}", meta.redaction)), options)
             .map_err(RedactError::Write)?;
         let (mut block, mut snapshot, mut last) = (Block::default(), None, MonoNanos::ZERO);
+        let (mut read, mut written) = (0, 0);
         while tape.read_block(&mut block)? {
             if block.kind() != BlockKind::Snapshot
                 && let Some(time) = snapshot.take()
@@ -82,22 +91,28 @@ impl Redactor {
             for event in block.events() {
                 last = last.max(event.time);
                 self.push(&event);
-                self.write(&mut writer)?;
+                read += 1;
+                written += self.write(&mut writer)?;
             }
         }
         self.finish();
-        self.write(&mut writer)?;
+        written += self.write(&mut writer)?;
+        if read != written {
+            return Err(RedactError::Lost { read, written });
+        }
         writer.note(last, &format!("{NOTE}{}", self.counts())).map_err(RedactError::Write)?;
         let reason = tape.report().totals.map_or(CloseReason::Repaired, |totals| totals.reason);
         let (totals, out) = writer.finish(reason).map_err(RedactError::Write)?;
         Ok((RedactedTape { found: *tape.report(), totals, counts: *self.counts() }, out))
     }
 
-    fn write<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), RedactError> {
+    fn write<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<u64, RedactError> {
+        let mut written = 0;
         while let Some(Redacted { event, .. }) = self.poll() {
             writer.push(&event.as_event()).map_err(RedactError::Write)?;
+            written += 1;
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Looks for the first secret on a tape that was just opened: something that redaction would change.
