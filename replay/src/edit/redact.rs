@@ -10,7 +10,7 @@ use redtape_core::{BodyBuf, Direction, EventBuf};
 
 use super::output::{NewTape, OutputArgs};
 use crate::failure::{Failure, Kind, Result};
-use crate::input::{Tape, read_failure};
+use crate::input::{Tape, complaints, read_failure};
 use crate::stdout::Output;
 
 /// `redact`
@@ -110,13 +110,13 @@ fn write(args: &Redact, redactor: Redactor, tape: Tape, path: &Path, output: &Pa
 fn check(args: &Redact, redactor: Redactor, mut tape: Tape) -> Result {
     let remains = redactor.check_tape(&mut tape.reader).map_err(|error| read_failure(&tape.name, &error))?;
     let Some(remains) = remains else {
-        Tape::check(&tape.name, tape.reader.report(), args.strict, args.quiet)?;
         if !args.quiet {
             eprintln!("{}: clean", tape.name);
         }
         return Ok(());
     };
     let place = match remains {
+        Remains::Unread(found) => format!("not all of it was looked at: {}", complaints(&found).join("; ")),
         Remains::Meta(what) => format!("META: {what}"),
         Remains::Note => "a note, which is free text".to_owned(),
         Remains::Event { event, change, since } => describe(&event, change, since),

@@ -21,6 +21,8 @@ const CONFIG: &str = "config";
 pub(super) const POLICY: &str = "redaction.policy";
 /// Where META says whether the tape has tokens.
 pub(super) const VALUES: &str = "redaction.values";
+/// What it says if so.
+pub(super) const HASH: &str = "hash";
 
 /// Whether a fact of META is redaction's own.
 pub(super) fn is_own_fact(key: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::conn::{Conn, Cx, mask_call};
-use super::facts::{POLICY, VALUES, redact_connection, redact_facts, redact_meta, redact_process};
+use super::facts::{HASH, POLICY, VALUES, redact_connection, redact_facts, redact_meta, redact_process};
 use super::key::Key;
 use super::policy::{PolicyError, RedactPolicy, ValueMode};
 use super::queue::{Queue, Redacted};
@@ -68,7 +68,7 @@ impl Redactor {
     /// of an earlier redaction, of which it tells, stay as they are.
     pub fn meta(&mut self, meta: &Meta) -> Meta {
         let policy = self.rules.policy();
-        let hashed = ("hash", policy.values == ValueMode::Hash);
+        let hashed = (HASH, policy.values == ValueMode::Hash);
         let mut redacted = redact_meta(meta, policy);
         let before = meta.extra.iter().find(|(key, _)| key == VALUES);
         let had_tokens = before.is_some_and(|(_, value)| value == hashed.0);
@@ -95,8 +95,9 @@ impl Redactor {
                 (**info != *before).then_some(Rule::Process)
             }
             Some(BodyBuf::Connection(info)) => {
+                let known = info.ext.as_bytes().is_empty();
                 redact_connection(info);
-                None
+                (!known).then_some(Rule::Fact)
             }
             Some(BodyBuf::Enrich(facts)) => {
                 redact_facts(facts, policy);
@@ -105,6 +106,8 @@ impl Redactor {
             }
             _ => None,
         };
+        // What is not known of an event is left out of it.
+        let changed = changed.or_else(|| (!event.ext.0.is_empty()).then_some(Rule::Fact));
         if let Some(rule) = changed {
             queue.changed(number, rule);
             counts.add(rule, 1);

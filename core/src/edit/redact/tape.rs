@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 
 use thiserror::Error;
 
-use super::facts::is_own_fact;
+use super::facts::{HASH, POLICY, VALUES, is_own_fact};
+use super::policy::RedactPolicy;
 use super::queue::{Change, Redacted};
 use super::redactor::{Counts, Redactor};
 use super::rules::Rule;
@@ -48,6 +49,8 @@ pub struct RedactedTape {
 /// A secret that is left on a tape.
 #[derive(Clone, Debug)]
 pub enum Remains {
+    /// Not all of the tape was looked at: it is truncated or damaged, or has parts that only newer versions know.
+    Unread(Box<ReadReport>),
     /// In META: what it is.
     Meta(&'static str),
     /// In a note.
@@ -121,12 +124,13 @@ impl Redactor {
     /// See [`ReadError`].
     pub fn check_tape<R: Read>(mut self, tape: &mut Reader<R>) -> Result<Option<Remains>, ReadError> {
         let clean = self.meta(tape.meta());
-        if let Some(what) = differs(tape.meta(), &clean) {
+        if let Some(what) = differs(tape.meta(), &clean).or_else(|| has_foreign_facts(tape.meta()).then_some("a fact"))
+        {
             return Ok(Some(Remains::Meta(what)));
         }
         let (mut block, mut start) = (Block::default(), None);
         while tape.read_block(&mut block)? {
-            let own = |(key, text): &(String, String)| key == "text" && text.starts_with(NOTE);
+            let own = |(key, text): &(String, String)| key == "text" && is_own_note(text);
             if block.kind() == BlockKind::Note && !block.annotation().iter().all(own) {
                 return Ok(Some(Remains::Note));
             }
@@ -139,7 +143,10 @@ impl Redactor {
             }
         }
         self.finish();
-        Ok(self.first_change(start.unwrap_or_default()))
+        let change = self.first_change(start.unwrap_or_default());
+        let report = tape.report();
+        let all = report.is_whole() && report.unknown_blocks == 0 && report.unknown_records == 0;
+        Ok(change.or_else(|| (!all).then(|| Remains::Unread(Box::new(*report)))))
     }
 
     fn first_change(&mut self, start: MonoNanos) -> Option<Remains> {
@@ -151,6 +158,30 @@ impl Redactor {
         }
         None
     }
+}
+
+/// Whether a note is one that redaction writes, as [`Counts`] shows itself: it has no free text.
+fn is_own_note(text: &str) -> bool {
+    let Some(counts) = text.strip_prefix(NOTE) else { return false };
+    let own = |part: &str| {
+        let Some((count, what)) = part.split_once(' ') else { return false };
+        let what = what.strip_prefix("bytes of ").unwrap_or(what);
+        count.len() <= 20
+            && count.bytes().all(|byte| byte.is_ascii_digit())
+            && Rule::ALL.iter().any(|rule| what == rule.name() || what == rule.plural())
+    };
+    counts == "nothing" || counts.split(", ").all(own)
+}
+
+/// Whether META has facts under the names of redaction's own that redaction would not write.
+fn has_foreign_facts(meta: &Meta) -> bool {
+    let own = |(key, value): &(String, String)| match key.as_str() {
+        POLICY => RedactPolicy::from_yaml(value, POLICY).is_ok_and(|policy| policy.to_yaml() == *value),
+        VALUES => value == HASH,
+        _ => !key.starts_with("redaction."),
+    };
+    let twice = [POLICY, VALUES].iter().any(|own| meta.extra.iter().filter(|(key, _)| key == own).count() > 1);
+    twice || !meta.extra.iter().all(own)
 }
 
 /// What of META is not clean.
@@ -176,5 +207,64 @@ impl std::fmt::Display for Counts {
             write!(f, "{comma}{count} {unit}{plural}")?;
         }
         if first { write!(f, "nothing") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Body, BodyBuf};
+
+    fn tape(meta: &Meta, note: Option<&str>) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new(), meta, WriterOptions::default()).unwrap();
+        writer.push(&EventBuf::new(MonoNanos::new(1), BodyBuf::Plain(Body::Tick)).as_event()).unwrap();
+        if let Some(note) = note {
+            writer.note(MonoNanos::new(1), note).unwrap();
+        }
+        writer.finish(CloseReason::Done).unwrap().1
+    }
+
+    fn check(tape: &[u8]) -> Option<Remains> {
+        let redactor = Redactor::new(&RedactPolicy::default(), None).unwrap();
+        redactor.check_tape(&mut Reader::open(tape).unwrap()).unwrap()
+    }
+
+    fn clean_meta() -> Meta {
+        Redactor::new(&RedactPolicy::default(), None).unwrap().meta(&Meta::default())
+    }
+
+    #[test]
+    fn only_what_was_all_looked_at_is_clean() {
+        let whole = tape(&clean_meta(), Some("redacted: 1 header value, 2 bytes of bodies, 3 query values"));
+        assert!(check(&whole).is_none());
+        let cut = whole.get(..whole.len() - 9).unwrap();
+        assert!(matches!(check(cut), Some(Remains::Unread(_))));
+    }
+
+    #[test]
+    fn free_text_is_no_note_of_redaction() {
+        for note in ["redacted: the password is x", "redacted: ", "redacted: 1 x", "redacted: nothing, 5 secrets", "a"]
+        {
+            assert!(matches!(check(&tape(&clean_meta(), Some(note))), Some(Remains::Note)), "{note}");
+        }
+        assert!(check(&tape(&clean_meta(), Some("redacted: nothing"))).is_none());
+    }
+
+    #[test]
+    fn facts_under_the_names_of_redaction_are_its_own() {
+        for (key, value) in [(POLICY, "# secret\n"), (VALUES, "secret"), ("redaction.other", "secret")] {
+            let mut meta = clean_meta();
+            meta.extra.push((key.into(), value.into()));
+            assert!(matches!(check(&tape(&meta, None)), Some(Remains::Meta(_))), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_an_event_is_not_clean() {
+        let mut redactor = Redactor::new(&RedactPolicy::default(), None).unwrap();
+        let mut event = EventBuf::new(MonoNanos::new(1), BodyBuf::Plain(Body::Tick));
+        event.ext = vec![200, 1, b'x'];
+        redactor.push(&event.as_event());
+        assert!(redactor.first_change(MonoNanos::ZERO).is_some());
     }
 }
