@@ -140,13 +140,15 @@ pub struct ProcessPolicy {
 }
 
 /// Header fields whose values are masked unless a policy says otherwise.
-const SECRET_HEADERS: [&str; 18] = [
-    "authorization",
-    "proxy-authorization",
-    "www-authenticate",
-    "proxy-authenticate",
-    "authentication-info",
-    "x-api-key",
+const SECRET_HEADERS: [&str; 23] = [
+    // Not `*auth*`: `:authority` says where a request goes.
+    "auth",
+    "auth-*",
+    "*-auth",
+    "*-auth-*",
+    "*authorization*",
+    "*authentic*",
+    "*-key",
     "*api-key*",
     "*apikey*",
     "*token*",
@@ -156,7 +158,11 @@ const SECRET_HEADERS: [&str; 18] = [
     "*session*",
     "*signature*",
     "*jwt*",
+    "*oidc*",
     "x-forwarded-client-cert",
+    "baggage",
+    "dpop",
+    "sec-websocket-protocol",
     "grpc-message",
     "grpc-status-details-bin",
 ];

@@ -101,8 +101,11 @@ const TELEMETRY: [&str; 8] =
     ["host", ":authority", "user-agent", "traceparent", "tracestate", "content-type", "grpc-status", "grpc-trace-bin"];
 
 /// Fields whose values are URLs.
-const TARGETS: [&str; 8] = [
+const TARGETS: [&str; 11] = [
     ":path",
+    "destination",
+    "link",
+    "refresh",
     "location",
     "content-location",
     "referer",

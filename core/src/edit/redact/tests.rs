@@ -85,6 +85,36 @@ fn heads_by_the_default_policy() {
 }
 
 #[test]
+fn known_credentials_go_by_default() {
+    for name in [
+        "Sec-WebSocket-Protocol",
+        "X-Auth-Key",
+        "X-Auth",
+        "Auth-Key",
+        "Ocp-Apim-Subscription-Key",
+        "X-Functions-Key",
+        "X-Amzn-Oidc-Data",
+        "Baggage",
+        "DPoP",
+        "Proxy-Authorization",
+        "Authentication-Info",
+    ] {
+        check(
+            "",
+            &format!("GET / HTTP/1.1\r\n{name}: SECRET\r\n\r\n"),
+            &format!("GET / HTTP/1.1\r\n{name}: ******\r\n\r\n"),
+        );
+    }
+    check(
+        "",
+        "GET / HTTP/1.1\r\nDestination: http://u:p@x/?t=S\r\nLink: </a?t=S>; rel=next\r\nRefresh: 1; url=/?t=S\r\n\r\n",
+        "GET / HTTP/1.1\r\nDestination: http://***@x/?t=*\r\nLink: </a?t=**; rel=****\r\nRefresh: 1; url=/?t=*\r\n\r\n",
+    );
+    let rules = rules::Rules::new(&RedactPolicy::default(), None).unwrap();
+    assert_eq!(rules.field(b":authority"), rules::Field::Keep);
+}
+
+#[test]
 fn policies_say_what_is_kept() {
     check(
         "query: {keep: [page]}\nheaders: {keep: [authorization], others: mask}\ncookies: {keep: ['th*']}\n",
