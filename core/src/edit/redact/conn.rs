@@ -42,11 +42,6 @@ impl Cx<'_> {
         gather.put_back(self.queue, &bytes, all.into_iter(), |rule| counts.add(rule, len));
     }
 
-    /// Leaves bytes that were gathered as they are.
-    pub(super) fn keep(&mut self, gather: Gather) {
-        gather.put_back(self.queue, &[], std::iter::empty(), |_| {});
-    }
-
     fn fill(&mut self, place: Place, len: usize, rule: Rule, mask: u8) {
         // What was masked before stays as it is, whatever the bytes around it make of it now.
         if !self.queue.is_masked(place, len) && self.queue.edit(place, len, rule, |_, _| mask) {
@@ -264,7 +259,7 @@ impl Conn {
                 (false, _) => return opaque(event, data, from..u64::MAX, cx),
             },
             // Bytes that were masked before: where a message may begin behind them is not known.
-            _ if !prefix.is_empty() && prefix.iter().all(|&byte| byte == OPAQUE) => {
+            _ if was_masked(prefix) => {
                 self.stream(data.direction).attached = true;
                 return;
             }
@@ -394,6 +389,12 @@ impl Conn {
             Protocol::Tls | Protocol::Opaque => {}
         }
     }
+}
+
+/// Whether a call's first bytes are nothing but what stands for bytes that were not understood, behind empty lines.
+fn was_masked(prefix: &[u8]) -> bool {
+    let text = prefix.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).and_then(|from| prefix.get(from..));
+    text.is_some_and(|text| text.iter().all(|&byte| byte == OPAQUE))
 }
 
 /// Masks the captured bytes of a call whose positions are in `range`.

@@ -33,8 +33,8 @@ struct Half {
 /// Where in a stream a half is.
 #[derive(Debug)]
 enum State {
-    /// In the client's first bytes.
-    Preface(Gather),
+    /// In the client's first bytes, of which so many have come. They are the same on every connection, so they stay.
+    Preface(usize),
     /// In the head of a frame.
     Head([u8; HEAD_BYTES], usize),
     Payload(Payload),
@@ -73,7 +73,7 @@ impl Http2 {
             unbroken: !attached,
         };
         Self {
-            request: half(request_attached, State::Preface(Gather::default())),
+            request: half(request_attached, State::Preface(0)),
             response: half(response_attached, State::Head([0; HEAD_BYTES], 0)),
         }
     }
@@ -101,16 +101,16 @@ impl Http2 {
                 cx.mask_opaque(piece.place, all);
                 all
             }
-            State::Preface(gather) => {
-                let used = all.min(PREFACE.len() - gather.bytes.len());
-                gather.push(cx.queue, piece.place, piece.bytes.get(..used).unwrap_or_default());
-                if !PREFACE.starts_with(&gather.bytes) {
-                    self.refuse(cx);
-                } else if gather.bytes.len() == PREFACE.len() {
-                    cx.keep(std::mem::take(gather));
+            State::Preface(have) => {
+                let rest = PREFACE.get(*have..).unwrap_or_default();
+                let same = rest.iter().zip(piece.bytes).take_while(|(expected, byte)| expected == byte).count();
+                *have += same;
+                if *have == PREFACE.len() {
                     self.half(side).state = State::Head([0; HEAD_BYTES], 0);
+                } else if same < all {
+                    self.refuse(cx);
                 }
-                used
+                same
             }
             State::Head(..) => self.head(side, piece, cx),
             State::Payload(_) => self.payload(side, piece, cx),
@@ -119,7 +119,7 @@ impl Http2 {
                 let state = if from_start && is_chain(piece.bytes, call.end - call.start) {
                     State::Head([0; HEAD_BYTES], 0)
                 } else if from_start && side == Side::Request && piece.bytes.starts_with(PREFACE) {
-                    State::Preface(Gather::default())
+                    State::Preface(0)
                 } else {
                     cx.mask_opaque(piece.place, all);
                     return all;
@@ -302,37 +302,24 @@ impl Http2 {
     }
 
     fn lose_framing(&mut self, side: Side, cx: &mut Cx<'_>) {
+        self.finish_block(side, true, cx);
         let half = self.half(side);
-        if let State::Preface(gather) = std::mem::replace(&mut half.state, State::Seek) {
-            cx.give_up(gather);
-        }
+        half.state = State::Seek;
         (half.fresh, half.unbroken) = (false, false);
-        if let Some(block) = half.block.take() {
-            cx.give_up(block.gather);
-        }
-        self.half(side).names.forget();
+        half.names.forget();
     }
 
-    /// What is still to be decided is masked; blocks in which it was are not known any more.
+    /// What is still to be decided is decided without what follows it: blocks are read as far as they have come.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
-        for half in [&mut self.request, &mut self.response] {
-            if let State::Preface(gather) = &mut half.state {
-                cx.give_up(std::mem::take(gather));
-                half.state = State::Seek;
-            }
-            if let Some(block) = &mut half.block {
-                cx.give_up(std::mem::take(&mut block.gather));
-                block.cut = true;
-                half.names.forget();
-            }
+        for side in [Side::Request, Side::Response] {
+            let stream = self.half(side).block.as_ref().map(|block| block.stream);
+            self.finish_block(side, true, cx);
+            self.half(side).block = stream.map(|stream| Block { stream, cut: true, ..Block::default() });
         }
     }
 
     /// No more bytes follow: a block that is not complete is read as far as it goes.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
-        if let State::Preface(_) = self.request.state {
-            self.give_up(cx);
-        }
         self.finish_block(Side::Request, true, cx);
         self.finish_block(Side::Response, true, cx);
     }

@@ -298,6 +298,26 @@ proptest::proptest! {
     }
 }
 
+/// What is kept on the strength of other bytes is kept a second time, too: those bytes are not masked.
+#[test]
+fn twice_is_once_where_heads_are_cut() {
+    use Direction::{In, Out};
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let cut_preface = (In, &PREFACE[..22]);
+    // A header block whose rest never comes: `:status 200`, and the beginning of a value.
+    let cut_block = [&settings[..], b"\0\0\x08\x01\0\0\0\0\x01\x88\x0f\x1f\x20Bear"].concat();
+    for events in [
+        calls(&[cut_preface, (Out, &settings[..3])]),
+        calls(&[(Out, settings), cut_preface]),
+        calls(&[(In, PREFACE), (Out, &cut_block)]),
+    ] {
+        let redactor = || Redactor::new(&RedactPolicy::default(), None).unwrap();
+        let once: Vec<_> = run(redactor(), &events).into_iter().map(|redacted| redacted.event).collect();
+        let changes: Vec<_> = run(redactor(), &once).iter().filter_map(|redacted| redacted.change).collect();
+        assert_eq!(changes, [], "{once:?}");
+    }
+}
+
 #[test]
 fn wrong_policies_are_told() {
     let error = RedactPolicy::from_yaml("headers:\n  msk: [a]\n", "p.yml").unwrap_err().to_string();
