@@ -118,6 +118,7 @@ fn a_change_of_routes_is_commented_on() {
     let (output, comment) = repository.check(&variables);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(comment.starts_with("<!-- redtape check -->\n### redtape diff: "), "{comment}");
+    assert!(comment.contains("`a.tape with beyla.yml of HEAD~1` → `a.tape with beyla.yml`"), "{comment}");
     assert!(comment.contains("`merged` | `/greeting, /missing` | `/**`"), "{comment}");
     let (output, _) = repository.check(&[&variables[..], &[("FAIL_ON_DIFFERENCE", "true")]].concat());
     assert_eq!(output.status.code(), Some(1));
@@ -133,8 +134,7 @@ fn a_tape_that_changed_is_compared_with_itself() {
     repository.commit("routes: {unmatched: heuristic}\n");
     let (output, comment) = repository.check(&[("TAPES", "a.tape"), ("BASE", "HEAD~1")]);
     assert!(output.status.success() && comment.contains("rates, errors and durations"), "{comment}");
-    let (output, _) = repository.check(&[("TAPES", "none*.tape"), ("BASE", "HEAD~1")]);
-    assert_eq!(output.status.code(), Some(2));
+    assert!(comment.contains("`a.tape of HEAD~1` → `a.tape`"), "{comment}");
 }
 
 #[test]
@@ -151,4 +151,21 @@ fn a_failing_spec_fails() {
     spec(1);
     let (output, comment) = repository.check(&[("TESTS", ".")]);
     assert!(output.status.code() == Some(1) && comment.contains("### redtape test: failed"), "{comment}");
+}
+
+#[test]
+fn what_the_script_cannot_do_it_says() {
+    let repository = Repository::new();
+    let config = ("CONFIG", "beyla.yml");
+    for (variables, told) in [
+        (vec![("TAPES", "none*.tape"), ("BASE", "HEAD")], "no tape is called none*.tape"),
+        // Were it not there, the tape would silently be compared with itself.
+        (vec![("TAPES", "a.tape"), config, ("BASE", "origin/main")], "there is no commit origin/main here"),
+        (vec![config], "nothing to do"),
+    ] {
+        let (output, comment) = repository.check(&variables);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains(told), "{error}");
+        assert!(!comment.contains("no difference"), "{comment}");
+    }
 }

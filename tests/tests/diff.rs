@@ -114,6 +114,10 @@ fn tolerance() {
     assert_eq!((code, &found["red"][0]["changed"]), (Some(1), &json!(["p50", "p95", "p99"])));
     assert_eq!(changes(&[&before, &slower, "--tolerance", "10"]).0, Some(0));
     assert_eq!(changes(&[&before, &slower, "--tolerance", "1"]).0, Some(1));
+    let said = text(&diff(&[&before, &slower, "--only", "red"]).stdout);
+    assert!(said.contains("\n1 difference: 1 in rates, errors and durations\n"), "{said}");
+    let p95 = said.lines().find(|line| line.contains(" p95 ")).expect("a line for each value that changed");
+    assert_eq!(p95.split_whitespace().collect::<Vec<_>>()[4..], ["p95", "100.00ms", "105.00ms", "+5.0", "%"]);
     let (code, found) = changes(&[&before, &failing, "--tolerance", "50"]);
     assert_eq!((code, &found["red"][0]["changed"]), (Some(1), &json!(["errors"])));
     let answer = &found["spans"]["same"]["moved"][0];
@@ -137,7 +141,7 @@ fn a_comment_is_bounded_and_has_no_markup_of_a_tape() {
     assert!(comment.contains("too long to be shown"));
     let comment = text(&diff(&[&before, &after, "--markdown", "--limit", "5"]).stdout);
     assert!(comment.starts_with("<!-- redtape diff -->\n### redtape diff: "), "{comment}");
-    assert_eq!(comment.matches("<details open>").count(), comment.matches("\n</details>").count());
+    assert_eq!(comment.matches("<details").count(), comment.matches("\n</details>").count());
     assert!(!comment.contains('\u{1b}') && !comment.contains("</details>|"), "{comment}");
 }
 
@@ -146,12 +150,18 @@ fn what_cannot_be_compared() {
     let (folder, tape) = (TempDir::new().unwrap(), greetings());
     let broken = file(&folder, "broken.jsonl", "{\"span_id\": 1}\n");
     let metrics = file(&folder, "broken.om", "# TYPE a counter\na_total{b=\"c\" 1\n");
+    let markdown = file(&folder, "README.md", "# A heading\n\nand text\n");
     let config = file(&folder, "broken.yml", "routes: {unmatched: no}\n");
     for (arguments, code, told) in [
         (vec![&*tape], 2, "<AFTER>"),
         (vec![&tape, "missing.tape"], 3, "missing.tape: cannot be read"),
         (vec![&tape, &broken], 3, "broken.jsonl:1: no span as `redtape replay --spans json` writes them"),
         (vec![&tape, &metrics], 3, "broken.om:2: "),
+        (
+            vec![&tape, &markdown],
+            3,
+            "README.md:3: a sample's value is a number; read as metrics, as it begins with `#`",
+        ),
         (vec![&tape, "--config-b", &config], 2, "broken.yml"),
         (vec![&tape, &tape, "--tolerance", "some"], 2, "no number of per cent"),
         (vec!["-", "-"], 2, "one standard input"),

@@ -123,6 +123,7 @@ fn metrics(name: &str, path: &Path, ignored: &BTreeSet<String>) -> Result<Side> 
     let lines: Vec<String> = lines
         .map(|(number, line)| line.map_err(|error| fault(number, format!("cannot be read: {error}"))))
         .collect::<Result<_>>()?;
-    let series = series(lines.iter().map(String::as_str), ignored).map_err(|(line, message)| fault(line, message))?;
+    let series = series(lines.iter().map(String::as_str), ignored)
+        .map_err(|(line, message)| fault(line, format!("{message}; read as metrics, as it begins with `#`")))?;
     Ok(Side { name: name.into(), series: Some(series), ..Side::default() })
 }

@@ -175,16 +175,23 @@ pub(crate) fn compare(before: &Side, after: &Side, tolerance: Tolerance, parts: 
 impl Changes {
     fn count(&self) -> usize {
         let series = self.series.iter().flat_map(|series| &series.metrics).map(|metric| metric.gained + metric.lost);
-        let some = |count: usize| usize::from(count > 0);
-        let same =
-            |same: &SameSpans| same.moved.len() + some(same.only_before) + some(same.only_after) + some(same.parents);
-        let spans = self.spans.as_ref().map_or(0, |spans| spans.groups.len() + spans.same.as_ref().map_or(0, same));
+        let spans = self.spans.as_ref().map_or(0, SpanChanges::count);
         let list = |len: Option<usize>| len.unwrap_or(0);
         list(self.routes.as_ref().map(Vec::len))
             + series.sum::<usize>()
             + spans
             + list(self.red.as_ref().map(Vec::len))
             + list(self.values.as_ref().map(Vec::len))
+    }
+}
+
+impl SpanChanges {
+    /// How many differences these are.
+    pub(super) fn count(&self) -> usize {
+        let some = |count: usize| usize::from(count > 0);
+        let same =
+            |same: &SameSpans| same.moved.len() + some(same.only_before) + some(same.only_after) + some(same.parents);
+        self.groups.len() + self.same.as_ref().map_or(0, same)
     }
 }
 
@@ -251,7 +258,7 @@ fn span_changes(old: &Spans, new: &Spans, nanos: Nanos, tolerance: Tolerance) ->
         let [before, after] = [old, new].map(|side| side.groups.get(group).copied().unwrap_or(0));
         // Recordings need not be of the same length.
         let rates = nanos.map_or((before, after), |nanos| (rate(before, nanos.0), rate(after, nanos.1)));
-        let same = tolerance.allows(rates.0, rates.1) && (before == 0) == (after == 0);
+        let same = before == after || tolerance.allows(rates.0, rates.1) && before > 0 && after > 0;
         (!same).then(|| GroupChange { group: group.clone(), before, after })
     });
     SpanChanges { before: old.count, after: new.count, groups: groups.collect(), same: same_spans(old, new) }
@@ -310,16 +317,18 @@ impl RedValues {
         }
     }
 
-    /// Errors and incomplete ones are compared as shares of all, in millionths.
+    /// A part of all requests, in millionths: recordings need not be of the same length.
+    pub(super) fn share(&self, part: u64) -> u64 {
+        let share = (u128::from(part) * 1_000_000).checked_div(u128::from(self.count + self.incomplete));
+        u64::try_from(share.unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Errors and incomplete ones are compared as shares of all.
     fn changed(&self, after: &Self, tolerance: Tolerance) -> Vec<&'static str> {
-        let share = |part: u64, red: &Self| {
-            let share = (u128::from(part) * 1_000_000).checked_div(u128::from(red.count + red.incomplete));
-            u64::try_from(share.unwrap_or(0)).unwrap_or(u64::MAX)
-        };
         let values = [
             ("rate", self.rate_milli.unwrap_or(self.count), after.rate_milli.unwrap_or(after.count)),
-            ("errors", share(self.errors, self), share(after.errors, after)),
-            ("incomplete", share(self.incomplete, self), share(after.incomplete, after)),
+            ("errors", self.share(self.errors), after.share(after.errors)),
+            ("incomplete", self.share(self.incomplete), after.share(after.incomplete)),
             ("p50", self.p50_ns, after.p50_ns),
             ("p95", self.p95_ns, after.p95_ns),
             ("p99", self.p99_ns, after.p99_ns),
@@ -346,6 +355,21 @@ mod tests {
         for wrong in ["-1", "ten", "", "NaN", "inf"] {
             assert!(wrong.parse::<Tolerance>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn as_many_spans_are_as_many_however_long_the_recordings_are() {
+        let group = |name: &str| Group { name: name.into(), service: "a".into(), ..Group::default() };
+        let spans = |of: &[(&str, u64)]| Spans {
+            groups: of.iter().map(|(name, count)| (group(name), *count)).collect(),
+            ..Spans::default()
+        };
+        let changes = |before: &[(&str, u64)], after: &[(&str, u64)]| {
+            let changes = span_changes(&spans(before), &spans(after), Some((1000, 1100)), "5".parse().unwrap());
+            changes.groups.into_iter().map(|one| one.group.name).collect::<Vec<_>>()
+        };
+        assert_eq!(changes(&[("same", 500), ("faster", 500)], &[("same", 500), ("faster", 551)]), [""; 0]);
+        assert_eq!(changes(&[("more", 500), ("gone", 1)], &[("more", 700), ("new", 1)]), ["gone", "more", "new"]);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use redtape_core::Count;
 
 use super::compare::Changes;
-use super::text::{tables, within};
+use super::text::{kinds, tables, within};
 
 /// Bytes of a comment. GitHub takes 65,536 characters.
 const COMMENT_MAX: usize = 60_000;
 /// Characters of a cell.
-const CELL_MAX: usize = 200;
+const CELL_MAX: usize = 300;
+/// Rows of a table that is open; longer ones are opened by a click.
+const OPEN_MAX: usize = 10;
 /// By what a later comment finds the one to replace.
 const MARK: &str = "<!-- redtape diff -->";
 
@@ -25,18 +27,26 @@ pub(super) fn comment(changes: &Changes, limit: usize) -> String {
         code(&changes.before),
         code(&changes.after)
     );
-    for (title, header, _, rows) in tables(changes) {
+    if differences > 0 {
+        text.push_str(&format!("\n{}\n", kinds(changes)));
+    }
+    for (title, header, texts, rows) in tables(changes) {
         if rows.is_empty() {
             continue;
         }
-        let mut table = format!("\n<details open><summary>{title}</summary>\n\n");
-        table.push_str(&format!("| {} |\n|{}\n", header.join(" | "), " --- |".repeat(header.len())));
-        let all = rows.len();
-        for row in rows.iter().take(limit) {
-            table.push_str(&format!("| {} |\n", row.iter().map(|cell| code(cell)).collect::<Vec<_>>().join(" | ")));
+        let (all, shown) = (rows.len(), rows.len().min(limit));
+        let open = if shown <= OPEN_MAX { " open" } else { "" };
+        let mut table = format!("\n<details{open}><summary>{title}</summary>\n\n");
+        let align = (0..header.len()).map(|column| if column < texts { " --- |" } else { " ---: |" });
+        table.push_str(&format!("| {} |\n|{}\n", header.join(" | "), align.collect::<String>()));
+        for row in rows.into_iter().take(limit) {
+            // What is no text of a tape's has been made of numbers.
+            let cells = row.into_iter().enumerate();
+            let cells = cells.map(|(column, cell)| if column < texts { code(&cell) } else { cell });
+            table.push_str(&format!("| {} |\n", cells.collect::<Vec<_>>().join(" | ")));
         }
-        if all > limit {
-            table.push_str(&format!("\n{} more are not shown.\n", all - limit));
+        if all > shown {
+            table.push_str(&format!("\nThe first {shown} of {all}.\n"));
         }
         table.push_str("\n</details>\n");
         if text.len() + table.len() > COMMENT_MAX {
@@ -86,6 +96,6 @@ mod tests {
         ] {
             assert_eq!(code(text), shown);
         }
-        assert_eq!(code(&"x".repeat(300)).chars().count(), 203);
+        assert_eq!(code(&"x".repeat(400)).chars().count(), 303);
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Spans {
 }
 
 /// Spans that are alike.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Group {
     pub(crate) service: String,
     pub(crate) kind: String,
