@@ -70,7 +70,8 @@ pub struct ConnInfo {
     pub isn_remote: Option<u32>,
     /// When the handshake was completed; `None` if that was not seen.
     pub established: Option<MonoNanos>,
-    /// It was open before the recording began: its streams begin in the middle, at `first_in` and `first_out`.
+    /// It was open before the recording began: its streams begin in the middle, at `first_in` and `first_out`. Not so of a connection that a
+    /// slice cuts between two exchanges: its streams begin there, too, but at a message's beginning.
     pub preexisting: bool,
     /// The position of the first byte received that the tape can have.
     pub first_in: u64,

@@ -12,7 +12,7 @@ pub(crate) const REDACT_HELD_BYTES: usize = 16 << 20;
 /// How long an event waits in redaction at most, in nanoseconds of tape time.
 pub(crate) const REDACT_HELD_NANOS: u64 = 5_000_000_000;
 
-/// Connections, and processes, that a slice remembers of the time before it.
+/// Connections, and processes, that slices, filters and `events` remember. Those idle for longest go first.
 pub(crate) const EDIT_KNOWN: usize = 1 << 17;
 /// Losses that a slice remembers of the time before it; the oldest go first.
 pub(crate) const EDIT_LOSSES: usize = 1 << 10;

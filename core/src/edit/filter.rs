@@ -19,6 +19,11 @@ impl Sieve {
         Self { expr, known: Known::default() }
     }
 
+    /// How many connections and processes there were too many, so that nothing was known of them any more.
+    pub const fn forgotten(&self) -> u64 {
+        self.known.forgotten()
+    }
+
     /// Whether the next event of the tape is kept.
     pub fn keeps(&mut self, event: &Event<'_>) -> bool {
         self.known.learn(event);

@@ -1,11 +1,13 @@
 //! What is made of tapes: redacted ones, and parts of them. Pure: events in, events out.
 
+mod before;
 mod census;
 mod expr;
 mod filter;
 mod merge;
 mod redact;
 mod slice;
+mod table;
 
 pub use census::Census;
 pub use expr::{Expr, ExprError, Field, Known, Subject};
@@ -15,4 +17,4 @@ pub use redact::{
     Change, Counts, HeaderPolicy, Key, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactError, RedactPolicy,
     Redacted, RedactedTape, Redactor, Remains, Rule, Treatment, ValueMode, ValuePolicy,
 };
-pub use slice::{Selection, Slicer};
+pub use slice::{CutCounts, Selection, Slicer};

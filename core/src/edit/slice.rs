@@ -1,14 +1,14 @@
 //! A part of a tape that decodes by itself: some connections, some time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use crate::event::{Body, Data, Direction, Event, Ext, Loss};
-use crate::facts::{ConnInfo, ProcessInfo};
-use crate::ids::{ConnKey, Origin, ProcKey};
-use crate::limits::{EDIT_KNOWN, EDIT_LOSSES};
-use crate::tape::{CloseReason, Meta, Outside, Totals, Writer, WriterOptions};
-use crate::time::{ClockAnchor, MonoNanos};
+use super::before::{Before, Cut};
+use crate::event::{Body, Event, Ext};
+use crate::facts::ConnInfo;
+use crate::ids::ConnKey;
+use crate::tape::{CloseReason, Meta, Totals, Writer, WriterOptions};
+use crate::time::MonoNanos;
 
 /// What a slice has of a tape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,27 +29,37 @@ impl Selection {
 /// Writes a slice.
 ///
 /// What a reader has to know of the time before comes first: the clock, the processes, what was learned from outside, and the connections that are
-/// open. Those begin in their middle, at the positions that their streams have come to. What the slice has of a connection after that is what
-/// the whole has.
+/// open. Those begin in their middle, at the positions that their streams have come to; in HTTP/2 with the header tables and the frames that they are
+/// in the middle of ([`Cut`]). What the slice has of a connection after that is what the whole has.
 pub struct Slicer<W: Write> {
     selection: Selection,
     writer: Writer<W>,
     begun: bool,
     before: Before,
     /// Connections that are cut at the beginning: where their streams begin.
-    cut: BTreeMap<ConnKey, (u64, u64)>,
+    cut: BTreeMap<ConnKey, CutAt>,
+    counts: CutCounts,
 }
 
-/// What is known of the time before the slice.
-#[derive(Debug, Default)]
-struct Before {
-    open: BTreeMap<ConnKey, Box<ConnInfo>>,
-    processes: BTreeMap<ProcKey, Box<ProcessInfo>>,
-    /// The first reading of the clocks of each recording: times of day go by it.
-    clocks: BTreeMap<Origin, ClockAnchor>,
-    outside: Outside,
-    /// The latest losses, which may concern the time of the slice.
-    losses: VecDeque<Loss>,
+/// How an entry of a connection that is cut differs from the whole's.
+#[derive(Clone, Copy, Debug)]
+struct CutAt {
+    preexisting: bool,
+    first_in: u64,
+    first_out: u64,
+}
+
+/// What a slice cuts at its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutCounts {
+    /// Connections that were open.
+    pub connections: u64,
+    /// Those in HTTP/2.
+    pub http2: u64,
+    /// Those of them whose header tables could not be carried over, or not whole: what later requests take from there is not known.
+    pub http2_in_part: u64,
+    /// Connections and processes of the time before of which nothing was known any more, as there were too many.
+    pub forgotten: u64,
 }
 
 impl<W: Write> Slicer<W> {
@@ -60,7 +70,7 @@ impl<W: Write> Slicer<W> {
     pub fn new(meta: &Meta, what: &str, selection: Selection, out: W, options: WriterOptions) -> io::Result<Self> {
         let writer = Writer::new(out, &meta.of_part(what), options)?;
         let (begun, before) = (selection.from == MonoNanos::ZERO, Before::default());
-        Ok(Self { selection, writer, begun, before, cut: BTreeMap::new() })
+        Ok(Self { selection, writer, begun, before, cut: BTreeMap::new(), counts: CutCounts::default() })
     }
 
     /// Takes the next event of the tape.
@@ -73,7 +83,9 @@ impl<W: Write> Slicer<W> {
             self.begin(event.time.max(from))?;
         }
         if !self.begun {
-            self.before.learn(event);
+            if event.body.conn().is_none_or(|conn| self.wants(conn)) {
+                self.before.learn(event);
+            }
             return Ok(());
         }
         let in_time = event.body.is_entry() || (from <= event.time && event.time <= to);
@@ -101,8 +113,8 @@ impl<W: Write> Slicer<W> {
 
     /// An entry of a connection that is cut.
     fn as_cut(&self, info: &ConnInfo) -> ConnInfo {
-        let (first_in, first_out) = self.cut.get(&info.key).copied().unwrap_or((info.first_in, info.first_out));
-        ConnInfo { preexisting: true, first_in, first_out, ..info.clone() }
+        let Some(&CutAt { preexisting, first_in, first_out }) = self.cut.get(&info.key) else { return info.clone() };
+        ConnInfo { preexisting, first_in, first_out, ..info.clone() }
     }
 
     /// The slice begins: says what is known of the time before.
@@ -112,20 +124,38 @@ impl<W: Write> Slicer<W> {
         for (&origin, &anchor) in &before.clocks {
             self.writer.push(&retold(time, Body::Clock { origin, anchor }))?;
         }
-        for info in before.processes.values() {
+        for (_, info) in before.processes.sorted() {
             self.writer.push(&retold(time, Body::Process(info)))?;
         }
-        for (&key, info) in before.open.iter().filter(|(key, _)| self.wants(**key)).collect::<Vec<_>>() {
-            self.cut.insert(key, (info.first_in, info.first_out));
-            let info = self.as_cut(info);
-            self.writer.push(&retold(time, Body::Connection(&info)))?;
+        let open: Vec<_> = before.open.sorted().into_iter().map(|(_, open)| Cut::of(open, &before.stage1)).collect();
+        for cut in &open {
+            let ConnInfo { preexisting, first_in, first_out, .. } = cut.info;
+            self.cut.insert(cut.info.key, CutAt { preexisting, first_in, first_out });
+            self.writer.push(&retold(time, Body::Connection(&cut.info)))?;
         }
         self.writer.snapshot(time, [])?;
         for facts in before.outside.facts() {
             self.writer.enrich(time, facts)?;
         }
-        let concerning = before.losses.iter().filter(|loss| loss.to >= self.selection.from);
-        concerning.into_iter().try_for_each(|loss| self.writer.push(&retold(time, Body::Loss(*loss))))
+        for loss in before.losses.iter().filter(|loss| loss.to >= self.selection.from) {
+            self.writer.push(&retold(time, Body::Loss(*loss)))?;
+        }
+        for cut in &open {
+            cut.events(time).iter().try_for_each(|event| self.writer.push(&event.as_event()))?;
+        }
+        let http2 = || open.iter().filter(|cut| cut.http2);
+        self.counts = CutCounts {
+            connections: open.len() as u64,
+            http2: http2().count() as u64,
+            http2_in_part: http2().filter(|cut| !cut.is_whole()).count() as u64,
+            forgotten: before.open.forgotten() + before.processes.forgotten(),
+        };
+        Ok(())
+    }
+
+    /// What was cut at the beginning, once the slice has begun.
+    pub const fn counts(&self) -> CutCounts {
+        self.counts
     }
 
     /// Completes the slice.
@@ -143,48 +173,4 @@ impl<W: Write> Slicer<W> {
 /// What is known, said at `time`.
 const fn retold(time: MonoNanos, body: Body<'_>) -> Event<'_> {
     Event { time, cpu: 0, seq: 0, late: false, body, ext: Ext(&[]) }
-}
-
-impl Before {
-    fn learn(&mut self, event: &Event<'_>) {
-        match event.body {
-            Body::Clock { origin, anchor } => {
-                self.clocks.entry(origin).or_insert(anchor);
-            }
-            Body::Close { conn } => {
-                self.open.remove(&conn);
-            }
-            Body::Connection(info) if self.open.len() < EDIT_KNOWN || self.open.contains_key(&info.key) => {
-                let known = self.open.entry(info.key).or_insert_with(|| Box::new(info.clone()));
-                // How far its streams have come is known from its calls.
-                let (first_in, first_out) = (known.first_in, known.first_out);
-                **known = ConnInfo { first_in, first_out, ..info.clone() };
-            }
-            Body::Data(data) => self.move_on(&data),
-            Body::Enrich(facts) => self.outside.learn(facts),
-            Body::Exit { process } => {
-                self.processes.remove(&process);
-            }
-            Body::Loss(loss) => {
-                self.losses.push_back(loss);
-                if self.losses.len() > EDIT_LOSSES {
-                    self.losses.pop_front();
-                }
-            }
-            Body::Process(info) if self.processes.len() < EDIT_KNOWN || self.processes.contains_key(&info.key) => {
-                self.processes.insert(info.key, Box::new(info.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    fn move_on(&mut self, data: &Data<'_>) {
-        if let Some(info) = self.open.get_mut(&data.conn) {
-            let first = match data.direction {
-                Direction::In => &mut info.first_in,
-                Direction::Out => &mut info.first_out,
-            };
-            *first = (*first).max(data.pos.saturating_add(data.len));
-        }
-    }
 }

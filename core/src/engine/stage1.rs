@@ -5,7 +5,7 @@ use crate::exchange::Finding;
 use crate::ids::ConnKey;
 use crate::limits::{Limits, SHARDS};
 use crate::time::MonoNanos;
-use crate::track::{Shard, shard_of};
+use crate::track::{Conn, Shard, shard_of};
 
 /// Which of the virtual shards: every `of`th, beginning with number `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,11 @@ impl Stage1 {
             Body::Loss(loss) => self.shards.iter_mut().for_each(|shard| shard.lose(&loss)),
             _ => {}
         }
+    }
+
+    /// A connection that is followed.
+    pub(crate) fn conn(&self, key: ConnKey) -> Option<&Conn> {
+        self.shards.get(shard_of(key) / self.part.of)?.conn(key)
     }
 
     /// The tape is over: whatever is open ends, incomplete.

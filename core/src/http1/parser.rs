@@ -130,6 +130,15 @@ impl Http1 {
         }
     }
 
+    /// Whether all that has moved are whole exchanges, which say nothing about those to come.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!((&self.request, &self.response), (State::Start, State::Start))
+            && self.exchanges.waiting() == 0
+            && !(self.pipelines || self.hidden)
+            && self.owed == 0
+            && self.upgrade.is_none()
+    }
+
     /// An upgrade to HTTP/2 that has just happened: the request that is to be answered, and the position of the first byte
     /// behind the response that agreed.
     pub(crate) fn take_upgrade(&mut self) -> Option<(Box<Exchange>, u64)> {

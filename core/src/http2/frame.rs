@@ -43,6 +43,23 @@ impl Kind {
             _ => Self::Other,
         }
     }
+
+    /// The number of the type; that of no type of RFC 9113 for [`Self::Other`].
+    const fn number(self) -> u8 {
+        match self {
+            Self::Data => 0,
+            Self::Headers => 1,
+            Self::Priority => 2,
+            Self::RstStream => 3,
+            Self::Settings => 4,
+            Self::PushPromise => 5,
+            Self::Ping => 6,
+            Self::GoAway => 7,
+            Self::WindowUpdate => 8,
+            Self::Continuation => 9,
+            Self::Other => 0xff,
+        }
+    }
 }
 
 /// The head of a frame.
@@ -61,6 +78,12 @@ impl FrameHead {
         let [a, b, c, kind, flags, s, t, u, v] = bytes;
         let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
         Self { len: u32::from_be_bytes([0, a, b, c]), kind: Kind::from_number(kind), flags, stream }
+    }
+
+    /// The head as it is sent.
+    pub(crate) const fn bytes(&self) -> [u8; HEAD_BYTES] {
+        let ([_, a, b, c], [s, t, u, v]) = (self.len.to_be_bytes(), self.stream.to_be_bytes());
+        [a, b, c, self.kind.number(), self.flags, s, t, u, v]
     }
 
     pub(crate) const fn has(&self, flag: u8) -> bool {

@@ -10,11 +10,11 @@ use crate::track::{Found, Side};
 
 /// Where, when and by whom a frame was begun.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Begin {
-    pub(super) pos: u64,
-    pub(super) stamp: Stamp,
-    pub(super) process: ProcKey,
-    pub(super) arrival: Option<MonoNanos>,
+pub(crate) struct Begin {
+    pub(crate) pos: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) process: ProcKey,
+    pub(crate) arrival: Option<MonoNanos>,
 }
 
 impl Begin {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::http2::hpack::{STATIC_FIELDS, huffman_encode};
+use crate::http2::hpack::{STATIC_FIELDS, integer, string};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) const DATA: u8 = 0;
@@ -59,10 +59,10 @@ impl HeaderEncoder {
             Some((_, index)) => integer(index, prefix, first, out),
             None => {
                 out.push(first);
-                string(name, style.huffman, out);
+                string(name.as_bytes(), style.huffman, out);
             }
         }
-        string(value, style.huffman, out);
+        string(value.as_bytes(), style.huffman, out);
         if style.indexed {
             self.insert(name, value);
         }
@@ -77,33 +77,5 @@ impl HeaderEncoder {
         {
             self.bytes -= size(&name, &value);
         }
-    }
-}
-
-/// An integer with a prefix of so many bits (RFC 7541, section 5.1), the bits of `first` before it.
-fn integer(number: usize, prefix: u32, first: u8, out: &mut Vec<u8>) {
-    let most = (1usize << prefix) - 1;
-    let byte = |number: usize| u8::try_from(number & 0xff).unwrap_or(0);
-    if number < most {
-        return out.push(first | byte(number));
-    }
-    out.push(first | byte(most));
-    let mut rest = number - most;
-    while rest >= 0x80 {
-        out.push(byte(rest & 0x7f) | 0x80);
-        rest >>= 7;
-    }
-    out.push(byte(rest));
-}
-
-fn string(text: &str, huffman: bool, out: &mut Vec<u8>) {
-    if huffman {
-        let mut coded = Vec::new();
-        huffman_encode(text.as_bytes(), &mut coded);
-        integer(coded.len(), 7, 0x80, out);
-        out.extend_from_slice(&coded);
-    } else {
-        integer(text.len(), 7, 0, out);
-        out.extend_from_slice(text.as_bytes());
     }
 }

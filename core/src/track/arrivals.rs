@@ -29,6 +29,11 @@ impl Arrivals {
         }
     }
 
+    /// Those of which it is known when they were.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, MonoNanos)> {
+        self.list.iter().filter_map(|&(end, at)| Some((end, at?)))
+    }
+
     /// When the byte at `pos` became readable.
     pub(crate) fn at(&self, pos: u64) -> Option<MonoNanos> {
         self.list.iter().find(|(end, _)| *end > pos)?.1

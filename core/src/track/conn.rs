@@ -18,7 +18,7 @@ use crate::event::{Body, Data, DataFlags, Direction, Shutdown};
 use crate::exchange::{Version, What};
 use crate::facts::{ConnInfo, Role};
 use crate::http1::Http1;
-use crate::http2::Http2;
+use crate::http2::{Http2, Prefix};
 use crate::ids::ConnKey;
 use crate::limits::Limits;
 use crate::time::MonoNanos;
@@ -101,6 +101,46 @@ impl Conn {
             }
         }
         news
+    }
+
+    /// What a reader that joins it now, its streams being at these positions, has to be told: of what it receives, and of what it sends.
+    /// Nothing of protocols that need nothing of the time before.
+    pub(crate) fn prefixes(&self, received: u64, sent: u64) -> [Option<Prefix>; 2] {
+        let Protocol::Http2(parser) = &self.protocol else { return [None, None] };
+        if self.waiting.is_some() || (self.received.next, self.sent.next) != (received, sent) {
+            return [None, None];
+        }
+        if side_of(self.role, Direction::In) == Side::Request {
+            return parser.prefixes(received, sent);
+        }
+        let [requests, responses] = parser.prefixes(sent, received);
+        [responses, requests]
+    }
+
+    /// Whether it is HTTP/2.
+    pub(crate) const fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2(_))
+    }
+
+    /// Whether its streams are between two exchanges at these positions, so that a reader can begin there as at their beginning. That of
+    /// HTTP/2 is to be told ([`Prefix::anew`]).
+    pub(crate) fn is_idle(&self, received: u64, sent: u64) -> bool {
+        let idle = match &self.protocol {
+            Protocol::Http1(parser) => parser.is_idle(),
+            Protocol::Undecided(_) => !(self.received.begun || self.sent.begun),
+            Protocol::Http2(_) | Protocol::Ignored => false,
+        };
+        idle && self.waiting.is_none() && (self.received.next, self.sent.next) == (received, sent)
+    }
+
+    /// Whether its first request is still to come.
+    pub(crate) const fn awaits_first(&self) -> bool {
+        self.first.pos.is_none()
+    }
+
+    /// What has arrived and was not read: the position behind each piece, and when it came.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (u64, MonoNanos)> {
+        self.arrivals.iter()
     }
 
     /// Since when calls wait for earlier bytes.

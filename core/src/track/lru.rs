@@ -58,6 +58,10 @@ impl<T> Lru<T> {
         at
     }
 
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        self.slots.get(at as usize)?.value.as_ref()
+    }
+
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         self.slot(at)?.value.as_mut()
     }

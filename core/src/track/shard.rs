@@ -130,6 +130,11 @@ impl Shard {
         self.standstill = out.close();
     }
 
+    /// A connection that is followed.
+    pub(crate) fn conn(&self, key: ConnKey) -> Option<&Conn> {
+        self.conns.get(*self.index.get(&key)?)
+    }
+
     /// Memory that connections use beyond their own size, in bytes.
     #[cfg(test)]
     pub(crate) const fn held_bytes(&self) -> usize {

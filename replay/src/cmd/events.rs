@@ -14,6 +14,7 @@ use super::event_bytes::write_hex;
 use super::event_json::write_json;
 use super::unwritable;
 use crate::cli::Events;
+use crate::edit::warn_of_forgotten;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
 use crate::moment::Moment;
@@ -33,6 +34,7 @@ pub(super) fn run(args: &Events, out: &mut Output) -> Result {
         while !out.closed() && tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
             write_block(out, &block, &window, args, &mut known)?;
         }
+        warn_of_forgotten(known.forgotten());
         Tape::check(&tape.name, tape.reader.report(), args.input.strict, false)?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use redtape_core::edit::{Expr, Field, Selection, Sieve, Slicer};
 use redtape_core::tape::Align;
 
 use super::output::{NewTape, OutputArgs};
-use super::source::Source;
+use super::source::{Source, warn_of_forgotten};
 use crate::cli::Input;
 use crate::failure::{Failure, Kind, Result};
 use crate::stdout::Output;
@@ -69,6 +69,7 @@ pub(crate) fn run(args: &FilterTape, out: &mut Output) -> Result {
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {all}", Count(totals.events, "event"));
+        warn_of_forgotten(sieve.forgotten());
     }
     source.check(args.input.strict, args.quiet)
 }

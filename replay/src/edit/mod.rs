@@ -16,3 +16,4 @@ pub use redact::Redact;
 pub(crate) use redact::run as redact;
 pub use slice::Slice;
 pub(crate) use slice::run as slice;
+pub(crate) use source::warn_of_forgotten;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use redtape_core::edit::{Census, Selection, Slicer};
+use redtape_core::edit::{Census, CutCounts, Selection, Slicer};
 use redtape_core::tape::Align;
 use redtape_core::{Body, ConnKey, Count, MonoNanos};
 
 use super::output::{NewTape, OutputArgs};
-use super::source::Source;
+use super::source::{Source, warn_of_forgotten};
 use crate::cli::{Evidence, Input, Settings};
 use crate::failure::{Failure, Kind, Result};
 use crate::moment::Moment;
@@ -87,13 +87,33 @@ pub(crate) fn run(args: &Slice, out: &mut Output) -> Result {
         }
         slicer.push(&event).map_err(failed)?;
     }
+    let cut = slicer.counts();
     let (totals, new) = slicer.finish().map_err(failed)?;
     new.finish()?;
     if !args.quiet {
         let of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));
-        eprintln!("{name}: {}{of}", Count(totals.events, "event"));
+        eprintln!("{name}: {}{of}{}", Count(totals.events, "event"), said(cut));
+        warn_of_forgotten(cut.forgotten);
     }
     source.check(args.input.strict, args.quiet)
+}
+
+/// What a slice has cut, in words.
+fn said(cut: CutCounts) -> String {
+    let CutCounts { connections, http2, http2_in_part, .. } = cut;
+    if connections == 0 {
+        return String::new();
+    }
+    let mut said = format!("; {} from before", Count(connections, "connection"));
+    if http2 > 0 {
+        said.push_str(&format!(", {http2} in HTTP/2"));
+    }
+    if http2_in_part > 0 {
+        said.push_str(&format!(
+            " ({http2_in_part} without all of their header tables: some later fields are not known)"
+        ));
+    }
+    said
 }
 
 /// What a first reading of the tapes has chosen.

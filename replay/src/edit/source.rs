@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use redtape_core::edit::{duplicates, merged_meta};
 use redtape_core::tape::{Align, EventSource, Merge, Meta};
-use redtape_core::{Body, ClockAnchor, Event, EventBuf, MonoNanos};
+use redtape_core::{Body, ClockAnchor, Count, Event, EventBuf, MonoNanos};
 
 use crate::failure::{Failure, Kind, Result};
 use crate::import::Bytes;
@@ -23,6 +23,14 @@ pub(super) struct Source {
     /// Events that were looked at before their turn.
     ahead: std::collections::VecDeque<EventBuf>,
     current: Option<EventBuf>,
+}
+
+/// Warns that nothing is known of some connections or processes, because there were too many.
+pub(crate) fn warn_of_forgotten(count: u64) {
+    if count > 0 {
+        let of = Count(count, "connection or process");
+        eprintln!("redtape: warning: {of} too many to remember; of those idle for longest nothing was known any more");
+    }
 }
 
 /// So many events at most stand before the first reading of the clocks.

@@ -1,20 +1,18 @@
 //! An event with what is known of its connection and its process: what expressions are asked about.
 
-use rustc_hash::FxHashMap;
-
+use super::super::table::Table;
 use super::field::Field;
 use crate::event::{Body, Direction, Event};
 use crate::facts::{ConnInfo, ProcessInfo, Role};
 use crate::ids::{ConnKey, ProcKey, Tid};
-use crate::limits::EDIT_KNOWN;
 use crate::service::process_name;
 use crate::time::MonoNanos;
 
-/// What is known so far of connections and processes. At most 131,072 of each.
+/// What is known so far of connections and processes. At most 131,072 of each: of more, those in use.
 #[derive(Debug, Default)]
 pub struct Known {
-    conns: FxHashMap<ConnKey, Box<ConnInfo>>,
-    processes: FxHashMap<ProcKey, Box<ProcessInfo>>,
+    conns: Table<ConnKey, Box<ConnInfo>>,
+    processes: Table<ProcKey, Box<ProcessInfo>>,
     start: Option<MonoNanos>,
 }
 
@@ -41,45 +39,42 @@ impl Known {
     pub fn learn(&mut self, event: &Event<'_>) {
         self.start.get_or_insert(event.time);
         match event.body {
-            Body::Connection(info) if self.conns.len() < EDIT_KNOWN || self.conns.contains_key(&info.key) => {
-                self.conns.insert(info.key, Box::new(info.clone()));
+            Body::Connection(info) => self.conns.insert(info.key, Box::new(info.clone())),
+            Body::Process(info) => self.processes.insert(info.key, Box::new(info.clone())),
+            body => {
+                let conn = body.conn().and_then(|conn| self.conns.touch(conn));
+                let process = caller(&body).or_else(|| conn.map(|info| info.process));
+                process.map(|process| self.processes.touch(process));
             }
-            Body::Process(info) if self.processes.len() < EDIT_KNOWN || self.processes.contains_key(&info.key) => {
-                self.processes.insert(info.key, Box::new(info.clone()));
-            }
-            _ => {}
         }
     }
 
     /// Takes note that an event was dealt with: of what has ended nothing is asked any more.
     pub fn forget(&mut self, event: &Event<'_>) {
         match event.body {
-            Body::Close { conn } => drop(self.conns.remove(&conn)),
-            Body::Exit { process } => drop(self.processes.remove(&process)),
+            Body::Close { conn } => self.conns.remove(conn),
+            Body::Exit { process } => self.processes.remove(process),
             _ => {}
         }
+    }
+
+    /// How many connections and processes there were too many, so that nothing is known of them any more.
+    pub const fn forgotten(&self) -> u64 {
+        self.conns.forgotten() + self.processes.forgotten()
     }
 
     /// What is known of the event.
     pub fn subject<'a>(&'a self, event: &'a Event<'a>) -> Subject<'a> {
         let conn = match event.body {
             Body::Connection(info) => Some(info),
-            body => body.conn().and_then(|key| self.conns.get(&key)).map(|info| &**info),
+            body => body.conn().and_then(|key| self.conns.get(key)).map(|info| &**info),
         };
-        let own = match event.body {
-            Body::Accept { process, .. }
-            | Body::Connect { process, .. }
-            | Body::FdClose { process, .. }
-            | Body::Shutdown { process, .. }
-            | Body::Exec { process }
-            | Body::Exit { process } => Some(process),
-            Body::Data(data) => Some(data.process),
-            _ => None,
-        };
-        let key = own.filter(|key| *key != ProcKey::default()).or_else(|| conn.map(|info| info.process));
         let process = match event.body {
             Body::Process(info) => Some(info),
-            _ => key.and_then(|key| self.processes.get(&key)).map(|info| &**info),
+            body => {
+                let key = caller(&body).or_else(|| conn.map(|info| info.process));
+                key.and_then(|key| self.processes.get(key)).map(|info| &**info)
+            }
         };
         Subject { event, conn, process, start: self.start.unwrap_or(event.time) }
     }
@@ -180,6 +175,21 @@ impl<'a> Subject<'a> {
             _ => false,
         }
     }
+}
+
+/// The process that made a call, or that it is about.
+fn caller(body: &Body<'_>) -> Option<ProcKey> {
+    let process = match *body {
+        Body::Accept { process, .. }
+        | Body::Connect { process, .. }
+        | Body::FdClose { process, .. }
+        | Body::Shutdown { process, .. }
+        | Body::Exec { process }
+        | Body::Exit { process } => process,
+        Body::Data(data) => data.process,
+        _ => return None,
+    };
+    (process != ProcKey::default()).then_some(process)
 }
 
 fn tid_of(body: &Body<'_>) -> Option<Tid> {

@@ -72,6 +72,20 @@ impl Decoder {
         self.allowed = self.allowed.zip(bytes).map(|(before, bytes)| before.max(bytes));
     }
 
+    /// A header block that gives a decoder that knows nothing this one's table, in `most` bytes at most: if they are too few, without the
+    /// oldest entries. And whether that makes it as good as this one was at a connection's beginning.
+    pub(crate) fn retold(&self, most: usize) -> (Vec<u8>, bool) {
+        let (mut skip, mut step) = (0, 1);
+        loop {
+            let (block, all) = self.table.retold(skip);
+            if block.len() <= most || skip >= self.table.len() {
+                let usual = self.allowed == Some(INITIAL_TABLE_BYTES) && self.table.is_of_size(INITIAL_TABLE_BYTES);
+                return (block, all && usual);
+            }
+            (skip, step) = (skip + step, step * 2);
+        }
+    }
+
     /// Lets go of the table's entries.
     pub(crate) fn shed(&mut self) {
         self.table.shed();

@@ -33,17 +33,25 @@ impl Name {
 
     /// The length of a name whose values are kept; 0 of others.
     pub(crate) const fn len(self) -> usize {
+        self.text().len()
+    }
+
+    /// A name whose values are kept, as on the wire; nothing of others.
+    pub(crate) const fn text(self) -> &'static [u8] {
         match self {
-            Self::Authority => 10,
-            Self::ContentType => 12,
-            Self::GrpcStatus | Self::Traceparent => 11,
-            Self::GrpcTraceBin => 14,
-            Self::Host => 4,
-            Self::Method | Self::Scheme | Self::Status => 7,
-            Self::Path => 5,
-            Self::Protocol => 9,
-            Self::UserAgent => 10,
-            Self::Other | Self::Unknown => 0,
+            Self::Authority => b":authority",
+            Self::ContentType => b"content-type",
+            Self::GrpcStatus => b"grpc-status",
+            Self::GrpcTraceBin => b"grpc-trace-bin",
+            Self::Host => b"host",
+            Self::Method => b":method",
+            Self::Path => b":path",
+            Self::Protocol => b":protocol",
+            Self::Scheme => b":scheme",
+            Self::Status => b":status",
+            Self::Traceparent => b"traceparent",
+            Self::UserAgent => b"user-agent",
+            Self::Other | Self::Unknown => b"",
         }
     }
 

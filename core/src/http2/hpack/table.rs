@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::name::Name;
+use super::encode::{integer, short_string};
+use super::name::{Name, TEXT as STATIC_FIELDS};
 
 /// What each entry counts beside its name and value (RFC 7541, section 4.1).
 const OVERHEAD: usize = 32;
@@ -100,6 +101,16 @@ impl Table {
         Self { entries: VecDeque::new(), bytes: 0, max, bound, beneath: !known, held_bytes: 0 }
     }
 
+    /// How many entries are known.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it is of the size that connections begin with.
+    pub(super) fn is_of_size(&self, max: usize) -> bool {
+        self.max == Some(max)
+    }
+
     /// The entry that is number `at` from the newest, from 0 on.
     #[inline]
     pub(super) fn entry(&self, at: usize) -> Found<'_> {
@@ -134,6 +145,33 @@ impl Table {
         self.entries.clear();
         (self.bytes, self.held_bytes) = (0, 0);
         (self.max, self.beneath) = (None, true);
+    }
+
+    /// A header block that makes the table of a reader that knows nothing the same as this one, as far as it is known, but for its
+    /// `skip` oldest entries; and whether that is all of it. Of fields that nobody asks for, name and value are as long, and `x`es.
+    pub(super) fn retold(&self, skip: usize) -> (Vec<u8>, bool) {
+        let mut block = Vec::new();
+        if let Some(max) = self.max {
+            integer(max, 5, 0x20, &mut block);
+        }
+        let named = self.entries.iter().take_while(|entry| entry.name() != Name::Unknown).count();
+        let told = named.saturating_sub(skip);
+        for entry in self.entries.iter().take(told).rev() {
+            let placeholder = |len: u32| vec![b'x'; usize::try_from(len).unwrap_or(0)];
+            let (name, value) = match entry {
+                Entry::Kept(name, value) => (name.text().to_vec(), value.to_vec()),
+                Entry::Passed(_, name, value) => (placeholder(*name), placeholder(*value)),
+            };
+            match STATIC_FIELDS.iter().position(|(other, _)| other.as_bytes() == name) {
+                Some(at) => integer(at + 1, 6, 0x40, &mut block),
+                None => {
+                    block.push(0x40);
+                    short_string(&name, &mut block);
+                }
+            }
+            short_string(&value, &mut block);
+        }
+        (block, told == self.entries.len() && !self.beneath)
     }
 
     /// Lets go of all entries: they are not known any more.
