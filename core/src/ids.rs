@@ -30,6 +30,18 @@ impl fmt::Display for Origin {
     }
 }
 
+impl std::str::FromStr for Origin {
+    type Err = ();
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits: String = text.split('-').collect();
+        let number = u128::from_str_radix(&digits, 16).map_err(drop)?;
+        let origin = Self(number.to_be_bytes());
+        if origin.to_string() == text { Ok(origin) } else { Err(()) }
+    }
+}
+
 macro_rules! origin_key {
     ($(#[$doc:meta])* $name:ident, $salt:literal) => {
         $(#[$doc])*

@@ -58,7 +58,7 @@ pub(crate) fn run(
     let limits = options.limits;
     let parts = jobs.saturating_sub(1).max(1);
     let mut stage2 = Stage2::new(options);
-    stage2.host(tape.reader.meta().origin, &tape.reader.meta().host);
+    stage2.meta(tape.reader.meta());
     let name = tape.name.clone();
     let (taken, read) = thread::scope(|scope| {
         let (to_stage2, deliveries) = sync_channel(BLOCKS_AHEAD);

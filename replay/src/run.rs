@@ -86,7 +86,7 @@ fn run_one(
     sink: &mut impl OutputSink,
 ) -> Result<Ran> {
     let mut engine = Engine::new(options);
-    engine.host(tape.reader.meta().origin, &tape.reader.meta().host);
+    engine.meta(tape.reader.meta());
     let mut block = Block::default();
     let unread = loop {
         match tape.reader.read_block(&mut block) {
@@ -137,7 +137,7 @@ fn run_merged(
     let mut engine = Engine::new(options);
     let (names, readers): (Vec<_>, Vec<_>) = tapes.into_iter().map(|tape| (tape.name, tape.reader)).unzip();
     for reader in &readers {
-        engine.host(reader.meta().origin, &reader.meta().host);
+        engine.meta(reader.meta());
     }
     let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
     let unread = loop {

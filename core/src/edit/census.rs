@@ -11,6 +11,7 @@ use crate::facts::Role;
 use crate::ids::{ConnKey, IdHasher, Origin, SpanId};
 use crate::limits::EDIT_KNOWN;
 use crate::span::Span;
+use crate::tape::Meta;
 
 /// An engine that tells the connection of each span.
 #[derive(Debug)]
@@ -41,9 +42,9 @@ impl Census {
         }
     }
 
-    /// The name of the host that `origin` was recorded on.
-    pub fn host(&mut self, origin: Origin, name: &str) {
-        self.stage2.host(origin, name);
+    /// Takes what META of a tape says of hosts, before the tape's events.
+    pub fn meta(&mut self, meta: &Meta) {
+        self.stage2.meta(meta);
     }
 
     /// Takes an event in.

@@ -4,7 +4,7 @@ use crate::ids::Origin;
 use crate::tape::Meta;
 
 /// META of a tape that has the events of several, of which the first has this one's clock. What they do not have in common is the
-/// first one's, but for the origin: of several there is none.
+/// first one's, but for the origin: of several there is none. Which recording is of which host is kept.
 pub fn merged_meta(metas: &[&Meta]) -> Meta {
     let Some((first, rest)) = metas.split_first() else { return Meta::default() };
     if rest.is_empty() {
@@ -14,8 +14,9 @@ pub fn merged_meta(metas: &[&Meta]) -> Meta {
     let text =
         |of: fn(&Meta) -> &String| if all(&|meta| of(meta) == of(first)) { of(first).clone() } else { String::new() };
     let name: String = metas.iter().map(|meta| meta.tape.map(|byte| format!("{byte:02x}")).concat()).collect();
+    let hosts = metas.iter().flat_map(|meta| meta.hosts()).collect();
     let redactions = metas.iter().filter(|meta| !meta.redaction.is_empty()).count();
-    Meta {
+    let mut merged = Meta {
         origin: if all(&|meta| meta.origin == first.origin) { first.origin } else { Origin::default() },
         host: text(|meta| &meta.host),
         kernel: text(|meta| &meta.kernel),
@@ -25,7 +26,9 @@ pub fn merged_meta(metas: &[&Meta]) -> Meta {
         redaction: if redactions == metas.len() { text(|meta| &meta.redaction) } else { String::new() },
         started: metas.iter().map(|meta| meta.started).filter(|at| at.unix_nanos() > 0).min().unwrap_or_default(),
         ..first.of_part(&name)
-    }
+    };
+    merged.set_hosts(&hosts);
+    merged
 }
 
 /// Which of several tapes are given again: the place of each, and that of the one that it is a copy of.
@@ -55,6 +58,9 @@ mod tests {
         assert_eq!((two.origin, two.host.as_str(), two.kernel.as_str()), (Origin([1; 16]), "a", "6.1"));
         let three = merged_meta(&[&one, &other, &third]);
         assert_eq!((three.origin, three.host.as_str()), (Origin::default(), ""));
+        let hosts = |meta: &Meta| meta.hosts().map(|(origin, host)| (origin.0[0], host.to_owned())).collect::<Vec<_>>();
+        assert_eq!(hosts(&three), [(1, "a".to_owned()), (2, "b".to_owned())]);
+        assert_eq!(hosts(&merged_meta(&[&third, &three])), hosts(&three), "of what was merged before, too");
         assert!(two.tape != three.tape && two.tape != one.tape);
         assert_eq!(duplicates(&[&one, &other, &one]), [(2, 0)]);
     }

@@ -7,9 +7,10 @@ use super::stage1::{Part, Stage1};
 use super::stage2::{EngineOptions, Stage2, Totals};
 use crate::diagnostic::DiagnosticKind;
 use crate::event::Event;
-use crate::ids::{ConnKey, Origin};
+use crate::ids::ConnKey;
 use crate::metric::{Registry, Snapshot};
 use crate::span::Span;
+use crate::tape::Meta;
 use crate::time::{MonoNanos, WallNanos};
 
 /// What comes out of the engine, in one order for the same tape and configuration.
@@ -67,9 +68,9 @@ impl Engine {
         Self { watermark, stage1, merge, stage2: Stage2::new(options) }
     }
 
-    /// The name of the host that `origin` was recorded on.
-    pub fn host(&mut self, origin: Origin, name: &str) {
-        self.stage2.host(origin, name);
+    /// Takes what META of a tape says of hosts, before the tape's events.
+    pub fn meta(&mut self, meta: &Meta) {
+        self.stage2.meta(meta);
     }
 
     /// Takes an event in. Never fails: what makes no sense becomes a diagnostic.

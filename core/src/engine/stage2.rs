@@ -24,6 +24,7 @@ use crate::route::Decorator;
 use crate::shown::ShownAttributes;
 use crate::signals::TraceOptions;
 use crate::span::Span;
+use crate::tape::Meta;
 use crate::time::{ClockAnchor, ClockMap, MonoNanos, WallNanos};
 
 /// Programs that are named of each kind of what is not seen.
@@ -181,9 +182,9 @@ impl Stage2 {
         }
     }
 
-    /// The name of the host that `origin` was recorded on.
-    pub fn host(&mut self, origin: Origin, name: &str) {
-        self.services.host(origin, name);
+    /// Takes what META of a tape says of hosts, before the tape's events.
+    pub fn meta(&mut self, meta: &Meta) {
+        meta.hosts().for_each(|(origin, host)| self.services.host(origin, host));
     }
 
     /// Takes a fact that is not about a connection: a clock, a process, a loss, time itself. Facts come in the tape's

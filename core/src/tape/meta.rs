@@ -1,5 +1,7 @@
 //! META: who wrote a tape, where and how; and the tagged texts that META, NOTE and ENRICH blocks consist of.
 
+use std::collections::BTreeMap;
+
 use super::codec::{put_varint, take_bytes, take_size, take_varint};
 use crate::ids::Origin;
 use crate::time::WallNanos;
@@ -53,6 +55,9 @@ pub struct SetMember {
 /// Makes the UUID of a copy another one than that of a file of a set.
 const COPY_SEED: u64 = 1;
 
+/// The keys of [`Meta::extra`] that say on which host another recording was made; its origin stands behind.
+const HOST_OF: &str = "host.of.";
+
 /// Tags of META's fields. Never reused; unknown ones are ignored.
 mod tag {
     pub(super) const TAPE: u64 = 1;
@@ -90,6 +95,19 @@ impl Meta {
         let seed = [&self.tape[..], what.as_bytes()].concat();
         let tape = twox_hash::XxHash3_128::oneshot_with_seed(COPY_SEED, &seed).to_le_bytes();
         Self { tape, set: None, ..self.clone() }
+    }
+
+    /// The recordings that the events may be of and the names of their hosts, as far as they are known. A merged tape has several.
+    pub fn hosts(&self) -> impl Iterator<Item = (Origin, &str)> {
+        let others = self.extra.iter().filter_map(|(key, host)| Some((host_of(key)?, host.as_str())));
+        others.chain((!self.host.is_empty()).then_some((self.origin, self.host.as_str())))
+    }
+
+    /// Says on which hosts the recordings were made that are not this tape's own.
+    pub(crate) fn set_hosts(&mut self, hosts: &BTreeMap<Origin, &str>) {
+        self.extra.retain(|(key, _)| host_of(key).is_none());
+        let others = hosts.iter().filter(|(origin, _)| **origin != self.origin);
+        self.extra.extend(others.map(|(origin, host)| (format!("{HOST_OF}{origin}"), (*host).to_owned())));
     }
 
     /// Appends the fields that are not empty.
@@ -156,6 +174,11 @@ impl Meta {
         meta.extra = take_pairs(bytes);
         meta
     }
+}
+
+/// The recording whose host a fact of this name tells.
+pub(crate) fn host_of(key: &str) -> Option<Origin> {
+    key.strip_prefix(HOST_OF)?.parse().ok()
 }
 
 /// Appends keys and values.

@@ -27,6 +27,7 @@ pub use format::{BlockKind, FormatVersion};
 pub use hash::{ContentHash, ContentHasher};
 pub use index::{CloseReason, Totals};
 pub use merge::{Align, Merge, SetGap};
+pub(crate) use meta::host_of;
 pub use meta::{Meta, SetMember};
 pub use outside::Outside;
 pub use reader::{OpenError, ReadError, ReadReport, Reader};

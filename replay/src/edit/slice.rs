@@ -144,9 +144,7 @@ fn census(args: &Slice, source: &Source) -> Result<Census> {
         Settings { config: args.config.clone(), jobs: 1, ignore_traceparent: false, evidence: Evidence::Online };
     let config = settings::config(&settings, source.metas.first(), args.quiet)?;
     let mut census = Census::new(settings::options(&config, &settings)?);
-    for meta in &source.metas {
-        census.host(meta.origin, &meta.host);
-    }
+    source.metas.iter().for_each(|meta| census.meta(meta));
     Ok(census)
 }
 

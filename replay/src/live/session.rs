@@ -157,7 +157,7 @@ impl Session {
             (state.began_with, state.goes_by) = (text.clone(), text);
         }
         if let Some(engine) = &mut state.engine {
-            engine.host(meta.origin, &meta.host);
+            engine.meta(meta);
         }
         let goes_on = meta.set.is_some_and(|member| member.number > 0) && state.recording;
         state.chosen = (!goes_on).then(BTreeSet::new);

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use redtape_core::Count;
+use redtape_core::edit::merged_meta;
 use redtape_core::tape::{EventSource, Merge, Meta, ReadReport};
 
 use super::args::ExportArgs;
@@ -52,11 +53,10 @@ fn write(
     unwritable: impl Fn(std::io::Error) -> Failure,
 ) -> Result<Exported> {
     let metas: Vec<_> = tapes.iter().map(|tape| tape.reader.meta().clone()).collect();
-    let hosts = metas.iter().map(|meta| (meta.origin, meta.host.clone())).collect();
     let (names, readers): (Vec<_>, Vec<_>) = tapes.into_iter().map(|tape| (tape.name, tape.reader)).unzip();
     let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
     let file = File::new(out, &system(&metas)).map_err(&unwritable)?;
-    let mut converter = Converter::new(file, &meta_of(&metas), hosts).map_err(&unwritable)?;
+    let mut converter = Converter::new(file, &meta_of(&metas)).map_err(&unwritable)?;
     loop {
         let name = names.get(merge.current()).cloned().unwrap_or_default();
         match merge.next_event() {
@@ -84,7 +84,10 @@ fn write(
 fn meta_of(metas: &[Meta]) -> Meta {
     match metas {
         [meta] => meta.of_copy(),
-        _ => Meta { tool: concat!("redtape export ", env!("CARGO_PKG_VERSION")).into(), ..Meta::default() },
+        _ => Meta {
+            tool: concat!("redtape export ", env!("CARGO_PKG_VERSION")).into(),
+            ..merged_meta(&metas.iter().collect::<Vec<_>>())
+        },
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Converter<W: Write> {
 }
 
 impl<W: Write> Converter<W> {
-    pub(super) fn new(file: File<W>, meta: &Meta, hosts: Vec<(Origin, String)>) -> io::Result<Self> {
+    pub(super) fn new(file: File<W>, meta: &Meta) -> io::Result<Self> {
         let tape_bytes = TapeBytes::default();
         // Compressed, and cut where packets are.
         let options = WriterOptions { block_nanos: u64::MAX, ..WriterOptions::FILE };
@@ -65,7 +65,7 @@ impl<W: Write> Converter<W> {
             file,
             tape: Writer::new(tape_bytes.clone(), meta, options)?,
             tape_bytes,
-            hosts,
+            hosts: meta.hosts().map(|(origin, host)| (origin, host.to_owned())).collect(),
             clocks: FxHashMap::default(),
             talks: FxHashMap::default(),
             shown: FxHashMap::default(),

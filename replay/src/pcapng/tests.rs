@@ -22,7 +22,7 @@ fn exported(tape: &[u8]) -> Vec<u8> {
     let mut source = TapeSource::new(Reader::open(tape).unwrap());
     let meta = source.reader().meta().clone();
     let file = File::new(Vec::new(), "").unwrap();
-    let mut converter = Converter::new(file, &meta.of_copy(), vec![(meta.origin, meta.host)]).unwrap();
+    let mut converter = Converter::new(file, &meta.of_copy()).unwrap();
     while let Some(event) = source.next_event().unwrap() {
         converter.push(&event).unwrap();
     }

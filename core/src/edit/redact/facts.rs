@@ -4,7 +4,7 @@ use super::policy::{RedactPolicy, Treatment};
 use crate::config::{is_secret_variable, redact_secrets};
 use crate::facts::ProcessInfo;
 use crate::facts::{ConnInfo, EntryExt};
-use crate::tape::Meta;
+use crate::tape::{Meta, host_of};
 
 /// The variable that names the service.
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -54,7 +54,11 @@ pub(super) fn redact_connection(info: &mut ConnInfo) {
 /// Overwrites what is to go of facts from outside.
 pub(super) fn redact_facts(facts: &mut [(String, String)], policy: &RedactPolicy) {
     for (key, value) in facts {
-        if key == CONFIG {
+        if host_of(key).is_some() {
+            if policy.host == Treatment::Mask {
+                mask_text(value);
+            }
+        } else if key == CONFIG {
             *value = redact_secrets(value);
         } else if key.strip_prefix(ENV).is_some_and(is_secret_variable)
             || policy.annotations == Treatment::Mask && key.starts_with(ANNOTATION) && !key.starts_with(KEPT_ANNOTATION)
