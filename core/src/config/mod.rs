@@ -49,6 +49,7 @@ pub use own::{
 pub use pattern::{GlobPattern, Pattern, RegexPattern};
 pub use ports::{PortFault, PortList, PortListError};
 pub use redact::redact_secrets;
+pub(crate) use redact::{is_secret_variable, without_comments};
 pub use root::{Config, EbpfConfig, FilterConfig, LogLevel, NameResolver, TracePrinter};
 pub use routes::{IgnoreMode, InvalidChoice, InvalidWildcard, RoutesConfig, ServiceRoutes, Unmatched, WildcardChar};
 pub use scalar::{InvalidPeriod, InvalidSize, Period, Size, UnknownWord, did_you_mean, hint};
@@ -56,5 +57,4 @@ pub use section::{Inert, Key};
 pub use select::{Choice, Discovery, DiscoveryError, Place as ProcessPlace, Rule};
 pub use settled::Settled;
 pub use text::ConfigText;
-pub(crate) use text::is_secret_variable;
 pub use tree::Tree;

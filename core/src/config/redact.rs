@@ -5,8 +5,18 @@ use super::tree::Tree;
 /// What stands for a secret.
 const REDACTED: &str = "REDACTED";
 
-/// Words in the names of keys whose values are secrets.
-const SECRET: [&str; 7] = ["api_key", "apikey", "authorization", "credential", "password", "secret", "token"];
+/// Words in the names of keys and variables whose values are secrets.
+const SECRET: [&str; 10] =
+    ["auth", "cookie", "credential", "key", "passphrase", "passwd", "password", "private", "secret", "token"];
+
+/// Words in the names of variables whose values may have secrets in them.
+const PLACES: [&str; 3] = ["endpoint", "header", "url"];
+
+/// Whether an environment variable may hold a secret, by its name.
+pub(crate) fn is_secret_variable(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRET.iter().chain(&PLACES).any(|word| name.contains(word))
+}
 
 /// `text`, a configuration file, with `REDACTED` in place of the values of secret keys (all `headers` among them) and of the
 /// credentials in endpoints. All else, comments too, stays as it is. A text that is no YAML has no configuration, and so no
@@ -23,6 +33,33 @@ pub fn redact_secrets(text: &str) -> String {
     }
     redacted.push_str(text.get(copied..).unwrap_or_default());
     redacted
+}
+
+/// `text`, a configuration file, without its comments. Nothing is left of one of which that would make another configuration.
+pub(crate) fn without_comments(text: &str) -> String {
+    let Some(tree) = Tree::parse(text) else { return String::new() };
+    let (mut left, mut from) = (String::with_capacity(text.len()), 0);
+    let ends = tree.values().map(|(_, at)| at).chain(std::iter::once(text.len()..text.len()));
+    for at in ends.collect::<Vec<_>>() {
+        // Between two values there are keys, punctuation and comments.
+        let Some(between) = text.get(from..at.start) else { continue };
+        for line in between.split_inclusive('\n') {
+            let begins = |&(at, _): &(usize, &str)| {
+                line.get(..at).is_some_and(|before| !before.ends_with(|char: char| !char.is_whitespace()))
+            };
+            let comment = line.match_indices('#').find(begins).map(|(at, _)| at);
+            left.push_str(line.get(..comment.unwrap_or(line.len())).unwrap_or_default());
+            if comment.is_some() {
+                left.truncate(left.trim_end_matches([' ', '\t']).len());
+                left.push_str(line.get(line.trim_end_matches(['\r', '\n']).len()..).unwrap_or_default());
+            }
+        }
+        left.push_str(text.get(at.clone()).unwrap_or_default());
+        from = at.end;
+    }
+    let same = Tree::parse(&left)
+        .is_some_and(|other| other.values().map(|(path, _)| path).eq(tree.values().map(|(path, _)| path)));
+    if same { left } else { String::new() }
 }
 
 /// What is shown of the value of the key at `path`, if that is not all of it.
@@ -47,7 +84,7 @@ fn shown(path: &str, value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::redact_secrets;
+    use super::{redact_secrets, without_comments};
     use crate::config::Config;
 
     #[test]
@@ -112,5 +149,21 @@ service_name: shop
             assert_eq!(redact_secrets(text), text);
         }
         assert_eq!(redact_secrets("headers: [\n token: x"), "");
+    }
+
+    #[test]
+    fn comments_go_and_values_stay() {
+        for (text, expected) in [
+            ("# a\n\nopen_port: 80 # b # c\r\n", "\n\nopen_port: 80\r\n"),
+            ("a: \"x # y\" # b\nc: d#e\n  # f", "a: \"x # y\"\nc: d#e\n"),
+            ("a: |  # b\n  x # y\n  # z\nb: >-\n  w\n# c\n", "a: |\n  x # y\n  # z\nb: >-\n  w\n\n"),
+            ("a: [b, # c\n  'd # e']\n", "a: [b,\n  'd # e']\n"),
+            ("it's: 1 # 'a\nb: 2 # it's\n", "it's: 1\nb: 2\n"),
+            // Too odd to be taken apart.
+            ("'a # b': 1\n", ""),
+            ("a: [", ""),
+        ] {
+            assert_eq!(without_comments(text), expected, "{text}");
+        }
     }
 }

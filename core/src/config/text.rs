@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::expand::expand;
 use super::load::{ConfigError, Warning};
-use super::redact::redact_secrets;
+use super::redact::{is_secret_variable, redact_secrets};
 use super::root::Config;
 use crate::tape::Meta;
 
@@ -12,13 +12,6 @@ use crate::tape::Meta;
 const CONFIG: &str = "config";
 /// What stands before the name of a variable there.
 const ENV: &str = "env.";
-/// Variables whose names have one of these may hold secrets, and say nothing that the engine goes by.
-const SECRET: [&str; 7] = ["AUTH", "CREDENTIAL", "ENDPOINT", "HEADER", "KEY", "PASSWORD", "TOKEN"];
-
-/// Whether an environment variable may hold a secret, by its name.
-pub(crate) fn is_secret_variable(name: &str) -> bool {
-    SECRET.iter().any(|word| name.contains(word))
-}
 
 /// The text of a configuration file, and the environment variables that stand for keys of it.
 ///

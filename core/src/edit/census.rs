@@ -30,7 +30,7 @@ pub struct Census {
 impl Census {
     /// An engine that has seen nothing.
     pub fn new(options: EngineOptions) -> Self {
-        let options = EngineOptions { spans: true, metrics_step_nanos: None, ..options };
+        let options = EngineOptions { spans: true, everything: true, metrics_step_nanos: None, ..options };
         Self {
             watermark: Watermark::default(),
             stage1: Stage1::new(Part::WHOLE, &options.limits),
@@ -98,7 +98,9 @@ impl Census {
 }
 
 fn take(finding: Finding, conns: &mut FxHashMap<SpanId, ConnKey>, stage2: &mut Stage2) {
-    if let What::Ended(exchange) = &finding.what {
+    if let What::Ended(exchange) = &finding.what
+        && conns.len() < EDIT_KNOWN
+    {
         let direction = u64::from(exchange.role == Role::Client);
         let ids = IdHasher::new(exchange.conn.origin, exchange.conn.id).with(direction);
         conns.insert(ids.with(exchange.request.message.pos).span_id(), exchange.conn.key);

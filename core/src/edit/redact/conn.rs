@@ -261,7 +261,8 @@ impl Conn {
             // Bytes that were masked before: where a message may begin behind them is not known.
             _ if was_masked(prefix) => {
                 self.stream(data.direction).attached = true;
-                return;
+                let blank = prefix.iter().take_while(|&&byte| byte != OPAQUE).count() as u64;
+                return opaque(event, data, from + blank..u64::MAX, cx);
             }
             Detected::Tls => return self.settle(Protocol::Tls, event, data, from, cx),
             _ => return self.settle(Protocol::Opaque, event, data, from, cx),

@@ -1,7 +1,7 @@
 //! Facts of processes, of the tape and from outside.
 
 use super::policy::{RedactPolicy, Treatment};
-use crate::config::{is_secret_variable, redact_secrets};
+use crate::config::{is_secret_variable, redact_secrets, without_comments};
 use crate::facts::ProcessInfo;
 use crate::facts::{ConnInfo, EntryExt};
 use crate::tape::{Meta, host_of};
@@ -33,7 +33,7 @@ pub(super) fn is_own_fact(key: &str) -> bool {
 pub(super) fn redact_process(info: &mut ProcessInfo, policy: &RedactPolicy) {
     info.ext = EntryExt::default();
     if policy.processes.arguments == Treatment::Mask {
-        info.cmdline.iter_mut().skip(1).for_each(mask_text);
+        mask_arguments(&mut info.cmdline);
     }
     if policy.processes.environment == Treatment::Mask {
         for (name, value) in &mut info.env {
@@ -59,8 +59,8 @@ pub(super) fn redact_facts(facts: &mut [(String, String)], policy: &RedactPolicy
                 mask_text(value);
             }
         } else if key == CONFIG {
-            *value = redact_secrets(value);
-        } else if key.strip_prefix(ENV).is_some_and(is_secret_variable)
+            *value = without_comments(&redact_secrets(value));
+        } else if key.strip_prefix(ENV).is_some_and(|name| is_secret_variable(name) || has_user(value))
             || policy.annotations == Treatment::Mask && key.starts_with(ANNOTATION) && !key.starts_with(KEPT_ANNOTATION)
         {
             mask_text(value);
@@ -72,12 +72,12 @@ pub(super) fn redact_facts(facts: &mut [(String, String)], policy: &RedactPolicy
 pub(super) fn redact_meta(meta: &Meta, policy: &RedactPolicy) -> Meta {
     let mut meta = meta.clone();
     if policy.processes.arguments == Treatment::Mask {
-        meta.command.iter_mut().skip(1).for_each(mask_text);
+        mask_arguments(&mut meta.command);
     }
     if policy.host == Treatment::Mask {
         mask_text(&mut meta.host);
     }
-    meta.config = redact_secrets(&meta.config);
+    meta.config = without_comments(&redact_secrets(&meta.config));
     redact_facts(&mut meta.extra, policy);
     meta
 }
@@ -90,6 +90,19 @@ fn redact_attributes(attributes: &str) -> String {
         None => masked(pair),
     });
     pairs.collect::<Vec<_>>().join(",")
+}
+
+/// Overwrites the arguments of a command line. Of the first a program may have made a title, with anything in it.
+fn mask_arguments(line: &mut [String]) {
+    if let Some(program) = line.first_mut() {
+        program.truncate(program.find(char::is_whitespace).unwrap_or(program.len()));
+    }
+    line.iter_mut().skip(1).for_each(mask_text);
+}
+
+/// Whether a text may have a URL with a name and a password.
+fn has_user(text: &str) -> bool {
+    text.contains("//") && text.contains('@')
 }
 
 fn mask_text(text: &mut String) {

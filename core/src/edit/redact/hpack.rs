@@ -118,7 +118,10 @@ impl Names {
             index => self.name_at(index, rules),
         };
         let literal = block.literal()?;
-        let value_len = block.redact_value(literal, field, rules);
+        // What must never be indexed, its sender calls a secret (RFC 7541, section 7.1.3).
+        let secret = first & 0xf0 == 0x10 && field == Some(Field::Keep);
+        let shown = if secret { Some(Field::Mask) } else { field };
+        let value_len = block.redact_value(literal, shown, rules);
         if indexing {
             let size = name_len.saturating_add(value_len).saturating_add(OVERHEAD);
             self.bytes = self.bytes.saturating_add(size);

@@ -11,7 +11,8 @@ use super::conn::{Call, Cx, Piece};
 use super::mask::{MASK, OPAQUE, Style};
 use super::policy::Treatment;
 use super::queue::{Gather, Place};
-use super::rules::{Field, Mark, Rule};
+use super::reason::is_standard;
+use super::rules::{Field, Mark, Rule, Rules};
 use crate::http1::{Chunked, Framing, Head, Http1 as Parser, Next, StartLine, Step, ends_body, find_end};
 use crate::limits::Limits;
 use crate::track::Side;
@@ -413,7 +414,7 @@ impl Cx<'_> {
 
     /// Marks what is to go of a head; `opaque` is what was not understood of it.
     fn mark_head(&self, bytes: &[u8], head: &Head<'_>, marks: &mut Vec<Mark>, opaque: &mut Vec<Mark>) {
-        let (mut at, mut number, mut field) = (0, 0_usize, Field::Keep);
+        let (mut at, mut number, mut field) = (0, 0_usize, Field::Always);
         let most = if head.too_many_lines { Limits::default().head_lines + 1 } else { usize::MAX };
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let unparsed = |from: usize| Mark { range: from..bytes.len(), rule: Rule::Unparsed, style: Style::Flat };
@@ -429,13 +430,21 @@ impl Cx<'_> {
             match (number, head.start) {
                 (0, StartLine::Request { method, target, .. }) => {
                     let from = marks.len();
-                    // The target of CONNECT is a host, and that of OPTIONS may be all of it.
-                    if method != b"CONNECT" && target != b"*" {
-                        self.rules.mark_target(target, marks);
+                    match target {
+                        _ if method == b"CONNECT" => Rules::mark_connect_target(target, marks),
+                        // Of OPTIONS: all of the server.
+                        b"*" => {}
+                        _ => self.rules.mark_target(target, marks),
                     }
                     shift(marks, from, at + method.len() + 1);
                 }
-                (0, StartLine::Status { .. }) => {}
+                (0, StartLine::Status { .. }) => {
+                    // "HTTP/1.1 200 "
+                    let reason = line.get(13..).unwrap_or_default();
+                    if !is_standard(reason) {
+                        marks.push(Mark { range: at + 13..at + line.len(), rule: Rule::Header, style: Style::Flat });
+                    }
+                }
                 _ => field = self.mark_line(line, at, field, marks, opaque),
             }
             at += line_end + 1;
@@ -449,7 +458,8 @@ impl Cx<'_> {
         let Some(name) = name else {
             // What is folded belongs to the line before; all else is no field.
             let blank = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            let rule = if blank > 0 && before != Field::Keep { Rule::Header } else { Rule::Unparsed };
+            let rule =
+                if blank > 0 && !matches!(before, Field::Always | Field::Keep) { Rule::Header } else { Rule::Unparsed };
             if blank < line.len() {
                 opaque.push(Mark { range: at + blank..at + line.len(), rule, style: Style::Flat });
             }

@@ -16,6 +16,7 @@ mod key;
 mod mask;
 mod policy;
 mod queue;
+mod reason;
 mod redactor;
 mod rules;
 mod tape;

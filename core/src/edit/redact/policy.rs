@@ -140,7 +140,7 @@ pub struct ProcessPolicy {
 }
 
 /// Header fields whose values are masked unless a policy says otherwise.
-const SECRET_HEADERS: [&str; 23] = [
+const SECRET_HEADERS: [&str; 29] = [
     // Not `*auth*`: `:authority` says where a request goes.
     "auth",
     "auth-*",
@@ -157,15 +157,24 @@ const SECRET_HEADERS: [&str; 23] = [
     "*credential*",
     "*session*",
     "*signature*",
+    "*passwd*",
+    "*passphrase*",
+    "*assertion*",
+    "*csrf*",
+    "*xsrf*",
+    "x-*cookie*",
     "*jwt*",
     "*oidc*",
-    "x-forwarded-client-cert",
+    "*client-cert*",
     "baggage",
     "dpop",
     "sec-websocket-protocol",
     "grpc-message",
     "grpc-status-details-bin",
 ];
+
+/// The name of a policy that is not the default and does not say its name.
+const CUSTOM: &str = "custom";
 
 impl Default for RedactPolicy {
     fn default() -> Self {
@@ -198,7 +207,8 @@ impl Default for ValuePolicy {
 
 impl Default for PathPolicy {
     fn default() -> Self {
-        Self { classes: vec![PathClass::Email, PathClass::Token, PathClass::Long], patterns: Vec::new() }
+        let classes = vec![PathClass::Email, PathClass::Token, PathClass::PrefixedId, PathClass::Long];
+        Self { classes, patterns: Vec::new() }
     }
 }
 
@@ -241,16 +251,38 @@ pub enum PolicyError {
 }
 
 impl RedactPolicy {
-    /// Reads a policy from YAML; `source` is the file's name, for messages. What it does not say is as in the default.
+    /// Reads a policy from YAML; `source` is the file's name, for messages. What it does not say is as in the default, but for the
+    /// name: only the default is called so, another one `custom` unless it says.
     ///
     /// # Errors
     /// It is no YAML, or has unknown keys or values.
     pub fn from_yaml(text: &str, source: &str) -> Result<Self, ConfigError> {
-        read(text, source).map(Option::unwrap_or_default)
+        let mut policy: Self = read(text, source)?.unwrap_or_default();
+        let default = Self::default();
+        if policy.name == default.name && policy != default {
+            policy.name = CUSTOM.into();
+        }
+        Ok(policy)
     }
 
     /// The policy as YAML, all keys, as tapes carry it.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_default_is_called_default() {
+        for (yaml, name) in
+            [("", "default"), ("name: x\n", "x"), ("bodies: keep\n", "custom"), ("bodies: mask\n", "default")]
+        {
+            let policy = RedactPolicy::from_yaml(yaml, "p").unwrap();
+            assert_eq!(policy.name, name, "{yaml}");
+            assert_eq!(RedactPolicy::from_yaml(&policy.to_yaml(), "p").unwrap(), policy);
+        }
     }
 }

@@ -82,6 +82,10 @@ impl Redactor {
         redacted
     }
 
+    pub(super) const fn policy(&self) -> &RedactPolicy {
+        self.rules.policy()
+    }
+
     /// Takes an event.
     pub fn push(&mut self, event: &Event<'_>) {
         self.now = self.now.max(event.time);

@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use memchr::{memchr, memchr2, memmem};
 
 use super::key::{Key, is_token};
-use super::mask::{MASK, Style, coded, shaped};
+use super::mask::{MASK, Style, fill_coded, shape};
 use super::policy::{PathPolicy, PolicyError, RedactPolicy, Treatment, ValueMode, ValuePolicy};
 use crate::route::{Class, Matcher, class_of, decoded};
 
@@ -67,8 +67,12 @@ impl Rule {
 /// What a header field is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
+    /// Kept, whatever a sender says of it: messages cannot be found without it, or the policy names it.
+    Always,
     Keep,
     Mask,
+    /// A host and a port, before which there may be a name and a password.
+    Authority,
     Cookie,
     SetCookie,
     /// A URL or a part of one.
@@ -97,13 +101,19 @@ const FRAMING: [&str; 9] = [
 ];
 
 /// Fields that telemetry goes by: kept where all others are masked.
-const TELEMETRY: [&str; 8] =
-    ["host", ":authority", "user-agent", "traceparent", "tracestate", "content-type", "grpc-status", "grpc-trace-bin"];
+const TELEMETRY: [&str; 6] = ["host", ":authority", "user-agent", "traceparent", "tracestate", "grpc-trace-bin"];
+
+/// Fields that tell gRPC from other HTTP, and how a call ended: kept even where a sender of HTTP/2 calls them secret.
+const PROTOCOL: [&str; 2] = ["content-type", "grpc-status"];
+
+/// Fields whose values are hosts.
+const HOSTS: [&str; 3] = ["host", ":authority", "x-forwarded-host"];
 
 /// Fields whose values are URLs.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     ":path",
     "destination",
+    "origin",
     "link",
     "refresh",
     "location",
@@ -118,6 +128,9 @@ const TARGETS: [&str; 11] = [
 /// What attributes of `Set-Cookie` are called; anything else behind the cookie is masked like it.
 const COOKIE_ATTRIBUTES: [&str; 9] =
     ["expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "partitioned", "priority"];
+
+/// Bytes that the name of a parameter has at most; what is longer is taken for a value.
+const NAME_BYTES: usize = 64;
 
 /// A policy made ready.
 #[derive(Debug)]
@@ -169,14 +182,17 @@ impl Rules {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         let name = name.as_str();
         if FRAMING.contains(&name) || self.header_keep.is_match(name) {
-            return Field::Keep;
+            return Field::Always;
         }
         match name {
             _ if self.header_mask.is_match(name) => Field::Mask,
-            "cookie" => Field::Cookie,
-            "set-cookie" => Field::SetCookie,
+            "cookie" | "cookie2" => Field::Cookie,
+            "set-cookie" | "set-cookie2" => Field::SetCookie,
             _ if TARGETS.contains(&name) => Field::Target,
-            _ if TELEMETRY.contains(&name) || self.policy.headers.others == Treatment::Keep => Field::Keep,
+            _ if PROTOCOL.contains(&name) => Field::Always,
+            _ if TELEMETRY.contains(&name) || self.policy.headers.others == Treatment::Keep => {
+                if HOSTS.contains(&name) { Field::Authority } else { Field::Keep }
+            }
             _ => Field::Mask,
         }
     }
@@ -184,7 +200,11 @@ impl Rules {
     /// Marks what is to go of a field's value.
     pub(super) fn mark_value(&self, field: Field, value: &[u8], marks: &mut Vec<Mark>) {
         match field {
-            Field::Keep => {}
+            Field::Always | Field::Keep => {}
+            Field::Authority => {
+                let user = memchr::memrchr(b'@', value).unwrap_or_default();
+                put(marks, 0..user, Rule::Query);
+            }
             Field::Mask => put(marks, 0..value.len(), Rule::Header),
             Field::Cookie => self.mark_pairs(value, 0..value.len(), &self.policy.cookies, Rule::Cookie, marks),
             Field::SetCookie => self.mark_set_cookie(value, marks),
@@ -192,7 +212,8 @@ impl Rules {
         }
     }
 
-    /// Marks the values of pairs between `;` and `&`; what has no name is a value.
+    /// Marks the values of pairs between `;` and `&`. What has no name is a value, and so is what only looks like one: base64 ends
+    /// with `=` behind which nothing comes, and names have no other punctuation than these have.
     fn mark_pairs(&self, text: &[u8], range: Range<usize>, policy: &ValuePolicy, rule: Rule, marks: &mut Vec<Mark>) {
         let keep = if rule == Rule::Cookie { &self.cookie_keep } else { &self.query_keep };
         if policy.values == Treatment::Keep {
@@ -205,11 +226,12 @@ impl Rules {
             let end = at + separator.unwrap_or(rest.len());
             let pair = text.get(at..end).unwrap_or_default();
             let blank = pair.iter().take_while(|byte| **byte == b' ' || **byte == b'\t').count();
-            let equals = memchr(b'=', pair);
-            let name = pair.get(blank..equals.unwrap_or(blank)).unwrap_or_default();
-            if name.is_empty() || !keep.is_match(String::from_utf8_lossy(name).to_ascii_lowercase().as_str()) {
-                let from = equals.map_or(blank, |equals| equals + 1);
-                put(marks, at + from..end, rule);
+            let valued = |equals: &usize| pair.iter().skip(*equals).any(|byte| !matches!(byte, b'=' | b' ' | b'\t'));
+            let name = |equals: usize| pair.get(blank..equals).map(String::from_utf8_lossy).unwrap_or_default();
+            let equals = memchr(b'=', pair).filter(|equals| is_name(&decoded(&name(*equals))));
+            if !equals.is_some_and(|equals| keep.is_match(name(equals).to_ascii_lowercase().as_str())) {
+                let equals = equals.filter(valued);
+                put(marks, at + equals.map_or(blank, |equals| equals + 1)..end, rule);
             }
             at = end + 1;
         }
@@ -221,11 +243,15 @@ impl Rules {
         let mut at = cookie_end + 1;
         while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
             let end = at + memchr(b';', rest).unwrap_or(rest.len());
-            let name = value.get(at..end).and_then(|part| part.split(|&byte| byte == b'=').next()).unwrap_or_default();
+            let name =
+                value.get(at..end).and_then(|part| part.split(|byte| b"=,".contains(byte)).next()).unwrap_or_default();
             let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
-            if !COOKIE_ATTRIBUTES.contains(&name.as_str()) {
-                self.mark_pairs(value, at..end, &self.policy.cookies, Rule::Cookie, marks);
-            }
+            let from = if COOKIE_ATTRIBUTES.contains(&name.as_str()) {
+                at + attribute_len(value.get(at..end).unwrap_or_default())
+            } else {
+                at
+            };
+            self.mark_pairs(value, from..end, &self.policy.cookies, Rule::Cookie, marks);
             at = end + 1;
         }
     }
@@ -233,7 +259,7 @@ impl Rules {
     /// Marks what is to go of a request target or a URL.
     pub(super) fn mark_target(&self, target: &[u8], marks: &mut Vec<Mark>) {
         let query = memchr2(b'?', b'#', target).unwrap_or(target.len());
-        let path_from = self.mark_authority(target.get(..query).unwrap_or_default(), marks);
+        let path_from = Self::mark_authority(target.get(..query).unwrap_or_default(), marks);
         self.mark_path(target, path_from..query, marks);
         let fragment = memchr(b'#', target).unwrap_or(target.len());
         self.mark_pairs(target, query + 1..fragment, &self.policy.query, Rule::Query, marks);
@@ -242,19 +268,32 @@ impl Rules {
         }
     }
 
-    /// Marks a name and password in a URL. Returns where its path begins.
-    fn mark_authority(&self, url: &[u8], marks: &mut Vec<Mark>) -> usize {
-        let Some(scheme) = memmem::find(url, b"://").filter(|&at| memchr(b'/', url).is_none_or(|slash| slash > at))
-        else {
-            return 0;
+    /// Marks the target of CONNECT, unless it is what it must be: a host and a port (RFC 9112, section 3.2.3).
+    pub(super) fn mark_connect_target(target: &[u8], marks: &mut Vec<Mark>) {
+        let (host, port) = match memchr::memrchr(b':', target) {
+            Some(colon) => target.split_at_checked(colon).unwrap_or((target, b"")),
+            None => (target, &b""[..]),
         };
-        let from = scheme + 3;
-        let authority = url.get(from..).unwrap_or_default();
-        let len = memchr(b'/', authority).unwrap_or(authority.len());
-        if let Some(at) = authority.get(..len).and_then(|authority| memchr::memrchr(b'@', authority)) {
-            put(marks, from..from + at, Rule::Query);
+        let of_host = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_[]:%".contains(byte);
+        if !host.iter().all(of_host) || port.len() > 6 || !port.iter().skip(1).all(u8::is_ascii_digit) {
+            put(marks, 0..target.len(), Rule::Query);
         }
-        from + len
+    }
+
+    /// Marks a name and password in a URL, also in one without a scheme. Returns where its path begins.
+    fn mark_authority(url: &[u8], marks: &mut Vec<Mark>) -> usize {
+        let Some(slashes) = memmem::find(url, b"//") else { return 0 };
+        let scheme = url.get(..slashes).unwrap_or_default();
+        if memchr(b'/', scheme).is_some() || !scheme.is_empty() && !scheme.ends_with(b":") {
+            return 0;
+        }
+        let from = slashes + 2;
+        let authority = url.get(from..).unwrap_or_default();
+        let len = memchr2(b'/', b'\\', authority).unwrap_or(authority.len());
+        let user = authority.get(..len).and_then(|authority| memchr::memrchr(b'@', authority)).unwrap_or_default();
+        put(marks, from..from + user, Rule::Query);
+        // Without a name it may as well be a path whose first segment is empty.
+        if user == 0 && scheme.is_empty() { 0 } else { from + len }
     }
 
     fn mark_path(&self, target: &[u8], range: Range<usize>, marks: &mut Vec<Mark>) {
@@ -276,7 +315,10 @@ impl Rules {
                 Some(segment) => segment.contains(['{', '*', ':']),
                 None => true,
             };
-            let masked = fitting.iter().any(|(_, segments)| at_placeholder(segments))
+            // A name and password of a URL within this one's path.
+            let user = memchr(b':', segment).zip(memchr(b'@', segment)).is_some_and(|(colon, at)| colon < at);
+            let masked = user
+                || fitting.iter().any(|(_, segments)| at_placeholder(segments))
                 || !self.classes.is_empty() && self.classes.contains(&class_of(&decoded(&name)));
             if masked {
                 marks.push(Mark { range: from..from + name_len, rule: Rule::Path, style: Style::Shaped });
@@ -293,7 +335,7 @@ impl Rules {
                 (Some(_), _) if self.tokens_stay && is_token(value) => {}
                 (Some(key), _) => key.put_token(value),
                 (None, Style::Flat) => value.fill(MASK),
-                (None, Style::Shaped) => value.iter_mut().for_each(|byte| *byte = shaped(*byte)),
+                (None, Style::Shaped) => shape(value, false),
             }
         }
     }
@@ -304,11 +346,30 @@ impl Rules {
             let Some(value) = text.get_mut(range.clone()) else { continue };
             match style {
                 Style::Flat if !huffman => value.fill(MASK),
-                Style::Flat => value.iter_mut().for_each(|byte| *byte = coded(*byte)),
-                Style::Shaped => value.iter_mut().for_each(|byte| *byte = shaped(*byte)),
+                Style::Flat => fill_coded(value),
+                Style::Shaped => shape(value, huffman),
             }
         }
     }
+}
+
+/// Whether a decoded text can be the name of a cookie or a parameter.
+fn is_name(text: &str) -> bool {
+    let of_name = |char: char| char.is_alphanumeric() || "-_.~[]$!* ".contains(char);
+    !text.is_empty() && text.len() <= NAME_BYTES && text.chars().all(of_name)
+}
+
+/// How long an attribute of a cookie is, up to a comma behind which another cookie stands, as fields may be joined so. In a
+/// date, a comma stands behind the day of the week.
+fn attribute_len(attribute: &[u8]) -> usize {
+    let value = memchr(b'=', attribute).map_or(0, |equals| equals + 1);
+    let is_date = attribute.trim_ascii_start().get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"expires="));
+    let is_day = |comma: &usize| {
+        let text = attribute.get(value..*comma).unwrap_or_default();
+        is_date && (3..=9).contains(&text.len()) && text.iter().all(u8::is_ascii_alphabetic)
+    };
+    let comma = memchr::memchr_iter(b',', attribute).find(|comma| !is_day(comma));
+    comma.map_or(attribute.len(), |comma| comma + 1)
 }
 
 /// Marks a value that is not empty.

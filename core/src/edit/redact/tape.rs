@@ -78,7 +78,7 @@ impl Redactor {
         options: WriterOptions,
     ) -> Result<(RedactedTape, W), RedactError> {
         let meta = self.meta(tape.meta());
-        let mut writer = Writer::new(out, &meta.of_part(&format!("redacted {}", meta.redaction)), options)
+        let mut writer = Writer::new(out, &meta.of_part(&format!("redacted {}", self.policy().to_yaml())), options)
             .map_err(RedactError::Write)?;
         let (mut block, mut snapshot, mut last) = (Block::default(), None, MonoNanos::ZERO);
         let (mut read, mut written) = (0, 0);
