@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -231,7 +231,7 @@ impl Export {
 
     /// Whether standard output has OpenMetrics with times.
     pub(crate) fn is_on_stdout(&self) -> bool {
-        self.openmetrics.as_deref() == Some(Path::new("-"))
+        self.openmetrics.as_deref().is_some_and(crate::destination::is_stdout)
     }
 }
 

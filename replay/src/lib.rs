@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod cmd;
+mod destination;
 mod diff;
 pub mod edit;
 mod export;
@@ -20,7 +21,6 @@ mod live;
 mod moment;
 mod pace;
 mod parallel;
-mod part_file;
 mod pcapng;
 mod printer;
 mod progress;

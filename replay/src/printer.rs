@@ -6,7 +6,8 @@ use redtape_core::Span;
 use redtape_core::config::{Config, TracePrinter};
 
 use crate::cli::SpanFormat;
-use crate::failure::{Failure, Kind, Result};
+use crate::cmd::unwritable;
+use crate::failure::Result;
 use crate::sink::{Now, OutputSink};
 use crate::stdout::Output;
 use crate::write::{write_beyla_json, write_beyla_text, write_span_json, write_span_text};
@@ -77,8 +78,4 @@ impl OutputSink for Printer<'_> {
     fn is_closed(&self) -> bool {
         self.wants_spans() && self.out.closed()
     }
-}
-
-fn unwritable(error: io::Error) -> Failure {
-    Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
 }

@@ -1,20 +1,25 @@
-//! Standard output: buffered, and quiet when the reader has gone.
+//! Standard output, and what is written like it: buffered, and quiet when the reader has gone.
 
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 
 use crate::failure::{Failure, Kind, Result};
 
 /// Where results go. Once the other end of a pipe is closed, everything written is dropped and no error is reported: a
 /// reader that has seen enough (`head`) is no failure.
 pub(crate) struct Output {
-    out: BufWriter<Stdout>,
+    out: BufWriter<Box<dyn Write>>,
     closed: bool,
 }
 
 impl Output {
     /// Standard output.
     pub(crate) fn stdout() -> Self {
-        Self { out: BufWriter::with_capacity(64 << 10, io::stdout()), closed: false }
+        Self::to(io::stdout())
+    }
+
+    /// Something else that may be a pipe.
+    pub(crate) fn to(out: impl Write + 'static) -> Self {
+        Self { out: BufWriter::with_capacity(64 << 10, Box::new(out)), closed: false }
     }
 
     /// Whether the reader has gone, so that there is no use in going on.

@@ -1,7 +1,6 @@
 //! What a replay exports, and with which times: by the command line, with what it leaves open from elsewhere.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use redtape_core::config::Config;
 
 use super::serving::ttl;
 use crate::cli::Replay;
+use crate::destination::{Destination, is_stdout};
 use crate::export::{
     Batching, Duty, ExportCounters, Exports, MetricForm, OpenMetricsFile, OtlpFile, OtlpMetrics, OtlpSpans,
     RemoteWrite, Sampling, Signal, Target, Times, receivers,
@@ -17,7 +17,6 @@ use crate::export::{
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::interrupt::Interrupt;
-use crate::stdout::Output;
 
 /// The exporters that the command line asks for. `config` has the environment over it.
 pub(super) fn exporters(
@@ -42,13 +41,16 @@ pub(super) fn exporters(
             let message = "--openmetrics -: standard output has another result already; give a file";
             return Err(Failure::message(Kind::Usage, message));
         }
-        exports.add(OpenMetricsFile::new(path, args.export.force, step, times.of_file()?)?);
+        exports.add(OpenMetricsFile::new(create(args, path)?, step, times.of_file()?));
     }
     let origin = origin(tapes);
     let form = MetricForm::of(config)?;
     if let Some(path) = &args.otlp.otlp_file {
-        let out = create(args, path)?;
-        exports.add(OtlpFile::new((path, out), origin, form, times.of_file()?));
+        if is_stdout(path) && (args.prints_spans() || args.metrics.is_some()) {
+            let message = "--otlp-file -: standard output has --spans or --metrics already; give a file";
+            return Err(Failure::message(Kind::Usage, message));
+        }
+        exports.add(OtlpFile::new(create(args, path)?, origin, form, times.of_file()?));
     }
     let duty = Duty { counters: Arc::clone(counters), interrupt, quiet: args.quiet, ..Duty::default() };
     if let Some(target) = Target::given(&args.remote_write, remote_write)? {
@@ -80,22 +82,8 @@ fn origin(tapes: &[Tape]) -> (WallNanos, &str) {
     (started, metas().next().map_or("", |meta| &meta.host))
 }
 
-/// The file to write to; `-` is standard output, where nothing else may go.
-fn create(args: &Replay, path: &Path) -> Result<Box<dyn Write>> {
-    if path == Path::new("-") {
-        if args.prints_spans() || args.metrics.is_some() {
-            let message = "--otlp-file -: standard output has --spans or --metrics already; give a file";
-            return Err(Failure::message(Kind::Usage, message));
-        }
-        return Ok(Box::new(Output::stdout()));
-    }
-    let file = if args.export.force { File::create(path) } else { File::create_new(path) };
-    file.map(|file| Box::new(BufWriter::new(file)) as Box<dyn Write>).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::message(Kind::Usage, format!("{} exists already; --force overwrites it", path.display()))
-        }
-        _ => Failure::message(Kind::Environment, format!("{} cannot be written: {error}", path.display())),
-    })
+fn create(args: &Replay, path: &Path) -> Result<Destination> {
+    Destination::create(path, args.export.force, &args.input.tapes)
 }
 
 fn no_signals(error: io::Error) -> Failure {

@@ -15,7 +15,7 @@ mod serving;
 mod summary;
 
 use crate::cli::{Cli, Command};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Result};
 use crate::stdout::Output;
 
 /// Runs a command.
@@ -34,20 +34,20 @@ pub fn run(cli: Cli) -> Result {
         Command::Config(args) => config::run(&args, &mut out),
         Command::Diff(args) => crate::diff::run(&args, &mut out),
         Command::Events(args) => events::run(&args, &mut out),
-        Command::Export(args) => crate::pcapng::run(&args, &mut out),
-        Command::Filter(args) => crate::edit::filter(&args, &mut out),
+        Command::Export(args) => crate::pcapng::run(&args),
+        Command::Filter(args) => crate::edit::filter(&args),
         Command::Import(args) => crate::import::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         #[cfg(unix)]
         Command::Live(args) => crate::live::run(&args, &mut out),
         Command::Man(args) => manual::man(&args),
-        Command::Merge(args) => crate::edit::merge(&args, &mut out),
+        Command::Merge(args) => crate::edit::merge(&args),
         Command::Redact(args) => crate::edit::redact(&args, &mut out),
         Command::Repair(args) => repair::run(&args),
         Command::Replay(args) => replay::run(&args, &mut out),
-        Command::Report(args) => crate::report::run(&args, &mut out),
+        Command::Report(args) => crate::report::run(&args),
         Command::Routes(args) => routes::run(&args, &mut out),
-        Command::Slice(args) => crate::edit::slice(&args, &mut out),
+        Command::Slice(args) => crate::edit::slice(&args),
         Command::Synth(args) => crate::synth::run(&args, &mut out),
         Command::Test(args) => crate::harness::run(&args, &mut out),
     }?;
@@ -62,5 +62,5 @@ pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, Ro
 
 /// Standard output failed, other than by being closed: a full disk, most likely.
 pub(crate) fn unwritable(error: std::io::Error) -> Failure {
-    Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
+    crate::destination::unwritable("standard output", &error)
 }

@@ -5,11 +5,10 @@ use redtape_core::Count;
 use redtape_core::edit::{Expr, Field, Selection, Sieve, Slicer};
 use redtape_core::tape::Align;
 
-use super::output::{NewTape, OutputArgs};
+use super::output::OutputArgs;
 use super::source::{Source, warn_of_forgotten};
 use crate::cli::Input;
-use crate::failure::{Failure, Kind, Result};
-use crate::stdout::Output;
+use crate::failure::Result;
 
 /// `filter`
 #[derive(Args, Debug)]
@@ -47,25 +46,23 @@ pub fn parse_expr(text: &str) -> std::result::Result<(String, Expr), String> {
     Expr::parse(text).map(|expr| (text.to_owned(), expr)).map_err(|error| error.to_string())
 }
 
-pub(crate) fn run(args: &FilterTape, out: &mut Output) -> Result {
+pub(crate) fn run(args: &FilterTape) -> Result {
     let (text, expr) = &args.expr;
     let mut source = Source::open(&args.input.tapes, Align::Clock, args.quiet)?;
-    let new = NewTape::create(&args.output, &args.input.tapes, out)?;
-    let options = new.options();
-    let name = args.output.output.display();
-    let failed =
-        |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
+    let new = args.output.create(&args.input.tapes)?;
+    let options = new.tape_options();
+    let (name, failed) = (new.name().to_owned(), new.failed());
     let what = format!("filter {text}");
-    let mut writer = Slicer::new(&source.meta, &what, Selection::ALL, new, options).map_err(failed)?;
+    let mut writer = Slicer::new(&source.meta, &what, Selection::ALL, new, options).map_err(&failed)?;
     let mut sieve = Sieve::new(expr.clone());
     let mut all = 0_u64;
     while let Some(event) = source.next()? {
         all += u64::from(!event.body.is_entry());
         if sieve.keeps(&event) {
-            writer.push(&event).map_err(failed)?;
+            writer.push(&event).map_err(&failed)?;
         }
     }
-    let (totals, new) = writer.finish().map_err(failed)?;
+    let (totals, new) = writer.finish().map_err(&failed)?;
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {all}", Count(totals.events, "event"));

@@ -6,11 +6,10 @@ use redtape_core::config::ConfigText;
 use redtape_core::edit::{Selection, Slicer};
 use redtape_core::tape::Align;
 
-use super::output::{NewTape, OutputArgs};
+use super::output::OutputArgs;
 use super::source::Source;
 use crate::cli::Input;
-use crate::failure::{Failure, Kind, Result};
-use crate::stdout::Output;
+use crate::failure::Result;
 
 /// `merge`
 #[derive(Args, Debug)]
@@ -39,28 +38,26 @@ pub enum AlignBy {
     Start,
 }
 
-pub(crate) fn run(args: &MergeTapes, out: &mut Output) -> Result {
+pub(crate) fn run(args: &MergeTapes) -> Result {
     let align = match args.align {
         AlignBy::Clock => Align::Clock,
         AlignBy::Start => Align::Start,
     };
     let mut source = Source::open(&args.input.tapes, align, args.quiet)?;
-    let new = NewTape::create(&args.output, &args.input.tapes, out)?;
+    let new = args.output.create(&args.input.tapes)?;
     let configs = source.metas.iter().map(ConfigText::of_meta);
     if !args.quiet && configs.clone().zip(configs.skip(1)).any(|(one, other)| one != other) {
         eprintln!(
             "redtape: warning: the tapes were recorded by different configurations: the new one has the first one's"
         );
     }
-    let options = new.options();
-    let name = args.output.output.display();
-    let failed =
-        |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
-    let mut writer = Slicer::new(&source.meta, "merge", Selection::ALL, new, options).map_err(failed)?;
+    let options = new.tape_options();
+    let (name, failed) = (new.name().to_owned(), new.failed());
+    let mut writer = Slicer::new(&source.meta, "merge", Selection::ALL, new, options).map_err(&failed)?;
     while let Some(event) = source.next()? {
-        writer.push(&event).map_err(failed)?;
+        writer.push(&event).map_err(&failed)?;
     }
-    let (totals, new) = writer.finish().map_err(failed)?;
+    let (totals, new) = writer.finish().map_err(&failed)?;
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {}", Count(totals.events, "event"), Count(source.metas.len() as u64, "tape"));

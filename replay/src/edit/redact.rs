@@ -8,7 +8,7 @@ use clap::Args;
 use redtape_core::edit::{Change, Key, RedactError, RedactPolicy, Redactor, Remains};
 use redtape_core::{BodyBuf, Direction, EventBuf};
 
-use super::output::{NewTape, OutputArgs};
+use crate::destination::Destination;
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, complaints, read_failure};
 use crate::stdout::Output;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Redact, out: &mut Output) -> Result {
     let redactor = redactor(args, &policy)?;
     let tape = Tape::open(path)?;
     match &args.output {
-        Some(output) => write(args, redactor, tape, path, output, out),
+        Some(output) => write(args, redactor, tape, path, output),
         None => check(args, redactor, tape),
     }
 }
@@ -89,16 +89,13 @@ fn redactor(args: &Redact, policy: &RedactPolicy) -> Result<Redactor> {
     })
 }
 
-fn write(args: &Redact, redactor: Redactor, tape: Tape, path: &Path, output: &Path, out: &mut Output) -> Result {
-    let to = OutputArgs { output: output.to_owned(), force: args.force };
-    let new = NewTape::create(&to, &[path.to_owned()], out)?;
-    let options = new.options();
-    // What failed tells by itself where it was written to.
-    let name = output.display().to_string();
+fn write(args: &Redact, redactor: Redactor, tape: Tape, path: &Path, output: &Path) -> Result {
+    let new = Destination::create(output, args.force, &[path.to_owned()])?;
+    let (options, failed) = (new.tape_options(), new.failed());
     let (done, new) = redactor.redact_tape(tape.reader, new, options).map_err(|error| match error {
         RedactError::Read(error) => read_failure(&tape.name, &error),
         error @ RedactError::Lost { .. } => Failure::message(Kind::Environment, format!("{}: {error}", tape.name)),
-        RedactError::Write(error) => Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}")),
+        RedactError::Write(error) => failed(error),
     })?;
     new.finish()?;
     if !args.quiet {

@@ -8,13 +8,12 @@ use redtape_core::edit::{Census, CutCounts, Selection, Slicer};
 use redtape_core::tape::Align;
 use redtape_core::{Body, ConnKey, Count, MonoNanos};
 
-use super::output::{NewTape, OutputArgs};
+use super::output::OutputArgs;
 use super::source::{Source, warn_of_forgotten};
 use crate::cli::{Evidence, Input, Settings};
 use crate::failure::{Failure, Kind, Result};
 use crate::moment::Moment;
 use crate::settings;
-use crate::stdout::Output;
 
 /// `slice`
 #[derive(Args, Debug)]
@@ -53,7 +52,7 @@ pub struct Slice {
     pub quiet: bool,
 }
 
-pub(crate) fn run(args: &Slice, out: &mut Output) -> Result {
+pub(crate) fn run(args: &Slice) -> Result {
     for trace in &args.trace {
         if trace.len() != 32 || !trace.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Failure::message(
@@ -74,21 +73,19 @@ pub(crate) fn run(args: &Slice, out: &mut Output) -> Result {
     };
     let count = conns.as_ref().map(BTreeSet::len);
     let selection = Selection { from, to, conns };
-    let new = NewTape::create(&args.output, &args.input.tapes, out)?;
-    let options = new.options();
-    let name = args.output.output.display();
-    let failed =
-        |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
+    let new = args.output.create(&args.input.tapes)?;
+    let options = new.tape_options();
+    let (name, failed) = (new.name().to_owned(), new.failed());
     let what = format!("slice {selection:?}");
-    let mut slicer = Slicer::new(&source.meta, &what, selection, new, options).map_err(failed)?;
+    let mut slicer = Slicer::new(&source.meta, &what, selection, new, options).map_err(&failed)?;
     while let Some(event) = source.next()? {
         if slicer.is_past(event.time) && !event.late && event.time < MonoNanos::MAX {
             break;
         }
-        slicer.push(&event).map_err(failed)?;
+        slicer.push(&event).map_err(&failed)?;
     }
     let cut = slicer.counts();
-    let (totals, new) = slicer.finish().map_err(failed)?;
+    let (totals, new) = slicer.finish().map_err(&failed)?;
     new.finish()?;
     if !args.quiet {
         let of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));

@@ -1,11 +1,12 @@
 //! The command line's part of exports: OTLP and times.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use redtape_core::config::{Compression, Period, Protocol};
 
+use crate::destination::is_stdout;
 use crate::pace::Speed;
 use crate::rebase::Rebase;
 use crate::url::or_tape;
@@ -68,7 +69,7 @@ impl OtlpArgs {
 
     /// Whether standard output has OTLP.
     pub(crate) fn is_on_stdout(&self) -> bool {
-        self.otlp_file.as_deref() == Some(Path::new("-"))
+        self.otlp_file.as_deref().is_some_and(is_stdout)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +10,8 @@ use redtape_core::config::Tree;
 use super::check::Accept;
 use super::report::Ran;
 use super::spec::load;
+use crate::destination::Destination;
 use crate::failure::{Failure, Kind, Result};
-use crate::part_file::PartFile;
 
 /// Whether the environment is that of a CI, where nothing is to be accepted.
 pub(crate) fn is_ci(value: Option<&str>) -> bool {
@@ -125,9 +124,7 @@ fn rewrite(path: &Path, before: &str, text: &str) -> Result {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result {
-    let mut file = PartFile::create(path, true)?;
-    file.write_all(bytes).map_err(|error| file.unwritable(&error))?;
-    file.finish()
+    Destination::create(path, true, &[])?.write_whole(bytes)
 }
 
 #[cfg(test)]

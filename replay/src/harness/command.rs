@@ -1,6 +1,5 @@
 //! The command: finds specs, runs them, tells what came of them.
 
-use std::fs;
 use std::io::Write;
 
 use redtape_core::Count;
@@ -14,6 +13,8 @@ use super::schema::schema;
 use super::spec::Loaded;
 use super::suite::{Suite, accept, run_all};
 use super::unused::unused;
+use crate::cmd::unwritable;
+use crate::destination::Destination;
 use crate::failure::{Failure, Kind, Result};
 use crate::stdout::Output;
 
@@ -35,6 +36,8 @@ pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
         tell(&accept(suite, args.jobs)?);
         suite = Suite::read(&args.paths, args.filter.as_ref())?;
     }
+    // A report of the run before is nobody's to keep.
+    let report = args.junit.as_deref().map(|path| Destination::create(path, true, &[])).transpose()?;
     let mut all: Vec<Ran> = Vec::new();
     run_all(suite.specs, args.jobs, |ran| {
         if !args.json {
@@ -48,12 +51,10 @@ pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
     } else {
         Vec::new()
     };
-    if let Some(path) = &args.junit {
-        let failed = |error: String| {
-            Failure::message(Kind::Environment, format!("{}: cannot be written: {error}", path.display()))
-        };
-        let text = junit(&all).map_err(|error| failed(error.to_string()))?;
-        fs::write(path, text).map_err(|error| failed(error.to_string()))?;
+    if let Some(report) = report {
+        let failed = report.failed();
+        let text = junit(&all).map_err(|error| failed(std::io::Error::other(error)))?;
+        report.write_whole(text.as_bytes())?;
     }
     let tally = Tally::of(&all);
     if args.json {
@@ -123,8 +124,4 @@ fn list(args: &Test, specs: &[Loaded], out: &mut Output) -> Result {
         writeln!(out, "{path}{name}").map_err(unwritable)?;
     }
     Ok(())
-}
-
-fn unwritable(error: std::io::Error) -> Failure {
-    Failure::message(Kind::Environment, format!("standard output cannot be written: {error}"))
 }

@@ -12,12 +12,12 @@ use super::args::ImportArgs;
 use super::found::Found;
 use super::imported::{Bytes, Form, Imported, Opened, open};
 use super::options::ImportOptions;
+use crate::destination::{Destination, is_stdout};
 use crate::failure::{Failure, Kind, Result};
-use crate::part_file::PartFile;
 use crate::stdout::Output;
 
 pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result {
-    let to_stdout = args.output == Path::new("-");
+    let to_stdout = is_stdout(&args.output);
     if to_stdout && (args.json || args.files.len() > 1) {
         let message = "`--output -` takes the tape of one file, and leaves no place for `--json`";
         return Err(Failure::message(Kind::Usage, message));
@@ -27,16 +27,11 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result {
         return Err(Failure::message(Kind::Usage, message));
     }
     for path in &args.files {
-        let capture = open_capture(path, args, to_stdout)?;
+        let mut tape = Destination::create(&tape_of(path, &args.output), args.force, &args.files)?;
+        let capture = open_capture(path, args, tape.tape_options())?;
         let (name, form, found) = (display(path), capture.form(), capture.found());
-        if to_stdout {
-            copy(capture, out, &name)?.map_err(crate::cmd::unwritable)?;
-        } else {
-            let tape = tape_of(path, &args.output);
-            let mut file = PartFile::create(&tape, args.force)?;
-            copy(capture, &mut file, &name)?.map_err(|error| file.unwritable(&error))?;
-            file.finish()?;
-        }
+        copy(capture, &mut tape, &name)?;
+        tape.finish()?;
         report(&name, form, &found.get(), args, out)?;
     }
     Ok(())
@@ -62,7 +57,7 @@ fn display(path: &Path) -> String {
     if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
 }
 
-fn open_capture(path: &Path, args: &ImportArgs, to_stdout: bool) -> Result<Box<Imported>> {
+fn open_capture(path: &Path, args: &ImportArgs, tape: WriterOptions) -> Result<Box<Imported>> {
     let name = display(path);
     let unreadable = |error: io::Error| Failure::message(Kind::Input, format!("{name}: cannot be read: {error}"));
     let bytes: Bytes = if path == Path::new("-") {
@@ -75,7 +70,6 @@ fn open_capture(path: &Path, args: &ImportArgs, to_stdout: bool) -> Result<Box<I
         Box::new(file)
     };
     let options = ImportOptions { payload: args.payload, server_ports: args.server_port.clone() };
-    let tape = if to_stdout { WriterOptions::PIPE } else { WriterOptions::FILE };
     match open(bytes, options, tape).map_err(unreadable)? {
         Opened::Capture(capture) => Ok(capture),
         Opened::Other(mut bytes) => {
@@ -93,17 +87,15 @@ fn open_capture(path: &Path, args: &ImportArgs, to_stdout: bool) -> Result<Box<I
     }
 }
 
-/// Writes down the tape. The outer result is that of reading.
-fn copy(mut capture: Box<Imported>, out: &mut impl Write, name: &str) -> Result<io::Result<()>> {
+/// Writes down the tape.
+fn copy(mut capture: Box<Imported>, tape: &mut Destination, name: &str) -> Result {
     let mut buffer = vec![0; 256 << 10];
     loop {
         let count = capture
             .read(&mut buffer)
             .map_err(|error| Failure::message(Kind::Input, format!("{name}: cannot be read on: {error}")))?;
-        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(Ok(())) };
-        if let Err(error) = out.write_all(bytes) {
-            return Ok(Err(error));
-        }
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+        tape.write_all(bytes).map_err(tape.failed())?;
     }
 }
 

@@ -1,7 +1,6 @@
 //! `export`: tapes in the formats of other tools.
 
-use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use redtape_core::Count;
 use redtape_core::edit::merged_meta;
@@ -10,35 +9,21 @@ use redtape_core::tape::{EventSource, Merge, Meta, ReadReport};
 use super::args::ExportArgs;
 use super::convert::{Converter, Exported};
 use super::file::File;
-use crate::failure::{Failure, Kind, Result};
+use crate::destination::Destination;
+use crate::failure::Result;
 use crate::input::{Tape, read_failure};
-use crate::part_file::PartFile;
 use crate::run::warn_of_gap;
-use crate::stdout::Output;
 
-pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result {
-    let script = args.decode_as_script.as_deref();
-    if let Some(script) = script {
-        PartFile::check(script, args.force)?;
-    }
+pub(crate) fn run(args: &ExportArgs) -> Result {
+    let create = |path: &PathBuf| Destination::create(path, args.force, &args.input.tapes);
     let tapes = Tape::open_all(&args.input.tapes)?;
     tapes.iter().filter(|_| args.quiet).for_each(Tape::hush);
-    let exported = if args.pcapng == Path::new("-") {
-        write(tapes, args, out, crate::cmd::unwritable)?
-    } else {
-        let mut file = PartFile::create(&args.pcapng, args.force)?;
-        let name = args.pcapng.display().to_string();
-        let unwritable =
-            |error: std::io::Error| Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"));
-        let exported = write(tapes, args, &mut file, unwritable)?;
-        file.finish()?;
-        exported
-    };
+    let mut packets = create(&args.pcapng)?;
+    let script = args.decode_as_script.as_ref().map(create).transpose()?;
+    let exported = write(tapes, args, &mut packets)?;
+    packets.finish()?;
     if let Some(script) = script {
-        let mut file = PartFile::create(script, args.force)?;
-        let text = exported.protocols.script(&args.pcapng.to_string_lossy());
-        file.write_all(text.as_bytes()).map_err(|error| file.unwritable(&error))?;
-        file.finish()?;
+        script.write_whole(exported.protocols.script(&args.pcapng.to_string_lossy()).as_bytes())?;
     }
     if !args.quiet {
         report(&exported, args);
@@ -46,12 +31,8 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Output) -> Result {
     Ok(())
 }
 
-fn write(
-    tapes: Vec<Tape>,
-    args: &ExportArgs,
-    out: impl Write,
-    unwritable: impl Fn(std::io::Error) -> Failure,
-) -> Result<Exported> {
+fn write(tapes: Vec<Tape>, args: &ExportArgs, out: &mut Destination) -> Result<Exported> {
+    let unwritable = out.failed();
     let metas: Vec<_> = tapes.iter().map(|tape| tape.reader.meta().clone()).collect();
     let (names, readers): (Vec<_>, Vec<_>) = tapes.into_iter().map(|tape| (tape.name, tape.reader)).unzip();
     let mut merge = Merge::new(readers).map_err(|error| read_failure("the tapes", &error))?;
@@ -75,8 +56,7 @@ fn write(
         options if options.is_empty() => String::new(),
         options => format!("tshark {options}"),
     };
-    let (exported, mut out) = converter.finish(whole, remark).map_err(&unwritable)?;
-    out.flush().map_err(&unwritable)?;
+    let (exported, _) = converter.finish(whole, remark).map_err(&unwritable)?;
     Ok(exported)
 }
 

@@ -1,6 +1,5 @@
 //! The command: tapes through the engine, and what came out onto a page.
 
-use std::io::Write;
 use std::path::Path;
 
 use redtape_core::config::Config;
@@ -9,25 +8,22 @@ use super::args::Report;
 use super::data::{Data, TapeFacts};
 use super::page::page;
 use super::sink::Collect;
-use crate::cmd::{unwritable, with_evidence};
+use crate::cmd::with_evidence;
+use crate::destination::Destination;
 use crate::diff::{Gather, Side, compare, of_instances};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
-use crate::part_file::PartFile;
 use crate::settings::config;
-use crate::stdout::Output;
 
-pub(crate) fn run(args: &Report, out: &mut Output) -> Result {
-    let stdout = args.output == Path::new("-");
-    if !stdout {
-        PartFile::check(&args.output, args.force)?;
-    }
+pub(crate) fn run(args: &Report) -> Result {
     let stdin = Path::new("-");
     if args.compare.as_deref() == Some(stdin) && args.input.tapes.iter().any(|tape| tape == stdin) {
         return Err(Failure::message(Kind::Usage, "`-` is both tapes, but there is one standard input"));
     }
     let tapes = Tape::open_all(&args.input.tapes)?;
+    let inputs: Vec<_> = args.input.tapes.iter().chain(&args.compare).cloned().collect();
+    let output = Destination::create(&args.output, args.force, &inputs)?;
     let facts = tapes.iter().map(|tape| TapeFacts::new(&tape.name, tape.reader.meta())).collect();
     let config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), args.quiet)?;
     let before = args.compare.as_deref().map(|tape| before(tape, &config, args)).transpose()?;
@@ -41,12 +37,7 @@ pub(crate) fn run(args: &Report, out: &mut Output) -> Result {
     });
     let page =
         page(&Data::new(facts, &ran, collected, changes)).map_err(|error| Failure::new(Kind::Environment, error))?;
-    if stdout {
-        return out.write_all(page.as_bytes()).map_err(unwritable);
-    }
-    let mut file = PartFile::create(&args.output, args.force)?;
-    file.write_all(page.as_bytes()).map_err(|error| file.unwritable(&error))?;
-    file.finish()
+    output.write_whole(page.as_bytes())
 }
 
 /// The tape to compare with, under the same configuration.

@@ -1,20 +1,20 @@
 //! Computes a scenario once, and hands on what comes of it: to a tape, to files of truth, to the engine.
 
 use std::fs;
-use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use redtape_core::config::hint;
 use redtape_core::synth::{SCENARIOS, Scenario, Verdict};
-use redtape_core::tape::{CloseReason, Writer, WriterOptions};
+use redtape_core::tape::{CloseReason, Writer};
 use redtape_core::{Count, Engine, EngineOptions, Output as Found};
 
 use super::args::SynthArgs;
 use super::totals::Totals;
 use super::truth::write_truth;
+use crate::destination::{Destination, is_stdout};
 use crate::failure::{Failure, Kind, Result};
 use crate::interrupt::Interrupt;
-use crate::part_file::PartFile;
 use crate::stdout::Output;
 
 pub(crate) fn run(args: &SynthArgs, out: &mut Output) -> Result {
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &SynthArgs, out: &mut Output) -> Result {
     if let Some((key, message)) = scenario.fault() {
         return Err(Failure::message(Kind::Usage, format!("{name}: {key}: {message}")));
     }
-    Synthesis::begin(args, &scenario, out)?.run(&name, args)
+    Synthesis::begin(args, path, &scenario)?.run(&name, args)
 }
 
 fn list(out: &mut Output) -> io::Result<()> {
@@ -80,60 +80,35 @@ fn find(path: &Path) -> Result<(String, String)> {
     }
 }
 
-/// A file, or standard output.
-enum Target<'a> {
-    File(PartFile),
-    Stdout(&'a mut Output),
-}
-
-impl Write for Target<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stdout(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stdout(out) => out.flush(),
-        }
-    }
-}
+/// What to say where a tape cannot be written.
+type Failed = Box<dyn Fn(io::Error) -> Failure>;
 
 /// All that a run writes.
 struct Synthesis<'a> {
     scenario: &'a Scenario,
-    tape: Option<Writer<BufWriter<Target<'a>>>>,
-    truth: Option<PartFile>,
-    totals: Option<(Totals, PartFile)>,
+    tape: Option<(Writer<Destination>, Failed)>,
+    truth: Option<Destination>,
+    totals: Option<(Totals, Destination)>,
     check: Option<(Engine, Verdict)>,
 }
 
 impl<'a> Synthesis<'a> {
-    fn begin(args: &SynthArgs, scenario: &'a Scenario, out: &'a mut Output) -> Result<Self> {
-        let create = |path: &Path| PartFile::create(path, args.force);
-        let tape = match args.output.as_deref() {
-            None => None,
-            Some(path) => {
-                let (target, options) = if path == Path::new("-") {
-                    if args.check {
-                        let message =
-                            "`--output -` writes the tape to standard output, where `--check` says what it found";
-                        return Err(Failure::message(Kind::Usage, message));
-                    }
-                    (Target::Stdout(out), WriterOptions::PIPE)
-                } else {
-                    (Target::File(create(path)?), WriterOptions::FILE)
-                };
-                let writer = Writer::new(BufWriter::with_capacity(256 << 10, target), &scenario.meta(), options);
-                Some(writer.map_err(|error| unwritable(path, &error))?)
-            }
+    fn begin(args: &SynthArgs, path: &Path, scenario: &'a Scenario) -> Result<Self> {
+        if args.check && args.output.as_deref().is_some_and(is_stdout) {
+            let message = "`--output -` writes the tape to standard output, where `--check` says what it found";
+            return Err(Failure::message(Kind::Usage, message));
+        }
+        let inputs = [path.to_owned()];
+        let create = |path: &PathBuf| Destination::create(path, args.force, &inputs);
+        let begin = |new: Destination| {
+            let (options, failed) = (new.tape_options(), new.failed());
+            let writer = Writer::new(new, &scenario.meta(), options).map_err(&failed)?;
+            Ok((writer, Box::new(failed) as _))
         };
+        let tape = args.output.as_ref().map(create).transpose()?.map(begin).transpose()?;
         let check = args.check.then(|| (Engine::new(EngineOptions::default()), Verdict::default()));
-        let truth = args.truth.as_deref().map(create).transpose()?;
-        let totals = args.totals.as_deref().map(create).transpose()?.map(|file| (Totals::default(), file));
+        let truth = args.truth.as_ref().map(create).transpose()?;
+        let totals = args.totals.as_ref().map(create).transpose()?.map(|file| (Totals::default(), file));
         Ok(Self { scenario, tape, truth, totals, check })
     }
 
@@ -143,9 +118,8 @@ impl<'a> Synthesis<'a> {
         let (mut events, mut happened) = (0_u64, 0_u64);
         while let Some(event) = recording.next() {
             events += 1;
-            if let Some(tape) = &mut self.tape {
-                let path = args.output.as_deref().unwrap_or(Path::new("-"));
-                tape.push(&event.as_event()).map_err(|error| unwritable(path, &error))?;
+            if let Some((tape, failed)) = &mut self.tape {
+                tape.push(&event.as_event()).map_err(failed)?;
             }
             if let Some((engine, verdict)) = &mut self.check {
                 engine.push(&event.as_event());
@@ -154,7 +128,7 @@ impl<'a> Synthesis<'a> {
             for truth in recording.truth() {
                 happened += 1;
                 if let Some(file) = &mut self.truth {
-                    write_truth(file, &truth).map_err(|error| file.unwritable(&error))?;
+                    write_truth(file, &truth).map_err(file.failed())?;
                 }
                 if let Some((totals, _)) = &mut self.totals {
                     totals.add(&truth);
@@ -167,7 +141,7 @@ impl<'a> Synthesis<'a> {
                 return Err(Failure::message(Kind::Interrupted, "interrupted; nothing is left of what was written"));
             }
         }
-        self.finish(args)?;
+        self.finish()?;
         if !args.quiet {
             let seed = self.scenario.seed;
             eprintln!("{name}, seed {seed}: {}, {}", Count(events, "event"), Count(happened, "recorded exchange"));
@@ -175,19 +149,15 @@ impl<'a> Synthesis<'a> {
         self.judge(args)
     }
 
-    fn finish(&mut self, args: &SynthArgs) -> Result {
-        if let (Some(tape), Some(path)) = (self.tape.take(), args.output.as_deref()) {
-            let (_, out) = tape.finish(CloseReason::Done).map_err(|error| unwritable(path, &error))?;
-            match out.into_inner().map_err(|error| unwritable(path, error.error()))? {
-                Target::File(file) => file.finish()?,
-                Target::Stdout(_) => {}
-            }
+    fn finish(&mut self) -> Result {
+        if let Some((tape, failed)) = self.tape.take() {
+            tape.finish(CloseReason::Done).map_err(failed)?.1.finish()?;
         }
         if let Some((totals, mut file)) = self.totals.take() {
-            totals.write(&mut file).map_err(|error| file.unwritable(&error))?;
+            totals.write(&mut file).map_err(file.failed())?;
             file.finish()?;
         }
-        self.truth.take().map_or(Ok(()), PartFile::finish)
+        self.truth.take().map_or(Ok(()), Destination::finish)
     }
 
     /// Says how spans and truth differ.
@@ -228,9 +198,4 @@ fn drain(engine: &mut Engine, verdict: &mut Verdict) {
             verdict.span(*span);
         }
     }
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let name = if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
-    Failure::message(Kind::Environment, format!("{name}: cannot be written: {error}"))
 }

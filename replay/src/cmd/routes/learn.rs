@@ -1,9 +1,7 @@
 //! `routes learn`: patterns from traffic.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io::Write;
-use std::path::Path;
 
 use redtape_core::config::{Config, RoutesConfig, Unmatched, WildcardChar};
 use redtape_core::metric::Cardinality;
@@ -15,6 +13,7 @@ use super::stats::Distinct;
 use crate::cli::{self, Settings};
 use crate::cmd::replay::with_evidence;
 use crate::cmd::unwritable;
+use crate::destination::{Destination, is_stdout};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
 use crate::pace::Pace;
@@ -27,16 +26,13 @@ use crate::write::{Table, printable};
 const LABEL: &str = "http_route";
 
 pub(super) fn run(args: &Args, out: &mut Output) -> Result {
-    let to_file = args.output != Path::new("-");
-    if to_file && !args.force && args.output.exists() {
-        let message = format!("{}: exists already; --force overwrites it", args.output.display());
-        return Err(Failure::message(Kind::Usage, message));
-    }
     let tapes = Tape::open_all(&args.input.tapes)?;
     if let Some(pipe) = tapes.iter().find(|tape| tape.size.is_none()) {
         let message = format!("{}: routes are learned in several passes, which takes a file, not a pipe", pipe.name);
         return Err(Failure::message(Kind::Usage, message));
     }
+    let to_file = !is_stdout(&args.output);
+    let output = to_file.then(|| Destination::create(&args.output, args.force, &args.input.tapes)).transpose()?;
     let mut config = config(&args.settings, tapes.first().map(|tape| tape.reader.meta()), false)?;
     let before = Costs::of(args, &config)?;
     let Seen { proposal, paths } = propose(args, &config)?;
@@ -45,11 +41,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> Result {
     let after = Costs::of(args, &config)?;
     let learned = Learned { patterns, left_out, paths: paths.to_string(), before, after };
     let yaml = learned.yaml(&config.routes);
-    if to_file {
-        fs::write(&args.output, &yaml).map_err(|error| {
-            Failure::message(Kind::Environment, format!("{}: cannot be written: {error}", args.output.display()))
-        })?;
-    }
+    output.map_or(Ok(()), |output| output.write_whole(yaml.as_bytes()))?;
     match (args.json, to_file) {
         (true, _) => {
             serde_json::to_writer(&mut *out, &learned).map_err(|error| unwritable(error.into()))?;

@@ -1,14 +1,9 @@
 //! `--otlp-file`: OTLP as JSON, a request a line, as the collector's file exporter writes it and its receiver reads it.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::trace::SpanData;
 use redtape_core::metric::Snapshot;
 use redtape_core::{Service, Span, WallNanos};
@@ -20,10 +15,11 @@ use super::owners::Owners;
 use super::points::MetricForm;
 use super::settings::Signal;
 use super::spans::{SpanMaker, by_service, parts};
+use crate::destination::Destination;
 use crate::export::Replayed;
 use crate::export::exports::{Exporter, Sent};
 use crate::export::steps::Steps;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::Result;
 use crate::sink::Now;
 
 /// Spans of one line at most.
@@ -31,8 +27,7 @@ const LINE_SPANS: usize = 512;
 
 /// Writes requests to a file. The same tape gives the same bytes.
 pub(crate) struct OtlpFile {
-    out: Box<dyn Write>,
-    name: String,
+    out: Destination,
     spans: SpanMaker,
     metrics: MetricMaker,
     /// Since when everything counts.
@@ -49,17 +44,15 @@ pub(crate) struct OtlpFile {
 }
 
 impl OtlpFile {
-    /// Writes to `out`, which messages call `path`, what counts since `start`, recorded on `host`; metrics as `form`
-    /// says.
+    /// Writes to `out` what counts since `start`, recorded on `host`; metrics as `form` says.
     pub(crate) fn new(
-        (path, out): (&Path, Box<dyn Write>),
+        out: Destination,
         (start, host): (WallNanos, &str),
         form: MetricForm,
         replayed: Replayed,
     ) -> Self {
         Self {
             out,
-            name: if path == Path::new("-") { "standard output".into() } else { path.display().to_string() },
             spans: SpanMaker::new(replayed.clone()),
             metrics: MetricMaker::new(replayed, form, host),
             start,
@@ -79,19 +72,8 @@ impl OtlpFile {
             return Ok(());
         }
         self.spans_written += spans.len() as u64;
-        let groups = by_service(spans).into_iter();
-        let resource_spans = groups.flat_map(|(service, spans)| self.resource_spans(&service, spans)).collect();
-        self.write_line(&ExportTraceServiceRequest { resource_spans })
-    }
-
-    fn resource_spans(&self, service: &Service, spans: Vec<SpanData>) -> Vec<ResourceSpans> {
-        let resource = ResourceAttributesWithSchema::from(&self.spans.resource(service));
-        let mut all = group_spans_by_resource_and_scope(spans, &resource);
-        // The SDK keeps a resource's attributes in no order.
-        for resource in all.iter_mut().filter_map(|spans| spans.resource.as_mut()) {
-            resource.attributes.sort_by(|a, b| a.key.cmp(&b.key));
-        }
-        all
+        let request = self.spans.request(by_service(spans));
+        self.write_line(&request)
     }
 
     fn write_metrics(&mut self, at: WallNanos, snapshot: &Snapshot) -> Result {
@@ -112,11 +94,7 @@ impl OtlpFile {
         serde_json::to_writer(&mut self.out, request)
             .map_err(std::io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"))
-            .map_err(|error| self.unwritable(&error))
-    }
-
-    fn unwritable(&self, error: &std::io::Error) -> Failure {
-        Failure::message(Kind::Environment, format!("{} cannot be written: {error}", self.name))
+            .map_err(self.out.failed())
     }
 }
 
@@ -140,9 +118,9 @@ impl Exporter for OtlpFile {
     fn finish(mut self: Box<Self>, now: Now<'_>, last: &Arc<Snapshot>) -> Result<Sent> {
         self.write_spans()?;
         self.write_metrics(now.wall, last)?;
-        self.out.flush().map_err(|error| self.unwritable(&error))?;
         let (spans, points) = (self.spans_written, self.points_written);
-        let what = format!("spans and {points} {} to {}", Signal::Metrics.units(), self.name);
+        let what = format!("spans and {points} {} to {}", Signal::Metrics.units(), self.out.name());
+        self.out.finish()?;
         Ok(Sent { parts: parts(self.requests, spans, now.totals.spans), ..Sent::written(spans, what) })
     }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use redtape_core::{AttributeValue, LinkRule, Phase, Service, Span, WallNanos};
@@ -94,6 +97,23 @@ impl SpanMaker {
             status: Status::Unset,
             instrumentation_scope: self.scope.clone(),
         }
+    }
+
+    /// A request of spans by their services.
+    pub(super) fn request(
+        &self,
+        groups: impl IntoIterator<Item = (Arc<Service>, Vec<SpanData>)>,
+    ) -> ExportTraceServiceRequest {
+        let of_service = |(service, spans): (Arc<Service>, _)| {
+            let resource = ResourceAttributesWithSchema::from(&self.resource(&service));
+            group_spans_by_resource_and_scope(spans, &resource)
+        };
+        let mut resource_spans: Vec<_> = groups.into_iter().flat_map(of_service).collect();
+        // The SDK keeps a resource's attributes in no order.
+        for resource in resource_spans.iter_mut().filter_map(|spans| spans.resource.as_mut()) {
+            resource.attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        ExportTraceServiceRequest { resource_spans }
     }
 
     /// What a service's spans have in common.
