@@ -59,6 +59,7 @@ pub(crate) use events::write_event;
 pub use manual::{Completions, Man};
 pub(crate) use replay::{learn, with_evidence, write_metrics};
 pub use routes::{Routes, RoutesApply, RoutesExplain, RoutesLearn, RoutesLint, RoutesSettings};
+pub(crate) use summary::summary;
 
 /// Standard output failed, other than by being closed: a full disk, most likely.
 pub(crate) fn unwritable(error: std::io::Error) -> Failure {

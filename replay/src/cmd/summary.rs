@@ -39,6 +39,13 @@ impl Facts {
     }
 }
 
+/// What the summary says of a run, without its tapes.
+pub(crate) fn summary(ran: &Ran) -> String {
+    let (mut text, nothing) = (Vec::new(), Facts { tapes: Vec::new() });
+    write_summary(&mut text, &nothing, ran).expect("invariant: writing to memory does not fail");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 pub(super) fn write_summary(out: &mut impl Write, facts: &Facts, ran: &Ran) -> io::Result<()> {
     facts.tapes.iter().try_for_each(|tape| writeln!(out, "{tape}"))?;
     let totals = &ran.totals;

@@ -20,7 +20,8 @@ pub(crate) use exports::{Exporter, Exports, Sent, Tee};
 pub(crate) use native::{BucketSpan, Native, ZERO_THRESHOLD, scaled};
 pub(crate) use openmetrics::OpenMetricsFile;
 pub(crate) use otlp::{
-    Batching, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, Receiver, Signal, configured, endpoint_fault, receivers,
+    Batching, MetricForm, OtlpFile, OtlpMetrics, OtlpSpans, OtlpTexts, Receiver, Signal, configured, endpoint_fault,
+    receivers,
 };
 pub use remote_write::RemoteWriteArgs;
 pub(crate) use remote_write::SAMPLES;

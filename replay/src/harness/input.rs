@@ -1,11 +1,12 @@
 //! The input of a run: tapes, or synthetic traffic as a tape in memory; as it is, or changed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use redtape_core::synth::{Scenario, transform};
 use redtape_core::tape::{Block, CloseReason, ContentHash, ContentHasher, Meta, Writer, WriterOptions};
-use redtape_core::{ConnKey, EventBuf};
+use redtape_core::{Body, ConnKey, EventBuf};
 
 use super::spec::{MutationKind, Part};
 use crate::failure::{Failure, Kind, Result};
@@ -59,22 +60,26 @@ impl Input {
         Ok(hashes?.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
     }
 
-    /// How many recorded ends of connections events are about. What is in TLS counts once, as in `redtape info`.
-    pub(crate) fn connections(&self) -> Result<u64> {
-        let mut conns: std::collections::BTreeSet<ConnKey> = std::collections::BTreeSet::new();
+    /// How many recorded ends of connections events are about, and how many of these are not over at the end. What is in TLS
+    /// counts once, as in `redtape info`.
+    pub(crate) fn connections(&self) -> Result<(u64, u64)> {
+        // Whether each is open.
+        let mut conns: BTreeMap<ConnKey, bool> = BTreeMap::new();
         for mut tape in self.open()? {
             let mut block = Block::default();
             while tape.reader.read_block(&mut block).map_err(|error| read_failure(&tape.name, &error))? {
                 for event in block.events() {
-                    if let redtape_core::Body::Connection(info) = event.body
-                        && info.tls.is_none()
-                    {
-                        conns.insert(info.key);
+                    match event.body {
+                        Body::Connection(info) if info.tls.is_none() => {
+                            conns.entry(info.key).or_insert(true);
+                        }
+                        Body::Close { conn } => conns.get_mut(&conn).into_iter().for_each(|open| *open = false),
+                        _ => {}
                     }
                 }
             }
         }
-        Ok(conns.len() as u64)
+        Ok((conns.len() as u64, conns.values().filter(|open| **open).count() as u64))
     }
 
     /// The same, changed; each of several tapes by itself.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,9 +89,25 @@ impl<'a> Replayer<'a> {
 
     /// The metrics `offset` after the first event; `None` if the input ends before that.
     pub(crate) fn metrics_at(&self, input: &Input, offset: Length) -> Result<Option<Arc<Snapshot>>> {
-        let mut sink = Moment { step: Duration::from_nanos(offset.as_nanos().max(1)), snapshot: None };
-        self.run(input, 1, &mut sink)?;
-        Ok(sink.snapshot)
+        let mut found = None;
+        self.metrics_each(input, offset, |_, snapshot| {
+            found = Some(Arc::clone(snapshot));
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Hands on the metrics each time that `step` has passed since the first event, and how much then has; until they are wanted
+    /// no more.
+    pub(crate) fn metrics_each(
+        &self,
+        input: &Input,
+        step: Length,
+        look: impl FnMut(u64, &Arc<Snapshot>) -> ControlFlow<()>,
+    ) -> Result {
+        let step = step.as_nanos().max(1);
+        let mut sink = Moments { step, first: None, look, wanted: ControlFlow::Continue(()) };
+        self.run(input, 1, &mut sink).map(drop)
     }
 
     /// What routes are decided by, for a table of them.
@@ -205,13 +222,17 @@ fn set(tree: &mut Map<String, Value>, key: &str, value: &Value) -> std::result::
     }
 }
 
-/// Keeps the metrics of one moment.
-struct Moment {
-    step: Duration,
-    snapshot: Option<Arc<Snapshot>>,
+/// Looks at the metrics from time to time.
+struct Moments<F> {
+    /// Nanoseconds.
+    step: u64,
+    /// When the first step was over.
+    first: Option<WallNanos>,
+    look: F,
+    wanted: ControlFlow<()>,
 }
 
-impl OutputSink for Moment {
+impl<F: FnMut(u64, &Arc<Snapshot>) -> ControlFlow<()>> OutputSink for Moments<F> {
     fn span(&mut self, _: &Span) -> Result {
         Ok(())
     }
@@ -220,17 +241,20 @@ impl OutputSink for Moment {
         false
     }
 
-    fn metrics(&mut self, _: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
-        self.snapshot.get_or_insert_with(|| Arc::clone(snapshot));
+    fn metrics(&mut self, at: WallNanos, snapshot: &Arc<Snapshot>) -> Result {
+        if self.wanted.is_continue() {
+            let since = at.unix_nanos().saturating_sub(self.first.get_or_insert(at).unix_nanos());
+            self.wanted = (self.look)(since.saturating_add(self.step), snapshot);
+        }
         Ok(())
     }
 
     fn metrics_step(&self) -> Option<Duration> {
-        Some(self.step)
+        Some(Duration::from_nanos(self.step))
     }
 
     fn is_closed(&self) -> bool {
-        self.snapshot.is_some()
+        self.wanted.is_break()
     }
 }
 

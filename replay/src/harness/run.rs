@@ -11,6 +11,7 @@ use super::input::Input;
 use super::observe::{Observed, Replayer};
 use super::scenario::scenario;
 use super::spec::{Expect, Loaded, MutationKind, Spec};
+use crate::export::MetricForm;
 use crate::failure::{Failure, Result};
 
 /// What a spec came to.
@@ -201,7 +202,8 @@ impl Runner<'_> {
             check_cardinality(checks, &format!("{key}.cardinality"), cardinality, seen);
         }
         if let Some(redaction) = &expect.redaction {
-            check_redaction(checks, &format!("{key}.redaction"), redaction, seen);
+            let form = MetricForm::of(&self.replayer.config(Some(input))?)?;
+            check_redaction(checks, &format!("{key}.redaction"), redaction, seen, form);
         }
         Ok(())
     }

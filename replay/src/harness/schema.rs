@@ -61,9 +61,16 @@ impl<T: Operand> JsonSchema for Condition<T> {
 }
 
 hand_read!(At, "At", |_| json_schema!({
-    "description": "`end`, or a length of time from the first event on, as in `30s`.",
-    "type": "string",
-    "pattern": r"^(end|\+?[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))$",
+    "description": "`end`; a length of time from the first event on, as in `30s`; or each such step and the end, as in `{every: 30s}`.",
+    "anyOf": [
+        { "type": "string", "pattern": r"^(end|\+?[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))$" },
+        {
+            "type": "object",
+            "properties": { "every": { "type": "string", "pattern": r"^\+?[0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h)$" } },
+            "required": ["every"],
+            "additionalProperties": false,
+        },
+    ],
 }));
 hand_read!(Shift, "Length", |_| json_schema!({
     "description": "A length of time, as in `12ms`.",

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use regex::Regex;
@@ -53,29 +53,37 @@ impl Suite {
     }
 }
 
-/// Runs specs, `jobs` at once, and hands on what came of each in their order.
+/// Runs specs, `jobs` at once, and hands on what came of each: in their order, and as soon as all before it are done.
 pub(crate) fn run_all(specs: Vec<Loaded>, jobs: Option<u16>, mut done: impl FnMut(Ran) -> Result) -> Result {
     let jobs = jobs.map_or_else(|| thread::available_parallelism().map_or(1, NonZero::get), usize::from);
-    let next = AtomicUsize::new(0);
+    let jobs = jobs.min(specs.len());
+    let next = Mutex::new(specs.into_iter().enumerate());
     let (to_main, results) = channel();
-    let outcomes = thread::scope(|scope| {
-        for _ in 0..jobs.min(specs.len()) {
-            let (to_main, next, specs) = (to_main.clone(), &next, &specs);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (to_main, next) = (to_main.clone(), &next);
+            let take = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
             scope.spawn(move || {
-                while let Some((at, spec)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, specs.get(at)?)))
-                {
+                while let Some((at, spec)) = take() {
+                    let outcome = run::run(&spec);
                     // Whoever no longer listens needs no more results.
-                    if to_main.send((at, run::run(spec))).is_err() {
+                    if to_main.send((at, Ran { spec, outcome })).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(to_main);
-        results.iter().collect::<BTreeMap<_, _>>()
-    });
-    specs.into_iter().zip(outcomes.into_values()).try_for_each(|(spec, outcome)| done(Ran { spec, outcome }))
+        let (mut turn, mut early) = (0, BTreeMap::new());
+        for (at, ran) in results {
+            early.insert(at, ran);
+            while let Some(ran) = early.remove(&turn) {
+                done(ran)?;
+                turn += 1;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Runs specs once, and accepts what was found.

@@ -1,6 +1,7 @@
 //! Checks metrics: samples, identities with spans, and golden files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use redtape_core::config::did_you_mean;
 use redtape_core::metric::{Family, FamilyKind, OVERFLOW_LABEL, Snapshot, Value};
@@ -30,7 +31,7 @@ pub(crate) fn check_metrics(
 ) -> Result {
     let (replayer, input, spec) = at;
     let earlier = match expect.at {
-        At::End => None,
+        At::End | At::Every(_) => None,
         At::Offset(offset) => match replayer.metrics_at(input, offset)? {
             Some(snapshot) => Some(snapshot),
             None => {
@@ -45,31 +46,78 @@ pub(crate) fn check_metrics(
     let snapshot = earlier.as_deref().unwrap_or(&seen.snapshot);
     let text = earlier.as_deref().map(openmetrics);
     let text = text.as_deref().unwrap_or(&seen.openmetrics);
-    let found = samples(text);
-    for (number, sample) in expect.samples.iter().enumerate() {
-        checks.push(format!("{key}.samples[{number}]"), check_sample(sample, &snapshot.families, &found));
+    let mut moments = Moments::new(expect);
+    if let At::Every(step) = expect.at {
+        replayer.metrics_each(input, step, |after, snapshot| {
+            moments.look(Some(after), snapshot, &openmetrics(snapshot), &[]);
+            ControlFlow::Continue(())
+        })?;
     }
-    for (number, identity) in expect.identity.iter().enumerate() {
-        let key = format!("{key}.identity[{number}]");
-        let fault = match identity {
-            Identity::BucketsAndCounts => {
-                let histograms = snapshot.families.iter().filter(|family| family.kind == FamilyKind::Histogram);
-                buckets_and_counts(histograms.map(|family| (family.name, family.series.len())), &found)
-            }
-            Identity::SpansAndMetrics if earlier.is_some() => {
-                Some(Fault::new("spans are counted at the end alone: leave `at` out"))
-            }
-            Identity::SpansAndMetrics => spans_and_metrics(snapshot, &seen.spans),
-        };
-        checks.push(key, fault);
-    }
+    moments.look(None, snapshot, text, &seen.spans);
+    moments.tell(checks, key);
     if let Some(golden) = &expect.openmetrics {
         check_openmetrics(checks, &format!("{key}.openmetrics"), &spec.beside(golden), text);
     }
     Ok(())
 }
 
-fn check_sample(sample: &Sample, families: &[Family], all: &[Found]) -> Option<Fault> {
+/// What first failed of each sample and identity, at one moment or several.
+struct Moments<'a> {
+    expect: &'a MetricsExpect,
+    samples: Vec<Option<Fault>>,
+    identity: Vec<Option<Fault>>,
+}
+
+impl<'a> Moments<'a> {
+    fn new(expect: &'a MetricsExpect) -> Self {
+        let none = |count| std::iter::repeat_with(|| None).take(count).collect();
+        Self { expect, samples: none(expect.samples.len()), identity: none(expect.identity.len()) }
+    }
+
+    /// Looks at metrics, of which others follow if they are of a moment so long `after` the first event.
+    fn look(&mut self, after: Option<u64>, snapshot: &Snapshot, text: &str, spans: &[Span]) {
+        let found = samples(text);
+        let told = |mut fault: Fault| {
+            if let Some(after) = after {
+                fault.message = format!("after {}: {}", crate::write::nanos(after), fault.message);
+            }
+            // Of many moments, what was found at one is not to be expected at all.
+            if matches!(self.expect.at, At::Every(_)) {
+                fault.accept = None;
+            }
+            fault
+        };
+        for (sample, fault) in self.expect.samples.iter().zip(&mut self.samples).filter(|(_, fault)| fault.is_none()) {
+            *fault = check_sample(sample, &snapshot.families, &found, after.is_none()).map(told);
+        }
+        for (identity, fault) in
+            self.expect.identity.iter().zip(&mut self.identity).filter(|(_, fault)| fault.is_none())
+        {
+            *fault = match identity {
+                Identity::BucketsAndCounts => {
+                    let histograms = snapshot.families.iter().filter(|family| family.kind == FamilyKind::Histogram);
+                    // Before anything was counted, there is nothing to compare.
+                    let counted = after.is_none() || histograms.clone().any(|family| !family.series.is_empty());
+                    let named = histograms.map(|family| (family.name, family.series.len()));
+                    if counted { buckets_and_counts(named, &found) } else { None }
+                }
+                Identity::SpansAndMetrics => spans_and_metrics(snapshot, spans),
+            }
+            .map(told);
+        }
+    }
+
+    fn tell(self, checks: &mut Checks, key: &str) {
+        for (name, faults) in [("samples", self.samples), ("identity", self.identity)] {
+            for (number, fault) in faults.into_iter().enumerate() {
+                checks.push(format!("{key}.{name}[{number}]"), fault);
+            }
+        }
+    }
+}
+
+/// What is wrong with a sample. There has to be one where it is the `last` moment that is looked at.
+fn check_sample(sample: &Sample, families: &[Family], all: &[Found], last: bool) -> Option<Fault> {
     if let Some(message) = misspelt(sample, families) {
         return Some(Fault::new(message));
     }
@@ -90,7 +138,7 @@ fn check_sample(sample: &Sample, families: &[Family], all: &[Found]) -> Option<F
         Aggregate::Max => values.max(),
         Aggregate::Min => values.min(),
     };
-    let Some(found) = found else { return Some(no_sample(sample, &named)) };
+    let Some(found) = found else { return last.then(|| no_sample(sample, &named)) };
     if comparison.holds(found, expected, tolerance) {
         return None;
     }
@@ -239,7 +287,9 @@ mod tests {
             family("t", FamilyKind::Info),
         ];
         let check = |text: &str| {
-            check_sample(&Sample::parse(text).unwrap(), &families, &[]).map(|fault| fault.message).unwrap_or_default()
+            check_sample(&Sample::parse(text).unwrap(), &families, &[], true)
+                .map(|fault| fault.message)
+                .unwrap_or_default()
         };
         for right in [
             "absent(http_seconds_count)",

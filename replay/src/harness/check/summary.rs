@@ -36,8 +36,10 @@ pub(crate) fn check_summary(
     if let Some(input) = input {
         count("events", expect.events.as_ref(), totals.events);
         count("late", expect.late.as_ref(), totals.late);
-        if expect.connections.is_some() {
-            count("connections", expect.connections.as_ref(), input.connections()?);
+        if expect.connections.is_some() || expect.open_connections.is_some() {
+            let (all, open) = input.connections()?;
+            count("connections", expect.connections.as_ref(), all);
+            count("open_connections", expect.open_connections.as_ref(), open);
         }
         let duration = Length::of_nanos(seen.ran.duration_nanos());
         checks.condition(format!("{key}.duration"), expect.duration.as_ref(), &duration);

@@ -67,6 +67,8 @@ pub(crate) struct SummaryExpect {
     pub(crate) duration: Option<Condition<Length>>,
     /// Recorded ends of connections that any event is about. Only of the input as it is.
     pub(crate) connections: Option<Condition<Count>>,
+    /// Those of them that are not closed at the end. Only of the input as it is.
+    pub(crate) open_connections: Option<Condition<Count>>,
     /// Events that came later than the recorder's reorder window. Only of the input as it is.
     pub(crate) late: Option<Condition<Count>>,
     /// Records that the recorder lost.
@@ -211,16 +213,32 @@ pub(crate) enum At {
     End,
     /// So long after the first event.
     Offset(Length),
+    /// Each time that so much has passed since the first event, and the end.
+    Every(Length),
+}
+
+/// A length of time that comes again and again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Steps {
+    every: String,
 }
 
 impl<'de> Deserialize<'de> for At {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "end" {
-            return Ok(Self::End);
+        let value = Value::deserialize(deserializer)?;
+        let length = |text: &str| {
+            let length = Length::parse(text.strip_prefix('+').unwrap_or(text));
+            length.map_err(|error| de::Error::custom(format!("{error}, `end`, or a step as in `{{every: 30s}}`")))
+        };
+        match &value {
+            Value::String(text) if text == "end" => Ok(Self::End),
+            Value::Object(_) => {
+                let Steps { every } = serde_json::from_value(value).map_err(de::Error::custom)?;
+                length(&every).map(Self::Every)
+            }
+            _ => length(value.as_str().unwrap_or_default()).map(Self::Offset),
         }
-        let offset = Length::parse(text.strip_prefix('+').unwrap_or(&text));
-        offset.map(Self::Offset).map_err(|error| de::Error::custom(format!("{error}, or `end`")))
     }
 }
 

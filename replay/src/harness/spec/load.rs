@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use redtape_core::config::{ConfigError, Place, did_you_mean, read};
 use redtape_core::{DiagnosticKind, SPAN_ATTRIBUTES};
 
-use super::expect::{Expect, SpansExpect, SummaryExpect, Where};
+use super::expect::{At, Expect, Identity, MetricsExpect, SpansExpect, SummaryExpect, Where};
 use super::mutate::MutationKind;
 use super::source::{ScenarioSource, Spec};
 use crate::failure::{Failure, Kind, Result};
@@ -192,10 +192,31 @@ fn expect_faults(key: &str, expect: &Expect, synthetic: bool, faults: &mut Vec<F
         if metrics.samples.is_empty() && metrics.identity.is_empty() && metrics.openmetrics.is_none() {
             faults.push((format!("{key}.metrics{at}"), "nothing is expected, so nothing could fail".into()));
         }
+        metrics_faults(&format!("{key}.metrics{at}"), metrics, faults);
     }
     for (at, routes) in expect.routes.iter().flat_map(|routes| routes.iter()) {
         if routes.paths.is_empty() && routes.cases.is_empty() && routes.table.is_none() {
             faults.push((format!("{key}.routes{at}"), "has no paths: write `paths`, `cases` or `table`".into()));
+        }
+    }
+}
+
+/// The shortest step of `every`: metrics are written down and read at each.
+const STEP_MIN_NANOS: u64 = 1_000_000;
+
+fn metrics_faults(key: &str, metrics: &MetricsExpect, faults: &mut Vec<Fault>) {
+    let spans = metrics.identity.iter().position(|identity| *identity == Identity::SpansAndMetrics);
+    if let Some(number) = spans.filter(|_| metrics.at != At::End) {
+        let message = "spans are counted at the end alone: leave `at` out";
+        faults.push((format!("{key}.identity[{number}]"), message.into()));
+    }
+    if let At::Every(step) = metrics.at {
+        if step.as_nanos() < STEP_MIN_NANOS {
+            faults.push((format!("{key}.at.every"), "takes steps of 1ms at least".into()));
+        }
+        if metrics.openmetrics.is_some() {
+            let message = "a golden file has the metrics of one moment, and `every` is many";
+            faults.push((format!("{key}.openmetrics"), message.into()));
         }
     }
 }
