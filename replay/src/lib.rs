@@ -7,6 +7,7 @@ pub mod cli;
 mod cmd;
 mod destination;
 mod diff;
+mod distinct;
 pub mod edit;
 mod export;
 mod failure;
@@ -19,6 +20,7 @@ mod kube;
 #[cfg(unix)]
 mod live;
 mod moment;
+mod openmetrics;
 mod pace;
 mod parallel;
 mod pcapng;

@@ -9,7 +9,7 @@ use redtape_core::Count;
 
 use super::args::Diff;
 use super::compare::{Changes, compare};
-use super::openmetrics::{of_instances, series};
+use super::series::{of_instances, series};
 use super::side::Side;
 use super::sink::Gather;
 use super::{markdown, spans, text};

@@ -6,7 +6,7 @@ use redtape_core::SpanId;
 use redtape_core::metric::{Quantiles, RedTable};
 use serde::Serialize;
 
-/// Paths and spans of one side that are remembered one by one; beyond, only counts are.
+/// Paths, spans and kinds of spans of one side that are remembered one by one; beyond, only counts are.
 pub(super) const REMEMBERED: usize = 200_000;
 
 /// One side.
@@ -65,6 +65,14 @@ pub(crate) struct Group {
     pub(crate) answer: String,
 }
 
+impl Group {
+    /// Spans of more kinds than are told apart.
+    fn others() -> Self {
+        let dash = || "-".to_owned();
+        Self { service: "(others)".into(), kind: dash(), name: dash(), answer: dash() }
+    }
+}
+
 /// A path that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Path {
@@ -106,7 +114,8 @@ impl Spans {
         } else {
             self.more = true;
         }
-        *self.groups.entry(seen.group).or_default() += 1;
+        let known = self.groups.len() < REMEMBERED || self.groups.contains_key(&seen.group);
+        *self.groups.entry(if known { seen.group } else { Group::others() }).or_default() += 1;
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use redtape_core::Span;
 use redtape_core::metric::{Text, TextFormat, write_text};
 
-use super::openmetrics;
+use super::series;
 use super::side::{Group, Seen, Side, Spans, qualified, rows};
 use crate::failure::Result;
 use crate::run::Ran;
 use crate::sink::OutputSink;
+use crate::write::answer;
 
 /// Gathers spans.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ impl Gather {
         let mut text = String::new();
         write_text(&mut text, &ran.metrics.snapshot(), &Text::plain(TextFormat::OpenMetrics))
             .expect("invariant: writing to a string does not fail");
-        let series = openmetrics::series(text.lines(), ignored).expect("invariant: what is written can be read");
+        let series = series::series(text.lines(), ignored).expect("invariant: what is written can be read");
         Side {
             name,
             nanos: Some(ran.duration_nanos()).filter(|&nanos| nanos > 0),
@@ -50,16 +51,5 @@ fn seen(span: &Span) -> Seen {
         method: span.method().into(),
         route: span.route.to_string(),
         path: span.has_path().then(|| span.http.path().into()),
-    }
-}
-
-/// How it was answered, in a word or two: as `spans.rs` reads it from a file.
-fn answer(span: &Span) -> String {
-    let code = if span.is_grpc() { span.http.grpc_status } else { span.http.status_code };
-    match (span.incomplete(), code, span.error_type()) {
-        (true, _, _) => "incomplete".into(),
-        (_, Some(code), _) => code.to_string(),
-        (_, None, Some(error)) => error.into_owned(),
-        (_, None, None) => "-".into(),
     }
 }

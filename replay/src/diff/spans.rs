@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::side::{Group, Red, Row, Seen, Side, Spans, qualified};
 use crate::failure::{Failure, Kind, Result};
+use crate::write::worded;
 
 /// As much of a line as is compared. Newer versions may have more.
 #[derive(Deserialize)]
@@ -94,10 +95,7 @@ impl Line {
 
     fn seen(&self) -> Option<Seen> {
         let code = if self.is_grpc() { "rpc.grpc.status_code" } else { "http.response.status_code" };
-        let answer = match self.incomplete {
-            true => "incomplete".into(),
-            false => self.attribute(code).or_else(|| self.attribute("error.type")).unwrap_or_else(|| "-".into()),
-        };
+        let answer = worded(self.incomplete, self.is_grpc(), self.attribute(code), self.attribute("error.type"));
         let full = self.attribute("url.full");
         let of_url = full.as_deref().and_then(|url| url.split_once("://")?.1.split_once('/'));
         let of_url = of_url.map(|(_, path)| format!("/{}", path.split(['?', '#']).next().unwrap_or_default()));

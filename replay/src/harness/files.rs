@@ -7,6 +7,7 @@ use redtape_core::config::did_you_mean;
 use regex::Regex;
 use walkdir::WalkDir;
 
+use super::advice;
 use crate::failure::{Failure, Kind, Result};
 
 /// What the name of a spec ends in.
@@ -18,7 +19,7 @@ pub(crate) fn specs(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     for path in paths {
         if !path.is_dir() {
             if !path.exists() {
-                let advice = similar(path).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let advice = advice::told(similar(path).as_deref());
                 let message = format!("{}: is not there{advice}", path.display());
                 return Err(Failure::message(Kind::Usage, message));
             }

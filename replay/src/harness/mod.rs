@@ -1,5 +1,6 @@
 //! `redtape test`: specs of telemetry, and whether they hold. `docs/testing.md` describes their format.
 
+mod advice;
 mod args;
 mod behind;
 mod bless;

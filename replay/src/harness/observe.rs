@@ -16,6 +16,7 @@ use super::spec::{ConfigSource, EvidenceKind, Length, Loaded};
 use crate::cli::{self, Settings};
 use crate::cmd::learn;
 use crate::failure::{Failure, Kind, Result};
+use crate::openmetrics::{Sample, unescaped};
 use crate::pace::Pace;
 use crate::run::{Ran, run};
 use crate::settings::{self, options, read_config};
@@ -264,28 +265,7 @@ pub(crate) fn samples(openmetrics: &str) -> Vec<(String, BTreeMap<String, String
 }
 
 fn sample(line: &str) -> Option<(String, BTreeMap<String, String>, super::spec::Decimal)> {
-    let (name, mut rest) = line.split_at(line.find(['{', ' '])?);
-    let mut labels = BTreeMap::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let (label, behind) = rest.trim_start_matches(',').split_once("=\"")?;
-            let mut value = String::new();
-            let mut chars = behind.char_indices();
-            let end = loop {
-                match chars.next()? {
-                    (end, '"') => break end,
-                    (_, '\\') => match chars.next()?.1 {
-                        'n' => value.push('\n'),
-                        char => value.push(char),
-                    },
-                    (_, char) => value.push(char),
-                }
-            };
-            labels.insert(label.to_owned(), value);
-            rest = behind.get(end + 1..)?;
-        }
-        rest = rest.get(1..)?;
-    }
-    Some((name.into(), labels, rest.trim().parse().ok()?))
+    let Sample { name, labels, value } = Sample::parse(line).ok()?;
+    let labels = labels.into_iter().map(|(label, value)| (label.to_owned(), unescaped(value).into_owned()));
+    Some((name.to_owned(), labels.collect(), value.parse().ok()?))
 }

@@ -5,17 +5,17 @@ use redtape_core::tape::{Meta, ReadReport};
 use redtape_core::{AttributeValue, MonoNanos, Span};
 use serde::Serialize;
 
-use super::distinct::WouldBe;
 use super::graph::ServiceGraph;
+use super::label_costs::WouldBe;
 use super::sink::Collect;
-use super::status::{StatusMix, answer};
+use super::status::StatusMix;
 use super::timeline::Steps;
 use super::traces::{ChosenTraces, ERRORS, SAMPLE, SLOWEST, Trace};
 use super::trouble::Trouble;
 use crate::diff::Changes;
 use crate::input::complaints;
 use crate::run::Ran;
-use crate::write::utc;
+use crate::write::{answer, utc};
 
 /// In how many steps growth is shown.
 const GROWTH: usize = 20;
@@ -176,7 +176,7 @@ impl Data {
             graph: chosen.edges.graph(),
             traces: TracesFacts::new(&chosen),
             cardinality: Cardinality::new(&ran.metrics.snapshot(), GROWTH, WORST),
-            would_be: collected.distinct.would_be(),
+            would_be: collected.label_costs.would_be(),
             trouble: Trouble::of(totals),
             compare,
         }

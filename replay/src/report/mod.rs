@@ -3,8 +3,8 @@
 mod args;
 mod command;
 mod data;
-mod distinct;
 mod graph;
+mod label_costs;
 mod page;
 mod sink;
 mod status;

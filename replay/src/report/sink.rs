@@ -2,7 +2,7 @@
 
 use redtape_core::Span;
 
-use super::distinct::Distinct;
+use super::label_costs::LabelCosts;
 use super::status::Statuses;
 use super::timeline::Timeline;
 use super::traces::Traces;
@@ -15,7 +15,7 @@ use crate::sink::OutputSink;
 pub(super) struct Collect {
     pub(super) timeline: Timeline,
     pub(super) statuses: Statuses,
-    pub(super) distinct: Distinct,
+    pub(super) label_costs: LabelCosts,
     pub(super) traces: Traces,
     /// For a comparison, if there is to be one.
     pub(super) gather: Option<Gather>,
@@ -26,7 +26,7 @@ impl OutputSink for Collect {
         if !span.ignored.metrics {
             self.timeline.observe(span);
             self.statuses.observe(span);
-            self.distinct.observe(span);
+            self.label_costs.observe(span);
         }
         self.traces.observe(span);
         if let Some(gather) = &mut self.gather {

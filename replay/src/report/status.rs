@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use redtape_core::{Span, SpanKind};
 use serde::Serialize;
 
+use crate::write::answer;
+
 /// Services, by side, that are told apart; the others are left out, which is said.
 const SERVICES_MAX: usize = 200;
 /// Kinds of answers of one service that are told apart; the others are `other`.
@@ -57,23 +59,6 @@ impl Statuses {
             answers: answers.iter().map(|(answer, count)| (answer.clone(), class(answer), *count)).collect(),
         };
         StatusMix { services: self.services.iter().map(service).collect(), left_out: self.left_out }
-    }
-}
-
-/// How a request was answered, in a word or two.
-pub(super) fn answer(span: &Span) -> String {
-    if span.incomplete() {
-        return "incomplete".into();
-    }
-    if span.is_grpc()
-        && let Some(code) = span.http.grpc_status
-    {
-        return format!("gRPC {code}");
-    }
-    match (span.http.status_code, span.error_type()) {
-        (Some(code), _) => code.to_string(),
-        (None, Some(error)) => error.into_owned(),
-        (None, None) => "no status".into(),
     }
 }
 

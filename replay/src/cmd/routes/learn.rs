@@ -9,7 +9,7 @@ use redtape_core::{Count, LeftOut, Proposal, ProposedPattern, Span};
 use serde::Serialize;
 
 use super::RoutesLearn as Args;
-use super::stats::Distinct;
+use super::stats::Paths;
 use crate::cli::{self, Settings};
 use crate::cmd::replay::with_evidence;
 use crate::cmd::unwritable;
@@ -60,14 +60,14 @@ fn propose(args: &Args, config: &Config) -> Result<Seen> {
     learning.routes.wildcard_char = WildcardChar::default();
     let settings = Settings { evidence: cli::Evidence::Whole, config: None, ..args.settings };
     let proposal = Proposal::new(config.route_patterns().map_err(unusable)?);
-    let mut seen = Seen { proposal, paths: Distinct::default() };
+    let mut seen = Seen { proposal, paths: Paths::default() };
     with_evidence(Tape::open_all(&args.input.tapes)?, &learning, &settings, true, Pace::default(), &mut seen)?;
     Ok(seen)
 }
 
 struct Seen {
     proposal: Proposal,
-    paths: Distinct,
+    paths: Paths,
 }
 
 impl OutputSink for Seen {

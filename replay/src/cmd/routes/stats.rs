@@ -1,12 +1,13 @@
 //! `routes apply --stats`: how the requests are spread over routes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 use std::io::{self, Write};
 
 use redtape_core::{Count, RouteDecision};
 
+use crate::distinct::Distinct;
 use crate::write::{Table, printable};
 
 /// Distinct paths that are told apart, by their hashes, of all routes together. What comes later counts as a request only.
@@ -14,29 +15,19 @@ const PATHS: usize = 4 << 20;
 
 /// Counts distinct paths.
 #[derive(Default)]
-pub(super) struct Distinct {
-    seen: HashSet<u64>,
-    /// Not all could be told apart.
-    full: bool,
-}
+pub(super) struct Paths(Distinct);
 
-impl Distinct {
+impl Paths {
     /// Takes a path, with what else tells it apart. Says whether it is known to be new.
     pub(super) fn insert(&mut self, path: impl Hash) -> bool {
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        if self.seen.len() < PATHS {
-            return self.seen.insert(hasher.finish());
-        }
-        self.full |= !self.seen.contains(&hasher.finish());
-        false
+        self.0.insert(path, PATHS)
     }
 }
 
-impl fmt::Display for Distinct {
+impl fmt::Display for Paths {
     /// How many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.full { "at least " } else { "" }, Count(self.seen.len() as u64, "path"))
+        write!(f, "{}{}", if self.0.is_full() { "at least " } else { "" }, Count(self.0.len() as u64, "path"))
     }
 }
 
@@ -44,7 +35,7 @@ impl fmt::Display for Distinct {
 #[derive(Default)]
 pub(super) struct Stats {
     routes: BTreeMap<String, Route>,
-    seen: Distinct,
+    seen: Paths,
     requests: u64,
     ignored: u64,
 }

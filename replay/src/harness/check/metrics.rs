@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use redtape_core::config::did_you_mean;
 use redtape_core::metric::{Family, FamilyKind, OVERFLOW_LABEL, Snapshot, Value};
 use redtape_core::{Span, SpanKind};
 
@@ -11,6 +10,7 @@ use super::buckets::buckets_and_counts;
 use super::fault::{Accept, Checks, Fault};
 use super::golden::check_openmetrics;
 use crate::failure::Result;
+use crate::harness::advice::instead_of;
 use crate::harness::input::Input;
 use crate::harness::observe::{Observed, Replayer, openmetrics, samples};
 use crate::harness::spec::{Aggregate, At, Decimal, Identity, Loaded, MetricsExpect, Sample};
@@ -164,11 +164,10 @@ fn misspelt(sample: &Sample, families: &[Family]) -> Option<String> {
         };
         suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)).collect::<Vec<_>>()
     };
-    let advice = |near: Option<&str>| near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     let Some(family) = families.iter().find(|family| names(family).contains(&sample.name)) else {
         let known: Vec<_> = families.iter().flat_map(names).collect();
         let known: Vec<_> = known.iter().map(String::as_str).collect();
-        let advice = advice(did_you_mean(&sample.name, &known));
+        let advice = instead_of(&sample.name, &known);
         return Some(format!("there is no sample called `{}`{advice}", sample.name));
     };
     let mut known = family.labels.clone();
@@ -177,7 +176,7 @@ fn misspelt(sample: &Sample, families: &[Family]) -> Option<String> {
         known.push("le");
     }
     let label = sample.labels.iter().find(|label| !known.contains(&label.name.as_str()))?;
-    let advice = advice(did_you_mean(&label.name, &known));
+    let advice = instead_of(&label.name, &known);
     Some(format!("no `{}` has a label `{}`{advice}; there are {}", sample.name, label.name, known.join(", ")))
 }
 

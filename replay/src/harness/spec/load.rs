@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use redtape_core::config::{ConfigError, Place, did_you_mean, read};
+use redtape_core::config::{ConfigError, Place, read};
 use redtape_core::{DiagnosticKind, SPAN_ATTRIBUTES};
 
 use super::expect::{At, Expect, Identity, MetricsExpect, SpansExpect, SummaryExpect, Where};
 use super::mutate::MutationKind;
 use super::source::{ScenarioSource, Spec};
 use crate::failure::{Failure, Kind, Result};
-use crate::harness::files;
 use crate::harness::scenario::included;
+use crate::harness::{advice, files};
 
 /// A spec that was read and can be run.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Loaded {
 
     fn missing(&self, key: &str, name: &Path) -> Failure {
         let path = self.beside(name);
-        let advice = files::similar(&path).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let advice = advice::told(files::similar(&path).as_deref());
         Failure::message(Kind::Input, format!("{}: {} is not there{advice}", self.place(key), path.display()))
     }
 }
@@ -225,7 +225,7 @@ fn summary_faults(key: &str, summary: &SummaryExpect, faults: &mut Vec<Fault>) {
     let known: Vec<_> = DiagnosticKind::ALL.iter().map(|kind| kind.name()).collect();
     for name in summary.diagnostics.iter().flat_map(BTreeMap::keys) {
         if !known.contains(&name.as_str()) {
-            let advice = did_you_mean(name, &known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let advice = advice::instead_of(name, &known);
             faults.push((format!("{key}.diagnostics.{name}"), format!("there is no such diagnostic{advice}")));
         }
     }
@@ -277,7 +277,7 @@ fn where_faults(key: &str, wanted: &Where, faults: &mut Vec<Fault>) {
             continue;
         }
         let names: Vec<_> = SPAN_KEYS.into_iter().chain(SPAN_ATTRIBUTES).collect();
-        let advice = did_you_mean(name, &names).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let advice = advice::instead_of(name, &names);
         let unless = if condition.wants_absence() {
             format!(" (for any attribute write `attributes.{name}`)")
         } else {

@@ -40,14 +40,25 @@ pub(crate) trait Operand: Clone + fmt::Debug + fmt::Display + Sized {
         false
     }
 
+    /// What it is compared by, if it is a number or a length.
+    fn quantity(&self) -> Option<Decimal> {
+        None
+    }
+
     /// Whether `found` is this one, or near enough.
-    fn is(&self, found: &Self, tolerance: Tolerance) -> bool;
+    fn is(&self, found: &Self, tolerance: Tolerance) -> bool {
+        self.quantity().zip(found.quantity()).is_some_and(|(wanted, found)| tolerance.admits(wanted, found))
+    }
 
     /// How it compares, if it does.
-    fn order(&self, other: &Self) -> Option<Ordering>;
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        Some(self.quantity()?.cmp(&other.quantity()?))
+    }
 
     /// As a text, to be matched.
-    fn text(&self) -> Option<Cow<'_, str>>;
+    fn text(&self) -> Option<Cow<'_, str>> {
+        Some(self.to_yaml().into())
+    }
 
     /// As a spec has it.
     fn to_yaml(&self) -> String;
@@ -94,16 +105,8 @@ impl Operand for Count {
         Ok((Self(value), tolerance))
     }
 
-    fn is(&self, found: &Self, tolerance: Tolerance) -> bool {
-        tolerance.admits(self.0, found.0)
-    }
-
-    fn order(&self, other: &Self) -> Option<Ordering> {
-        Some(self.0.cmp(&other.0))
-    }
-
-    fn text(&self) -> Option<Cow<'_, str>> {
-        Some(self.0.to_string().into())
+    fn quantity(&self) -> Option<Decimal> {
+        Some(self.0)
     }
 
     fn to_yaml(&self) -> String {
@@ -168,16 +171,8 @@ impl Operand for Length {
         Ok((Self(value), tolerance))
     }
 
-    fn is(&self, found: &Self, tolerance: Tolerance) -> bool {
-        tolerance.admits(self.0, found.0)
-    }
-
-    fn order(&self, other: &Self) -> Option<Ordering> {
-        Some(self.0.cmp(&other.0))
-    }
-
-    fn text(&self) -> Option<Cow<'_, str>> {
-        Some(self.to_yaml().into())
+    fn quantity(&self) -> Option<Decimal> {
+        Some(self.0)
     }
 
     /// In the largest unit in which it needs no more than three places.

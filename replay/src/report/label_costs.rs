@@ -1,10 +1,11 @@
 //! What labels would do to the number of series that metrics do not have: distinct values, counted in bounded memory.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 
 use redtape_core::{Span, SpanKind};
 use serde::Serialize;
+
+use crate::distinct::Distinct;
 
 /// Distinct values of one thing that are told apart.
 const DISTINCT_MAX: usize = 100_000;
@@ -17,24 +18,17 @@ const EXAMPLES: usize = 3;
 
 /// Counts distinct values of attributes of server spans.
 #[derive(Debug, Default)]
-pub(super) struct Distinct {
+pub(super) struct LabelCosts {
     /// What the metrics have: service, method, route and status.
-    series: Set,
-    attributes: BTreeMap<&'static str, (Set, Set)>,
+    series: Distinct,
+    attributes: BTreeMap<&'static str, (Distinct, Distinct)>,
     routes: BTreeMap<(String, String), Paths>,
     paths: usize,
 }
 
-/// Distinct values, as hashes.
-#[derive(Debug, Default)]
-struct Set {
-    seen: BTreeSet<u64>,
-    full: bool,
-}
-
 #[derive(Debug, Default)]
 struct Paths {
-    seen: Set,
+    seen: Distinct,
     examples: Vec<String>,
 }
 
@@ -69,7 +63,7 @@ struct Route {
     examples: Vec<String>,
 }
 
-impl Distinct {
+impl LabelCosts {
     /// Counts a span.
     pub(super) fn observe(&mut self, span: &Span) {
         if span.kind != SpanKind::Server || span.is_grpc() {
@@ -105,7 +99,7 @@ impl Distinct {
         }
         let paths = self.routes.entry(key).or_default();
         let room = DISTINCT_MAX.saturating_sub(self.paths);
-        let limit = paths.seen.seen.len() + room;
+        let limit = paths.seen.len() + room;
         if paths.seen.insert(span.http.path(), limit) {
             self.paths += 1;
             if paths.examples.len() < EXAMPLES {
@@ -116,39 +110,24 @@ impl Distinct {
 
     /// What the page shows.
     pub(super) fn would_be(&self) -> WouldBe {
-        let attribute = |(name, (values, series)): (&&'static str, &(Set, Set))| Attribute {
+        let attribute = |(name, (values, series)): (&&'static str, &(Distinct, Distinct))| Attribute {
             name,
-            values: values.seen.len(),
-            series: series.seen.len(),
-            at_least: values.full || series.full,
+            values: values.len(),
+            series: series.len(),
+            at_least: values.is_full() || series.is_full(),
         };
         let mut attributes: Vec<_> = self.attributes.iter().map(attribute).collect();
         attributes.sort_by(|a, b| (b.series, a.name).cmp(&(a.series, b.name)));
         let route = |((service, route), paths): (&(String, String), &Paths)| Route {
             service: service.clone(),
             route: route.clone(),
-            paths: paths.seen.seen.len(),
-            at_least: paths.seen.full,
+            paths: paths.seen.len(),
+            at_least: paths.seen.is_full(),
             examples: paths.examples.clone(),
         };
         let mut routes: Vec<_> = self.routes.iter().map(route).collect();
         routes.sort_by(|a, b| (b.paths, &a.service, &a.route).cmp(&(a.paths, &b.service, &b.route)));
         routes.truncate(ROUTES_SHOWN);
-        WouldBe { series: self.series.seen.len(), attributes, routes }
-    }
-}
-
-impl Set {
-    /// Counts a value; whether it is new. With `limit` values, no more are told apart.
-    fn insert(&mut self, value: impl Hash, limit: usize) -> bool {
-        // The keys of this hash are fixed, so that the same tape gives the same page.
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.seen.len() >= limit {
-            self.full |= !self.seen.contains(&hash);
-            return false;
-        }
-        self.seen.insert(hash)
+        WouldBe { series: self.series.len(), attributes, routes }
     }
 }
