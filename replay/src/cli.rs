@@ -310,8 +310,8 @@ pub struct Events {
     /// Only events of which an expression holds, as in 'kind == data and port == 8080'
     #[arg(long, value_name = "EXPR", value_parser = crate::edit::parse_expr)]
     pub filter: Option<(String, redtape_core::edit::Expr)>,
-    /// Only events of this connection, as the list shows it (`c1a2b3c4`), or its number; may be given several times
-    #[arg(long, value_name = "CONN")]
+    /// Only events of this connection, as the list shows it (`c1a2b3c4d`), or its number; may be given several times
+    #[arg(long, value_name = "CONN", value_parser = crate::conn_name::conn_name)]
     pub conn: Vec<String>,
     /// Show the captured payload in hexadecimal; offsets are positions in the stream
     #[arg(long, conflicts_with_all = ["payload", "json"])]

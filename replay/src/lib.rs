@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod cmd;
+mod conn_name;
 mod destination;
 mod diff;
 mod distinct;

@@ -63,10 +63,11 @@ pub(crate) fn run(args: &FilterTape) -> Result {
         }
     }
     let (totals, new) = writer.finish().map_err(&failed)?;
+    source.check(args.input.strict, args.quiet)?;
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {all}", Count(totals.events, "event"));
         warn_of_forgotten(sieve.forgotten());
     }
-    source.check(args.input.strict, args.quiet)
+    Ok(())
 }

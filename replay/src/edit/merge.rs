@@ -58,9 +58,10 @@ pub(crate) fn run(args: &MergeTapes) -> Result {
         writer.push(&event).map_err(&failed)?;
     }
     let (totals, new) = writer.finish().map_err(&failed)?;
+    source.check(args.input.strict, args.quiet)?;
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {}", Count(totals.events, "event"), Count(source.metas.len() as u64, "tape"));
     }
-    source.check(args.input.strict, args.quiet)
+    Ok(())
 }

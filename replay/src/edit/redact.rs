@@ -97,11 +97,12 @@ fn write(args: &Redact, redactor: Redactor, tape: Tape, path: &Path, output: &Pa
         error @ RedactError::Lost { .. } => Failure::message(Kind::Environment, format!("{}: {error}", tape.name)),
         RedactError::Write(error) => failed(error),
     })?;
+    Tape::check(&tape.name, &done.found, args.strict, args.quiet)?;
     new.finish()?;
     if !args.quiet {
         eprintln!("{}: masked {}", tape.name, done.counts);
     }
-    Tape::check(&tape.name, &done.found, args.strict, args.quiet)
+    Ok(())
 }
 
 fn check(args: &Redact, redactor: Redactor, mut tape: Tape) -> Result {

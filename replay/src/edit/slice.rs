@@ -1,6 +1,7 @@
 //! `slice`: a part of a tape.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use redtape_core::{Body, ConnKey, Count, MonoNanos};
 use super::output::OutputArgs;
 use super::source::{Source, warn_of_forgotten};
 use crate::cli::{Evidence, Input, Settings};
+use crate::conn_name::conn_name;
 use crate::failure::{Failure, Kind, Result};
 use crate::moment::Moment;
 use crate::settings;
@@ -32,8 +34,8 @@ pub struct Slice {
     /// Up to this moment, in the same forms
     #[arg(long, value_name = "TIME")]
     pub to: Option<Moment>,
-    /// This connection, as `events` shows it (`c1a2b3c4`), or its number; may be given several times
-    #[arg(long, value_name = "CONN")]
+    /// This connection, as `events` shows it (`c1a2b3c4d`), or its number; may be given several times
+    #[arg(long, value_name = "CONN", value_parser = conn_name)]
     pub conn: Vec<String>,
     /// The connections that carry requests of this service; may be given several times
     #[arg(long, value_name = "NAME")]
@@ -43,7 +45,7 @@ pub struct Slice {
     pub trace: Vec<String>,
     /// The connections of the first N requests, up to the end of the last of these
     #[arg(long, value_name = "N")]
-    pub first_requests: Option<usize>,
+    pub first_requests: Option<NonZero<usize>>,
     /// Configuration in Beyla's YAML, by which services are named; without it, the one on the tape is used
     #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
@@ -86,13 +88,14 @@ pub(crate) fn run(args: &Slice) -> Result {
     }
     let cut = slicer.counts();
     let (totals, new) = slicer.finish().map_err(&failed)?;
+    source.check(args.input.strict, args.quiet)?;
     new.finish()?;
     if !args.quiet {
         let of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));
         eprintln!("{name}: {}{of}{}", Count(totals.events, "event"), said(cut));
         warn_of_forgotten(cut.forgotten);
     }
-    source.check(args.input.strict, args.quiet)
+    Ok(())
 }
 
 /// What a slice has cut, in words.
@@ -193,7 +196,7 @@ impl Survey {
             }
             if let Some(most) = args.first_requests {
                 self.first.insert((span.start, conn, u64::from_be_bytes(span.span_id.0)), span.end);
-                if self.first.len() > most {
+                if self.first.len() > most.get() {
                     self.first.pop_last();
                 }
             }

@@ -31,8 +31,8 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result {
         let capture = open_capture(path, args, tape.tape_options())?;
         let (name, form, found) = (display(path), capture.form(), capture.found());
         copy(capture, &mut tape, &name)?;
-        tape.finish()?;
         report(&name, form, &found.get(), args, out)?;
+        tape.finish()?;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ const FIELDS: [(&str, Field, Type, &str); 25] = [
         "conn",
         Field::Conn,
         Type::Text,
-        "the connection, as `events` shows it (c1a2b3c4), or its number (the socket cookie)",
+        "the connection, as `events` shows it (c1a2b3c4d), or its number (the socket cookie)",
     ),
     ("cpu", Field::Cpu, Type::Number, "the CPU that recorded it"),
     ("direction", Field::Direction, Type::Text, "of a call that moved bytes: `in` or `out`"),
