@@ -1,8 +1,10 @@
 //! What the benches share: the workload as a tape, and the pipeline from events to RED metrics.
 #![forbid(unsafe_code)]
 
+mod pcap;
 mod scap;
 
+pub use pcap::write_pcap;
 pub use scap::write_scap;
 
 use std::io::{Read, Write};

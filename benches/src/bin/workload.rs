@@ -6,6 +6,7 @@
 //! workload grpc CALLS TAPE
 //! workload replay TAPE
 //! workload scap TRANSACTIONS CAPTURE.scap
+//! workload pcap TRANSACTIONS CAPTURE.pcap
 //! ```
 //! Truth and replay are tables of the same form: method, route (as the generator and as the replay names it), count,
 //! responses of status 500 and above, and the sum of durations in nanoseconds. The last line is the total.
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, bail};
-use redtape_benches::{durations, metrics_of_tape, tape_of, workload_tape, write_scap};
+use redtape_benches::{durations, metrics_of_tape, tape_of, workload_tape, write_pcap, write_scap};
 use redtape_core::synth::{GrpcWorkload, Workload};
 use redtape_core::tape::WriterOptions;
 
@@ -33,15 +34,16 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("failed to write {tape}"))
         }
         ["replay", tape] => replay(tape),
-        ["scap", transactions, capture] => {
+        [form @ ("pcap" | "scap"), transactions, capture] => {
             let transactions = transactions.parse().with_context(|| format!("not a number: {transactions}"))?;
-            let out = File::create(capture).with_context(|| format!("failed to create {capture}"))?;
-            write_scap(Workload { transactions, seed: 1 }, BufWriter::new(out))
-                .with_context(|| format!("failed to write {capture}"))
+            let out = BufWriter::new(File::create(capture).with_context(|| format!("failed to create {capture}"))?);
+            let workload = Workload { transactions, seed: 1 };
+            let written = if form == "scap" { write_scap(workload, out) } else { write_pcap(workload, out).map(drop) };
+            written.with_context(|| format!("failed to write {capture}"))
         }
         _ => bail!(
             "usage: workload write TRANSACTIONS TAPE TRUTH.tsv | workload grpc CALLS TAPE | workload replay TAPE | \
-             workload scap TRANSACTIONS CAPTURE.scap"
+             workload scap TRANSACTIONS CAPTURE.scap | workload pcap TRANSACTIONS CAPTURE.pcap"
         ),
     }
 }
