@@ -38,6 +38,8 @@ pub struct Found {
     pub cut: Option<Cut>,
     /// It is an export of a tape that had no end.
     pub is_without_end: bool,
+    /// Why the tape that it was exported from, or what stands in its place, cannot be read.
+    pub unread_tape: Option<String>,
     /// Packets of link types that are not read, by number.
     pub unknown_links: BTreeMap<u32, u64>,
     /// Packets that are not what their headers say.
@@ -75,6 +77,14 @@ impl Found {
         };
         if let Some(cut) = &self.cut {
             warn(1, format!("{cut}; everything before it was read"));
+        }
+        if let Some(why) = &self.unread_tape {
+            warn(
+                1,
+                format!(
+                    "of the tape that it was exported from, nothing can be read: {why}; its packets are taken as any others are"
+                ),
+            );
         }
         for (link, count) in &self.unknown_links {
             warn(*count, format!("skipped, as link type {link} is not supported: {}", Count(*count, "packet")));

@@ -19,6 +19,9 @@ pub(super) const REORDER_NANOS: u64 = 50_000_000;
 /// How long segments wait for bytes that their receiver lacks, too, until the sender sends them again.
 pub(super) const RETRANSMIT_NANOS: u64 = 60_000_000_000;
 
+/// How far back the times of packets may go before that is a clock that was set, or a single packet's wrong time.
+pub(super) const STEP_NANOS: u64 = RETRANSMIT_NANOS;
+
 /// Sequence numbers so far from the expected ones are of another connection with the same addresses.
 pub(super) const FAR: i64 = 128 << 20;
 
@@ -27,6 +30,9 @@ pub(super) const INTERFACES: usize = 16 << 10;
 
 /// Events of one piece of an exported tape whose payload may follow.
 pub(super) const EVENTS_OF_PIECE: usize = 64 << 10;
+
+/// Bytes of payload of such a piece.
+pub(super) const PAYLOAD_OF_PIECE: usize = 16 << 20;
 
 /// IP packets of which not all fragments have come yet; the oldest goes first.
 pub(super) const FRAGMENTED_PACKETS: usize = 64;

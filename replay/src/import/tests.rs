@@ -44,12 +44,20 @@ fn found(bytes: &[u8]) -> (Found, usize) {
     (capture.found().get(), closed)
 }
 
-/// A pcap file of raw IP with these packets: from the first or the second end, sequence number, payload.
-fn pcap(packets: &[(bool, u32, u8, Vec<u8>)]) -> Vec<u8> {
+/// A packet of raw IP: from the first or the second end, sequence number, flags of TCP, payload.
+type Sent = (bool, u32, u8, Vec<u8>);
+
+/// A pcap file of these packets, a microsecond apart.
+fn pcap(packets: &[Sent]) -> Vec<u8> {
+    pcap_at(packets.iter().cloned().zip(0..))
+}
+
+/// A pcap file of these packets at these times, in microseconds.
+fn pcap_at(packets: impl IntoIterator<Item = (Sent, u64)>) -> Vec<u8> {
     let mut file = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes).concat();
-    for (at, (first, seq, flags, payload)) in packets.iter().enumerate() {
-        let (from, to) = if *first { ([10, 0, 0, 1], [10, 0, 0, 2]) } else { ([10, 0, 0, 2], [10, 0, 0, 1]) };
-        let (from_port, to_port) = if *first { (40_000_u16, 80_u16) } else { (80, 40_000) };
+    for ((first, seq, flags, payload), micros) in packets {
+        let (from, to) = if first { ([10, 0, 0, 1], [10, 0, 0, 2]) } else { ([10, 0, 0, 2], [10, 0, 0, 1]) };
+        let (from_port, to_port) = if first { (40_000_u16, 80_u16) } else { (80, 40_000) };
         let total = u16::try_from(40 + payload.len()).unwrap();
         let mut packet = vec![0x45, 0];
         packet.extend(total.to_be_bytes());
@@ -58,9 +66,10 @@ fn pcap(packets: &[(bool, u32, u8, Vec<u8>)]) -> Vec<u8> {
         packet.extend([from_port.to_be_bytes(), to_port.to_be_bytes()].concat());
         packet.extend([seq.to_be_bytes(), 0_u32.to_be_bytes()].concat());
         packet.extend([0x50, flags & !0x10, 0xff, 0xff, 0, 0, 0, 0]);
-        packet.extend(payload);
+        packet.extend(&payload);
         let len = u32::from(total);
-        file.extend([1_700_000_000, u32::try_from(at).unwrap(), len, len].map(u32::to_le_bytes).concat());
+        let [second, micros] = [micros / 1_000_000, micros % 1_000_000].map(|part| u32::try_from(part).unwrap());
+        file.extend([1_700_000_000 + second, micros, len, len].map(u32::to_le_bytes).concat());
         file.extend(packet);
     }
     file
@@ -164,4 +173,27 @@ fn connections_with_the_same_addresses_follow_each_other() {
     let (found, closed) = found(&pcap(&packets));
     assert_eq!(found.connections, u64::from(connections));
     assert_eq!((found.holes, closed), (u64::from(connections) - 1, connections as usize - 1));
+}
+
+#[test]
+fn a_reset_with_a_number_far_off_ends_nothing() {
+    let (syn, ack, rst) = (2, 16, 4);
+    let packets = |seq| {
+        let [before, after] = [b"GET / HTTP/1.1\r\n".to_vec(), b"Host: a\r\n\r\n".to_vec()];
+        pcap(&[(true, 99, syn, vec![]), (true, 100, ack, before), (true, seq, rst, vec![]), (true, 116, ack, after)])
+    };
+    assert_eq!(imported(&packets(3_000_000_000)).unwrap().1, 27);
+    assert_eq!(imported(&packets(116)).unwrap().1, 16, "the one that is expected does");
+}
+
+#[test]
+fn a_packet_with_a_wrong_time_leaves_reassembly_as_it_is() {
+    let piece = |seq: u32, text: &[u8]| (true, seq, 16, text.to_vec());
+    let request = [piece(100, b"GET / HTT"), piece(116, b"Host: a\r\n\r\n"), piece(109, b"P/1.1\r\n")];
+    let far = 50 * 365 * 86_400 * 1_000_000;
+    let wrong = (false, 7, 16, b"x".to_vec());
+    let packets = std::iter::once((wrong.clone(), 0)).chain([(wrong, far)]);
+    let packets = packets.chain(request.into_iter().zip([1_000, 2_000, 3_000]));
+    let (found, _) = found(&pcap_at(packets));
+    assert_eq!((found.holes, found.back_in_time), (0, 1));
 }

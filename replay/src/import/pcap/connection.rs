@@ -24,6 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) payload: KeptPayload,
     pub(super) server_ports: &'a [u16],
     pub(super) scratch: &'a mut Scratch,
+    /// The time on the capture's clock, which never goes back.
+    pub(super) now: u64,
 }
 
 /// Buffers that are used again and again.
@@ -104,6 +106,9 @@ impl Connection {
         segment: &Segment<'_>,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
+        if segment.rst && self.flow.streams.get(from).is_some_and(|stream| !stream.takes_reset(segment.seq)) {
+            return Ok(());
+        }
         self.learn(time, from, segment);
         let [a, b] = &mut self.flow.streams;
         let (own, other) = if from == 0 { (a, b) } else { (b, a) };
@@ -130,7 +135,7 @@ impl Connection {
             if skipped < len.max(1) {
                 let payload = payload.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
                 let (pos, len) = (u64::try_from(before.max(0)).unwrap_or_default(), len - skipped);
-                let piece = Piece { time, from, pos, payload, len, fin: segment.fin, ack };
+                let piece = Piece { time, taken: cx.now, from, pos, payload, len, fin: segment.fin, ack };
                 let Self { ends, flow, story } = self;
                 let streams = handshake(flow);
                 flow.take(piece, &mut |ordered| story.tell(ends, &streams, ordered, cx));
@@ -159,11 +164,11 @@ impl Connection {
         }
     }
 
-    /// Waits no longer for what it waited for until `now`.
-    pub(super) fn expire(&mut self, now: u64, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Waits no longer for what it waited for until now.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Self { ends, flow, story } = self;
         let streams = handshake(flow);
-        flow.expire(now, &mut |ordered| story.tell(ends, &streams, ordered, cx));
+        flow.expire(cx.now, &mut |ordered| story.tell(ends, &streams, ordered, cx));
         cx.scratch.failed.take().map_or(Ok(()), Err)
     }
 

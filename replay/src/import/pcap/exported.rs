@@ -9,19 +9,18 @@ use redtape_core::{BodyBuf, ConnKey, EventBuf, RangesBuf};
 
 use super::packets::Captured;
 use super::segment;
-use crate::import::limits::{EVENTS_OF_PIECE, FLOWS};
+use crate::import::limits::{EVENT_PAYLOAD, EVENTS_OF_PIECE, FLOWS, PAYLOAD_OF_PIECE};
 use crate::import::transcript::Transcript;
 
 /// Puts events and their payload together again.
-#[derive(Default)]
 pub(super) struct Exported {
     fed: u64,
     feed: Feed,
-    /// `None` before the first piece, and where that is no tape's beginning.
-    reader: Option<Reader<Feed>>,
+    reader: Reader<Feed>,
     block: Block,
-    /// Events whose payload may follow.
+    /// Events whose payload may follow, and bytes of it that came.
     events: Vec<EventBuf>,
+    payload_bytes: usize,
     /// Where in `events` those are that have numbers, and the number of the first.
     numbered: Vec<usize>,
     first: u64,
@@ -30,7 +29,7 @@ pub(super) struct Exported {
     conns: BTreeSet<ConnKey>,
 }
 
-/// Bytes of the tape that were not read yet.
+/// Bytes of the tape that were not read yet: at most those of one block of the file.
 #[derive(Clone, Default)]
 struct Feed(Arc<Mutex<VecDeque<u8>>>);
 
@@ -40,24 +39,52 @@ impl Read for Feed {
     }
 }
 
+impl Feed {
+    fn push(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+    }
+}
+
+/// Why what a file has of a tape cannot be read, in words.
+type Unread = String;
+
 impl Exported {
+    /// Takes the first piece of the tape, which is then to be [read](Self::read).
+    pub(super) fn open(bytes: &[u8], transcript: &mut Transcript) -> Result<Self, Unread> {
+        let feed = Feed::default();
+        feed.push(bytes);
+        let reader = Reader::open(feed.clone()).map_err(|error| error.to_string())?;
+        transcript.adopt(reader.meta());
+        Ok(Self {
+            fed: bytes.len() as u64,
+            feed,
+            reader,
+            block: Block::default(),
+            events: Vec::new(),
+            payload_bytes: 0,
+            numbered: Vec::new(),
+            first: 0,
+            ended: false,
+            conns: BTreeSet::new(),
+        })
+    }
+
     /// Takes the next piece of the tape: what came before it is complete.
-    pub(super) fn feed(&mut self, bytes: &[u8], transcript: &mut Transcript) -> io::Result<()> {
+    pub(super) fn feed(&mut self, bytes: &[u8], transcript: &mut Transcript) -> io::Result<Result<(), Unread>> {
         self.complete(transcript)?;
-        self.fed += bytes.len() as u64;
-        self.feed.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
-        if self.reader.is_none() {
-            self.reader = Reader::open(self.feed.clone()).ok();
-            if let Some(reader) = &self.reader {
-                transcript.adopt(reader.meta());
-            }
+        if self.ended {
+            return Ok(Err("something follows its end".into()));
         }
-        // A piece consists of whole blocks, and nothing is asked of the reader behind them: it would take that for the end.
-        while let Some(reader) = &mut self.reader
-            && reader.bytes_read() < self.fed
-            && !self.ended
-        {
-            match reader.read_block(&mut self.block) {
+        self.fed += bytes.len() as u64;
+        self.feed.push(bytes);
+        self.read(transcript)
+    }
+
+    /// Reads what was fed. A piece consists of whole blocks, and nothing is asked of the reader behind them: it would take that
+    /// for the end.
+    pub(super) fn read(&mut self, transcript: &mut Transcript) -> io::Result<Result<(), Unread>> {
+        while self.reader.bytes_read() < self.fed && !self.ended {
+            match self.reader.read_block(&mut self.block) {
                 Ok(true) => {
                     for event in self.block.events() {
                         if !event.body.is_entry() {
@@ -72,32 +99,40 @@ impl Exported {
                     }
                 }
                 Ok(false) => self.ended = true,
-                Err(_) => self.reader = None,
+                Err(error) => return Ok(Err(error.to_string())),
+            }
+            let report = self.reader.report();
+            if report.corrupt_blocks > 0 || report.skipped_bytes > 0 || self.ended && report.truncated {
+                return Ok(Err("it is damaged".into()));
             }
             if self.events.len() > EVENTS_OF_PIECE {
                 self.complete(transcript)?;
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// Takes a packet. Whether its payload is one of the tape's.
+    /// Takes a packet. Whether its payload is one of the tape's, which takes no more of an event, and of a piece, than it could have.
     pub(super) fn payload(&mut self, captured: &Captured<'_>) -> bool {
         let Some(place) = captured.place else { return false };
         let Some(segment) = segment::exported(captured.bytes, captured.len) else { return false };
+        let bytes = segment.payload;
         let at = place.event.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         let event = at.and_then(|at| self.numbered.get(at)).and_then(|&at| self.events.get_mut(at));
         let Some(EventBuf { body: BodyBuf::Data(data, ranges), .. }) = event else { return false };
         let end = ranges.as_ranges().iter().last().map_or(0, |(offset, bytes)| offset + bytes.len() as u64);
-        let (from, len) = (u64::from(place.offset), segment.payload.len() as u64);
-        if from < end || from + len > data.len {
+        let from = u64::from(place.offset);
+        let full = ranges.as_ranges().captured() + bytes.len() > EVENT_PAYLOAD
+            || self.payload_bytes + bytes.len() > PAYLOAD_OF_PIECE;
+        if bytes.is_empty() || full || from < end || from + bytes.len() as u64 > data.len {
             return false;
         }
+        self.payload_bytes += bytes.len();
         let (prefix, table, _) = ranges.as_ranges().parts();
         if from == end && table.is_empty() && end > 0 {
-            *ranges = RangesBuf::prefix([prefix, segment.payload].concat());
+            *ranges = RangesBuf::prefix([prefix, bytes].concat());
         } else {
-            ranges.push(place.offset, segment.payload);
+            ranges.push(place.offset, bytes);
         }
         true
     }
@@ -121,6 +156,7 @@ impl Exported {
     fn complete(&mut self, transcript: &mut Transcript) -> io::Result<()> {
         self.first += self.numbered.len() as u64;
         self.numbered.clear();
+        self.payload_bytes = 0;
         self.events.drain(..).try_for_each(|event| transcript.restore(&event.as_event()))
     }
 }

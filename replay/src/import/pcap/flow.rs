@@ -18,6 +18,8 @@ use crate::import::limits::{HELD_BYTES, HELD_SEGMENTS, REORDER_NANOS, RETRANSMIT
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece<'a> {
     pub(super) time: u64,
+    /// When it was taken, on the capture's clock.
+    pub(super) taken: u64,
     /// The direction: 0 or 1.
     pub(super) from: usize,
     pub(super) pos: u64,
@@ -35,6 +37,7 @@ pub(super) struct Piece<'a> {
 #[derive(Debug)]
 struct Held {
     time: u64,
+    taken: u64,
     from: usize,
     pos: u64,
     payload: Vec<u8>,
@@ -79,12 +82,12 @@ impl Flow {
         }
     }
 
-    /// Until when the first of what is held waits, at most; `None` if nothing is held.
+    /// Until when the first of what is held waits, at most, on the capture's clock; `None` if nothing is held.
     pub(super) fn deadline(&self) -> Option<u64> {
         let first = self.held.front()?;
         let lacks = |stream: &Stream| stream.acked > stream.next;
         let patience = if self.streams.iter().any(lacks) { REORDER_NANOS } else { RETRANSMIT_NANOS };
-        Some(first.time.saturating_add(patience))
+        Some(first.taken.saturating_add(patience))
     }
 
     /// Bytes of payload that are held.
@@ -183,8 +186,8 @@ impl Flow {
         let part = |at: u64| usize::try_from(at - piece.pos).unwrap_or(usize::MAX).min(piece.payload.len());
         let payload = piece.payload.get(part(pos)..part(end)).unwrap_or_default().to_vec();
         self.held_bytes += payload.len();
-        let Piece { time, from, ack, .. } = *piece;
-        self.held.push_back(Held { time, from, pos, payload, len: end - pos, fin, ack });
+        let Piece { time, taken, from, ack, .. } = *piece;
+        self.held.push_back(Held { time, taken, from, pos, payload, len: end - pos, fin, ack });
     }
 
     /// Counts all that waits no more.
@@ -195,9 +198,9 @@ impl Flow {
     }
 
     fn count_held(&mut self, at: usize, out: &mut impl FnMut(Ordered<'_>)) {
-        let Some(Held { time, from, pos, payload, len, fin, ack }) = self.held.remove(at) else { return };
+        let Some(Held { time, taken, from, pos, payload, len, fin, ack }) = self.held.remove(at) else { return };
         self.held_bytes -= payload.len();
-        self.count(Piece { time, from, pos, payload: &payload, len, fin, ack }, out);
+        self.count(Piece { time, taken, from, pos, payload: &payload, len, fin, ack }, out);
     }
 
     /// Waits no longer for what the first of the pieces waits for.

@@ -67,12 +67,12 @@ impl Flows {
         Ok(())
     }
 
-    /// Gives up what was waited for until `now`.
-    pub(super) fn expire(&mut self, now: u64, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Gives up what was waited for until now.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Some(&(deadline, at)) = self.deadlines.first()
-            && deadline <= now
+            && deadline <= cx.now
         {
-            self.with(at, |connection| connection.expire(now, cx))?;
+            self.with(at, |connection| connection.expire(cx))?;
         }
         Ok(())
     }

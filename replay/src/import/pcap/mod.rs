@@ -1,5 +1,6 @@
 //! Packet captures: what programs on both ends of a TCP connection said, as somebody on the way saw it.
 
+mod clock;
 mod connection;
 mod exported;
 mod flow;

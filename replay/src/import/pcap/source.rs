@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use etherparse::IpNumber;
 use pcap_file::PcapError;
 
+use super::clock::Clock;
 use super::connection::{Context, Scratch};
 use super::exported::Exported;
 use super::flows::Flows;
@@ -12,7 +13,7 @@ use super::fragments::Fragments;
 use super::packets::{Next, Packets};
 use super::segment::{self, Packet};
 use super::services::Services;
-use crate::import::found::Found;
+use crate::import::found::{Cut, Found};
 use crate::import::options::ImportOptions;
 use crate::import::transcript::Transcript;
 
@@ -42,8 +43,7 @@ pub(crate) struct PacketSource<R: Read> {
     /// The tape that the packets were exported from.
     exported: Option<Exported>,
     options: ImportOptions,
-    /// The latest time of a packet.
-    now: u64,
+    clock: Clock,
 }
 
 impl<R: Read> PacketSource<R> {
@@ -58,15 +58,16 @@ impl<R: Read> PacketSource<R> {
             scratch: Scratch::default(),
             exported: None,
             options,
-            now: 0,
+            clock: Clock::default(),
         })
     }
 
     /// Reads some more packets. `false` at the end.
     pub(crate) fn step(&mut self, transcript: &mut Transcript, found: &mut Found) -> io::Result<bool> {
-        let Self { packets, flows, fragments, services, scratch, exported, options, now } = self;
+        let Self { packets, flows, fragments, services, scratch, exported, options, clock } = self;
         let ImportOptions { payload, server_ports } = &*options;
-        let mut cx = Context { transcript, found, services, payload: *payload, server_ports, scratch };
+        let mut cx =
+            Context { transcript, found, services, payload: *payload, server_ports, scratch, now: clock.now() };
         for _ in 0..BATCH {
             let captured = match packets.next()? {
                 Next::Packet(captured) => captured,
@@ -77,8 +78,20 @@ impl<R: Read> PacketSource<R> {
                     continue;
                 }
                 Next::Tape(bytes) => {
-                    exported.get_or_insert_default().feed(bytes, cx.transcript)?;
-                    continue;
+                    let read = match exported {
+                        Some(tape) => tape.feed(bytes, cx.transcript)?,
+                        None => match Exported::open(bytes, cx.transcript) {
+                            Ok(tape) => exported.insert(tape).read(cx.transcript)?,
+                            // What tells nothing hides no packets.
+                            Err(why) => {
+                                cx.found.unread_tape.get_or_insert(why);
+                                continue;
+                            }
+                        },
+                    };
+                    let Err(why) = read else { continue };
+                    cx.found.cut = Some(Cut::Damaged(format!("the tape in it cannot be read on: {why}")));
+                    return self.finish(transcript, found).map(|()| false);
                 }
                 Next::Cut(why) => {
                     cx.found.cut = Some(why);
@@ -92,10 +105,10 @@ impl<R: Read> PacketSource<R> {
                 cx.found.used += u64::from(exported.payload(&captured));
                 continue;
             }
-            let time = captured.time.unwrap_or(*now);
-            cx.found.back_in_time += u64::from(time < *now);
-            *now = time.max(*now);
-            flows.expire(*now, &mut cx)?;
+            let time = captured.time.unwrap_or(clock.latest());
+            cx.found.back_in_time += u64::from(time < clock.latest());
+            cx.now = clock.at(time);
+            flows.expire(&mut cx)?;
             match segment::packet(captured.link_type, captured.bytes, captured.len) {
                 Packet::Tcp(segment) => {
                     cx.found.used += 1;
@@ -128,8 +141,9 @@ impl<R: Read> PacketSource<R> {
             found.connections = exported.connections();
             found.is_without_end = !exported.is_whole();
         }
-        let Self { flows, services, scratch, options, .. } = self;
+        let Self { flows, services, scratch, options, clock, .. } = self;
         let ImportOptions { payload, server_ports } = &*options;
-        flows.finish(&mut Context { transcript, found, services, payload: *payload, server_ports, scratch })
+        let now = clock.now();
+        flows.finish(&mut Context { transcript, found, services, payload: *payload, server_ports, scratch, now })
     }
 }

@@ -1,5 +1,7 @@
 //! One direction of a TCP connection: where its sequence numbers are in the stream of bytes.
 
+use crate::import::limits::FAR;
+
 /// Positions count from the first byte after the handshake, or from the first one that was seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stream {
@@ -36,6 +38,13 @@ impl Stream {
         Some(i64::from(seq.wrapping_sub(next).cast_signed()))
     }
 
+    /// Whether a reset with this sequence number ends the connection. A receiver drops one that lies before what it has
+    /// acknowledged or behind its window (RFC 9293, section 3.10.7.4); how large that is, is not known here.
+    pub(super) fn takes_reset(&self, seq: u32) -> bool {
+        let first = i64::try_from(self.next.saturating_sub(self.acked)).unwrap_or(i64::MAX);
+        !self.seen || self.ahead(seq).is_none_or(|ahead| (-first..=FAR).contains(&ahead))
+    }
+
     /// The position of a sequence number; `None` before position 0.
     pub(super) fn position(&self, seq: u32) -> Option<u64> {
         self.next.checked_add_signed(self.ahead(seq)?)
@@ -57,5 +66,17 @@ mod tests {
         assert_eq!(stream.position(3), Some((7 << 32) + 5));
         assert_eq!(stream.position(0), Some((7 << 32) + 2));
         assert_eq!((stream.ahead(13), stream.ahead(u32::MAX)), (Some(10), Some(-4)));
+    }
+
+    #[test]
+    fn a_reset_counts_between_what_was_acknowledged_and_the_window() {
+        let mut stream = Stream::default();
+        stream.begin(999);
+        assert!(stream.takes_reset(5), "nothing is known of the direction");
+        (stream.seen, stream.next, stream.acked) = (true, 500, 300);
+        let taken = [1299, 1300, 1500, 1600, 1500 + 200_000_000, 999].map(|seq| stream.takes_reset(seq));
+        assert_eq!(taken, [false, true, true, true, false, false]);
+        stream.acked = 700;
+        assert!(stream.takes_reset(1500), "the capture lacks what was acknowledged, and may have this out of order");
     }
 }

@@ -30,6 +30,7 @@ fn piece(at: u64, from: usize, pos: u64, text: &'static str, ack: u64) -> Piece<
     let len = text.trim_end_matches('.').len() as u64;
     Piece {
         time: at * MS,
+        taken: at * MS,
         from,
         pos,
         payload: &text.as_bytes()[..len as usize],
@@ -105,7 +106,7 @@ fn what_is_held_is_bounded() {
     let payload = vec![7; 64 << 10];
     for n in 0..2000 {
         let pos = 1 + n * ((64 << 10) + 1);
-        let piece = Piece { time: 0, from: 0, pos, payload: &payload, len: 64 << 10, fin: false, ack: None };
+        let piece = Piece { time: 0, taken: 0, from: 0, pos, payload: &payload, len: 64 << 10, fin: false, ack: None };
         flow.take(piece, &mut |ordered| holes += u64::from(matches!(ordered, Ordered::Hole { .. })));
         assert!(flow.held_bytes() <= HELD_BYTES && flow.held.len() <= HELD_SEGMENTS);
     }
@@ -149,7 +150,7 @@ proptest! {
             let stream = &streams[from];
             let (start, end) = (start.min(stream.len()), (start + len).min(stream.len()));
             let payload = &stream[start..end];
-            let piece = Piece { time: 0, from, pos: start as u64, payload, len: payload.len() as u64, fin: false, ack: None };
+            let piece = Piece { time: 0, taken: 0, from, pos: start as u64, payload, len: payload.len() as u64, fin: false, ack: None };
             pieces.push((key, piece));
         };
         for (from, start, len, key) in cuts {
@@ -174,7 +175,7 @@ proptest! {
         let mut time = 0;
         let pieces: Vec<_> = pieces.into_iter().map(|(from, pos, len, fin, ack, later)| {
             time += later * MS;
-            Piece { time, from, pos, payload: &bytes[..len], len: len as u64, fin, ack }
+            Piece { time, taken: time, from, pos, payload: &bytes[..len], len: len as u64, fin, ack }
         }).collect();
         let streams = put_together(&pieces);
         prop_assert!(streams.iter().all(|stream| stream.len() <= 600));
