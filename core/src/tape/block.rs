@@ -4,7 +4,7 @@ use super::dictionary::Dictionary;
 use super::format::{BlockKind, Header};
 use super::hash::ContentHasher;
 use super::meta::take_pairs;
-use super::record::{RawRecord, take_record};
+use super::record::{RawRecord, put_head, take_record};
 use super::v1::kind;
 use crate::event::{Body, Event, Ext, Loss, LossCause};
 use crate::ids::ConnKey;
@@ -128,10 +128,13 @@ impl Block {
     pub(super) fn hash_into(&self, hasher: &mut ContentHasher) {
         let (conns, procs) = self.dictionary.digests();
         let mut cursor = Cursor { started: true, ..Cursor::at_start(self) };
+        let mut head = Vec::new();
         while let Some(event) = cursor.next(self, &mut |_| true) {
+            head.clear();
+            put_head(&event, &mut head);
             let conn = conns.get(cursor.last_conn).copied().unwrap_or_default();
             let process = cursor.last_process.checked_sub(1).and_then(|index| procs.get(index)).copied();
-            hasher.push(&event, conn, process.unwrap_or_default());
+            hasher.push(&event, &head, conn, process.unwrap_or_default());
         }
     }
 }

@@ -67,8 +67,8 @@ impl ContentHasher {
         block.hash_into(self);
     }
 
-    /// Takes in an event and the digests of its connection and process, as far as it has them.
-    pub(super) fn push(&mut self, event: &Event<'_>, conn: Digest, process: Digest) {
+    /// Takes in an event, its head as a record has it, and the digests of its connection and process, as far as it has them.
+    pub(super) fn push(&mut self, event: &Event<'_>, head: &[u8], conn: Digest, process: Digest) {
         let Some(number) = record::number(&event.body) else { return };
         let out = &mut self.scratch;
         out.clear();
@@ -85,12 +85,11 @@ impl ContentHasher {
         if let Body::Clock { origin, .. } = event.body {
             out.extend_from_slice(&origin.0);
         }
-        record::put_head(event, out);
-        record::put_ext(event.ext, out);
+        out.extend_from_slice(head);
         let (prefix, table, rest) = record::payload(&event.body);
         put_varint((prefix.len() + table.len() + rest.len()) as u64, out);
         self.state.write(out);
-        for part in [prefix, table, rest] {
+        for part in [prefix, table, rest].into_iter().filter(|part| !part.is_empty()) {
             self.state.write(part);
         }
     }

@@ -74,8 +74,8 @@ pub(super) fn put_kind(event: &Event<'_>, number: u8, out: &mut Vec<u8>) {
     out.push(number | ext | late);
 }
 
-/// Appends all of the record but its length and its payload.
-pub(super) fn put_record(event: &Event<'_>, number: u8, previous: u64, refs: Refs, out: &mut Vec<u8>) {
+/// Appends all of the record but its length and its payload. Returns where in `out` what [`put_head`] appends begins.
+pub(super) fn put_record(event: &Event<'_>, number: u8, previous: u64, refs: Refs, out: &mut Vec<u8>) -> usize {
     put_kind(event, number, out);
     put_varint(zigzag(event.time.nanos().wrapping_sub(previous).cast_signed()), out);
     put_varint(u64::from(event.cpu), out);
@@ -89,19 +89,12 @@ pub(super) fn put_record(event: &Event<'_>, number: u8, previous: u64, refs: Ref
     if number == kind::CLOCK {
         put_varint(u64::from(refs.origin), out);
     }
+    let head = out.len();
     put_head(event, out);
-    put_ext(event.ext, out);
+    head
 }
 
-/// Appends the extensions, if there are any, and before them their length.
-pub(super) fn put_ext(ext: Ext<'_>, out: &mut Vec<u8>) {
-    if !ext.0.is_empty() {
-        put_varint(ext.0.len() as u64, out);
-        out.extend_from_slice(ext.0);
-    }
-}
-
-/// Appends the head.
+/// Appends the head, and the extensions behind their length, if there are any.
 pub(super) fn put_head(event: &Event<'_>, out: &mut Vec<u8>) {
     let time = event.time;
     match event.body {
@@ -146,6 +139,10 @@ pub(super) fn put_head(event: &Event<'_>, out: &mut Vec<u8>) {
         | Body::Enrich(_)
         | Body::Process(_)
         | Body::Tick => {}
+    }
+    if !event.ext.0.is_empty() {
+        put_varint(event.ext.0.len() as u64, out);
+        out.extend_from_slice(event.ext.0);
     }
 }
 

@@ -53,9 +53,9 @@ pub struct Writer<W: Write> {
     hasher: ContentHasher,
     index: IndexBuilder,
     totals: Totals,
-    /// Content of the block that is being written.
+    /// The block that is being written: room for its header, and its content.
     raw: Vec<u8>,
-    /// The block as it is written: header and stored bytes.
+    /// The same, compressed.
     stored: Vec<u8>,
     scratch: Vec<u8>,
     seq: u32,
@@ -101,7 +101,7 @@ impl<W: Write> Writer<W> {
             hasher: ContentHasher::new(),
             index: IndexBuilder::new(),
             totals: Totals::default(),
-            raw: Vec::new(),
+            raw: vec![0; HEADER_LEN],
             stored: Vec::new(),
             scratch: Vec::new(),
             seq: 0,
@@ -163,7 +163,7 @@ impl<W: Write> Writer<W> {
         };
         let refs = Refs { conn: conn.unwrap_or_default(), process: process.unwrap_or_default(), origin };
         self.scratch.clear();
-        record::put_record(event, number, pending.previous.nanos(), refs, &mut self.scratch);
+        let head = record::put_record(event, number, pending.previous.nanos(), refs, &mut self.scratch);
         put_varint((self.scratch.len() + payload) as u64, &mut pending.bytes);
         for part in [&self.scratch[..], prefix, table, rest] {
             pending.bytes.extend_from_slice(part);
@@ -171,7 +171,8 @@ impl<W: Write> Writer<W> {
         pending.records += 1;
         pending.previous = event.time;
         pending.last_time = pending.last_time.max(event.time);
-        self.hasher.push(event, conn_digest.unwrap_or_default(), process_digest.unwrap_or_default());
+        let head = self.scratch.get(head..).unwrap_or_default();
+        self.hasher.push(event, head, conn_digest.unwrap_or_default(), process_digest.unwrap_or_default());
         self.count(&event.body, event.time);
         Ok(())
     }
@@ -332,23 +333,24 @@ impl<W: Write> Writer<W> {
     fn write_block(&mut self, kind: BlockKind, first: MonoNanos, last: MonoNanos, records: u32) -> io::Result<()> {
         let mut header = Header { records, ..Header::new(kind, self.seq) };
         (header.first_time, header.last_time) = (first.nanos(), last.nanos());
+        let content = self.raw.get(HEADER_LEN..).unwrap_or_default();
+        header.raw_len = length(content.len())?;
         self.stored.clear();
         self.stored.resize(HEADER_LEN, 0);
-        let may_compress = self.options.compress && kind.has_records();
-        if may_compress && self.compressor.compress(&self.raw, &mut self.stored) {
-            header.codec = codec_number::ZSTD;
-        }
-        if (self.stored.len() - HEADER_LEN).saturating_mul(MAX_EXPANSION) < self.raw.len() || header.codec == 0 {
-            header.codec = codec_number::NONE;
-            self.stored.truncate(HEADER_LEN);
-            self.stored.extend_from_slice(&self.raw);
-        }
-        header.raw_len = length(self.raw.len())?;
-        header.stored_len = length(self.stored.len() - HEADER_LEN)?;
-        header.stored_crc = crc32c::crc32c(&self.stored[HEADER_LEN..]);
-        self.stored[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-        self.raw.clear();
-        let written = self.out.write_all(&self.stored).and_then(|()| self.out.flush());
+        let compressed = self.options.compress
+            && kind.has_records()
+            && self.compressor.compress(content, &mut self.stored)
+            && (self.stored.len() - HEADER_LEN).saturating_mul(MAX_EXPANSION) >= content.len();
+        let (codec, block) =
+            if compressed { (codec_number::ZSTD, &mut self.stored) } else { (codec_number::NONE, &mut self.raw) };
+        let (head, stored) = block.split_at_mut(HEADER_LEN);
+        header.codec = codec;
+        header.stored_len = length(stored.len())?;
+        header.stored_crc = crc32c::crc32c(stored);
+        head.copy_from_slice(&header.to_bytes());
+        let written = self.out.write_all(block).and_then(|()| self.out.flush());
+        let len = block.len() as u64;
+        self.raw.truncate(HEADER_LEN);
         self.failed = written.is_err();
         written?;
         if !matches!(kind, BlockKind::Index | BlockKind::End) {
@@ -356,7 +358,7 @@ impl<W: Write> Writer<W> {
             self.index.push(&IndexEntry { offset: self.offset, first_time, last_time, records, kind: kind as u8 });
             self.totals.blocks += 1;
         }
-        self.offset += self.stored.len() as u64;
+        self.offset += len;
         self.seq = self.seq.wrapping_add(1);
         Ok(())
     }

@@ -4,8 +4,6 @@
 //! Connections that speak HTTP/2 are kept as they are. Of whatever else there is the same is kept as a recorder keeps: the first
 //! 8 KiB since the direction last turned, and of segments behind that both ends. Of TLS, beginnings of segments.
 
-use memchr::memmem;
-
 /// Which payload an import keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum KeptPayload {
@@ -183,20 +181,26 @@ fn head(bytes: &[u8]) -> Head {
     if matches!(method, b"HEAD" | b"CONNECT" | b"PRI") || status == Some(b"101") {
         return Head::Last;
     }
-    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Head::Cut };
-    let fields = bytes.get(..end).unwrap_or_default();
-    let (mut length, mut doubtful) = (None, false);
-    for line in memchr::memchr_iter(b'\n', fields).filter_map(|at| fields.get(at + 1..)) {
-        // The names that matter begin with one of these letters.
-        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't')) {
-            continue;
+    let (mut length, mut doubtful, mut end) = (None, false, 0);
+    loop {
+        let rest = bytes.get(end..).unwrap_or_default();
+        let Some(len) = memchr::memchr(b'\n', rest) else { return Head::Cut };
+        end += len + 1;
+        // What ends otherwise is nothing to be sure of.
+        let Some(line) = rest.get(..len).and_then(|line| line.strip_suffix(b"\r")) else { return Head::Other };
+        match line.first() {
+            None => break,
+            // The names that matter begin with one of these letters.
+            Some(b'C' | b'c') => {
+                if let Some(value) = value_of(line, b"content-length:") {
+                    let said = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok());
+                    doubtful |= said.is_none() || length.is_some_and(|length| Some(length) != said);
+                    length = said;
+                }
+            }
+            Some(b'T' | b't') => doubtful |= value_of(line, b"transfer-encoding:").is_some(),
+            _ => {}
         }
-        if let Some(value) = value_of(line, b"content-length:") {
-            let said = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok());
-            doubtful |= said.is_none() || length.is_some_and(|length| Some(length) != said);
-            length = said;
-        }
-        doubtful |= value_of(line, b"transfer-encoding:").is_some();
     }
     let bodiless =
         status.map_or(length.is_none(), |status| status.starts_with(b"1") || matches!(status, b"204" | b"304"));
@@ -205,7 +209,7 @@ fn head(bytes: &[u8]) -> Head {
         _ if bodiless => Some(0),
         length => length,
     };
-    Head::Complete { len: end + 4, body }
+    Head::Complete { len: end, body }
 }
 
 fn is_method(word: &[u8]) -> bool {
@@ -214,13 +218,10 @@ fn is_method(word: &[u8]) -> bool {
     METHODS.contains(&word)
 }
 
-/// The value of the field line at the beginning of `line`, if it has this name.
+/// The value of a field line, if it has this name.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = line.split_at_checked(name.len())?;
-    if !start.eq_ignore_ascii_case(name) {
-        return None;
-    }
-    rest.split(|&byte| byte == b'\r' || byte == b'\n').next()
+    start.eq_ignore_ascii_case(name).then_some(rest)
 }
 
 /// Who sent these first bytes of a direction, if they tell: `true` for a client.
