@@ -58,8 +58,8 @@ pub struct Found {
     pub unfinished_fragments: u64,
     /// Records with a time before that of an earlier one.
     pub back_in_time: u64,
-    /// Connections forgotten because there were too many.
-    pub evicted: u64,
+    /// What was forgotten because there was too much of it, by name.
+    pub forgotten: BTreeMap<&'static str, u64>,
     /// Calls on sockets of which the addresses are not known.
     pub unknown_sockets: u64,
     /// Events that the capture's driver dropped, as far as it said so.
@@ -67,6 +67,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Counts what is forgotten because there is too much of it.
+    pub(super) fn forget(&mut self, what: &'static str, count: usize) {
+        if count > 0 {
+            *self.forgotten.entry(what).or_default() += count as u64;
+        }
+    }
+
     /// What a user has to know, one sentence each. `what` is what the file consists of.
     pub fn warnings(&self, what: &'static str) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -111,7 +118,9 @@ impl Found {
             self.back_in_time,
             format!("not in order of time: {} (reordercap mends that)", Count(self.back_in_time, what)),
         );
-        warn(self.evicted, format!("too many at once, forgotten: {}", Count(self.evicted, "connection")));
+        for (what, count) in &self.forgotten {
+            warn(*count, format!("too many at once, forgotten: {}", Count(*count, what)));
+        }
         warn(
             self.unknown_sockets,
             format!("on sockets of unknown addresses, left out: {}", Count(self.unknown_sockets, "call")),

@@ -25,6 +25,9 @@ pub(super) const STEP_NANOS: u64 = RETRANSMIT_NANOS;
 /// Sequence numbers so far from the expected ones are of another connection with the same addresses.
 pub(super) const FAR: i64 = 128 << 20;
 
+/// Windows of receivers are hardly larger.
+pub(super) const WINDOW: i64 = 16 << 20;
+
 /// Interfaces of one section of a pcapng file.
 pub(super) const INTERFACES: usize = 16 << 10;
 
@@ -43,10 +46,11 @@ pub(super) const EVENT_PAYLOAD: usize = 128 << 10;
 /// Bytes at the beginning of the input that its origin is derived from.
 pub(super) const ORIGIN_BYTES: usize = 1 << 20;
 
-/// Services, by address and port, that a capture is told to have; a tape forgets those it has not used for long.
+/// Services, by address and port, that a capture has at once; the first told are forgotten first.
 pub(super) const SERVICES: usize = 4 << 10;
 
-/// Threads, and descriptors of all processes, that are followed in a capture of system calls.
+/// Processes, threads of others, and calls that are under way, that are followed in a capture of system calls; in each case, the first to come are
+/// forgotten first. The same holds for the descriptors of all processes that are sockets.
 pub(super) const THREADS: usize = 32 << 10;
 /// See [`THREADS`].
 pub(super) const DESCRIPTORS: usize = 128 << 10;

@@ -10,6 +10,7 @@ mod imported;
 mod kept;
 mod limits;
 mod notice;
+mod oldest;
 mod options;
 mod pcap;
 mod scap;

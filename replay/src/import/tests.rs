@@ -3,33 +3,66 @@
 //! These are properties and no fuzz targets, as a target would have to build all that `redtape` exports and watches with; for
 //! more cases than usual, set `PROPTEST_CASES`.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use proptest::prelude::*;
 use redtape_core::tape::{Block, Reader, WriterOptions};
-use redtape_core::{Body, Data};
+use redtape_core::{Body, LossCause, MonoNanos};
 
 use super::*;
 
-/// The tape that a file becomes, if it is a capture: events, and bytes of payload.
-fn imported(bytes: &[u8]) -> Option<(usize, u64)> {
+/// What the tape tells that a file becomes.
+#[derive(Debug, PartialEq)]
+struct Told {
+    /// In words, without the names of connections, which come from the file's first bytes.
+    events: Vec<String>,
+    /// Bytes of payload, captured or not.
+    moved: u64,
+    found: Found,
+}
+
+/// Imports a file, if it is a capture.
+fn imported(bytes: &[u8]) -> Option<Told> {
     let opened = open(Box::new(Cursor::new(bytes.to_vec())), ImportOptions::default(), WriterOptions::PIPE).ok()?;
     let Opened::Capture(mut capture) = opened else { return None };
-    let mut tape = Vec::new();
+    let (form, mut tape) = (capture.form(), Vec::new());
     capture.read_to_end(&mut tape).unwrap();
     let mut reader = Reader::open(&tape[..]).unwrap();
-    let (mut block, mut events, mut moved) = (Block::default(), 0, 0);
+    let (mut block, mut events) = (Block::default(), Vec::new());
+    let (mut conns, mut next, mut moved) = (BTreeMap::new(), BTreeMap::new(), 0);
+    let mut now = MonoNanos::ZERO;
     while reader.read_block(&mut block).unwrap() {
         for event in block.events() {
-            events += 1;
-            if let Body::Data(Data { len, .. }) = event.body {
-                moved += len;
+            // What the reader says of a tape without an end is not the import's.
+            if event.body.is_entry() || matches!(&event.body, Body::Loss(loss) if loss.cause == LossCause::Truncated) {
+                continue;
             }
+            assert!(event.late == (event.time < now), "{event:?} after {now:?}");
+            now = now.max(event.time);
+            let number = conns.len();
+            let conn = event.body.conn().map(|conn| *conns.entry(conn).or_insert(number));
+            let what = match &event.body {
+                Body::Data(data) => {
+                    // Packets come in order, and nothing twice. Of calls that are under way at once, none is the first.
+                    let at = next.entry((data.conn, data.direction as u8)).or_insert(0);
+                    assert!(form == Form::Scap || data.pos >= *at, "{data:?} before {at}");
+                    *at = data.pos + data.len;
+                    moved += data.len;
+                    let payload: Vec<_> = data.ranges.iter().collect();
+                    assert!(payload.last().is_none_or(|(at, bytes)| at + bytes.len() as u64 <= data.len));
+                    format!("{:?} {} {} {payload:?}", data.direction, data.pos, data.len)
+                }
+                body => format!("{:?}", std::mem::discriminant(body)),
+            };
+            events.push(format!("{:?} {conn:?} {what}", event.time));
         }
     }
     let report = reader.report();
     assert_eq!((report.corrupt_blocks, report.skipped_bytes, report.missing_blocks), (0, 0, 0));
-    Some((events, moved))
+    let found = capture.found().get();
+    assert_eq!(report.truncated, found.cut.is_some() || found.is_without_end);
+    Some(Told { events, moved, found })
 }
 
 /// What an import counts, and how often it tells that a connection is over.
@@ -138,24 +171,32 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let whole = pcap(&packets);
-        let (events, moved) = imported(&whole).unwrap();
-        let len = cut.index(whole.len());
-        if let Some(part) = imported(&whole[..len]) {
-            // The end of the file gives up what was waited for, so there may be a hole more, with its loss.
-            prop_assert!(part.1 <= moved + 400, "{part:?} of {events} events, {moved} bytes");
-        }
+        let len = cut.index(whole.len() - 23) + 24;
+        // What of the packets is whole is as long as they are alone.
+        let lens = packets.iter().map(|(.., payload)| 56 + payload.len());
+        let ends = std::iter::once(24).chain(lens.scan(24, |end, len| { *end += len; Some(*end) }));
+        let before = ends.take_while(|end| *end <= len).last().unwrap();
+        let (mut part, expected) = (imported(&whole[..len]).unwrap(), imported(&whole[..before]).unwrap());
+        prop_assert_eq!(part.found.cut.take(), (len > before).then_some(Cut::Truncated));
+        prop_assert_eq!(part, expected);
     }
 }
 
 #[test]
 fn a_capture_cut_anywhere_is_read_up_to_there() {
     let file = include_bytes!("../../../fixtures/captures/calls.scap");
-    let mut before = 0;
-    for len in (500..file.len()).step_by(397) {
-        let (events, _) = imported(&file[..len]).unwrap();
-        assert!(events + 40 >= before, "{len} bytes: {events} events, {before} of fewer");
-        before = events;
+    let (mut block, mut next, mut events) = (0, 0, 0);
+    for len in (28..file.len()).step_by(397) {
+        while next <= len {
+            block = next;
+            next += u32::from_le_bytes(file[next + 4..next + 8].try_into().unwrap()) as usize;
+        }
+        let mut part = imported(&file[..len]).unwrap();
+        assert_eq!(part.found.cut.take(), (len > block).then_some(Cut::Truncated), "{len} bytes");
+        assert_eq!(part, imported(&file[..block]).unwrap(), "{len} bytes");
+        events = part.found.records;
     }
+    assert!(events > 100, "{events} events");
 }
 
 /// Connections whose port is used again leave nothing behind: neither what waited in them, nor their end untold.
@@ -182,8 +223,40 @@ fn a_reset_with_a_number_far_off_ends_nothing() {
         let [before, after] = [b"GET / HTTP/1.1\r\n".to_vec(), b"Host: a\r\n\r\n".to_vec()];
         pcap(&[(true, 99, syn, vec![]), (true, 100, ack, before), (true, seq, rst, vec![]), (true, 116, ack, after)])
     };
-    assert_eq!(imported(&packets(3_000_000_000)).unwrap().1, 27);
-    assert_eq!(imported(&packets(116)).unwrap().1, 16, "the one that is expected does");
+    assert_eq!(imported(&packets(3_000_000_000)).unwrap().moved, 27);
+    assert_eq!(imported(&packets(116)).unwrap().moved, 16, "the one that is expected does");
+}
+
+#[test]
+fn a_handshake_that_comes_late_is_of_the_connection_that_it_begins() {
+    let request = (true, 100, 16, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+    let told = imported(&pcap(&[request.clone(), (true, 99, 2, vec![]), request.clone()])).unwrap();
+    assert_eq!((told.moved, told.found.connections, told.found.retransmitted), (18, 1, 1));
+    let other = imported(&pcap(&[request.clone(), (true, 500, 2, vec![]), (true, 501, 16, request.3)])).unwrap();
+    assert_eq!((other.moved, other.found.connections), (36, 2));
+}
+
+/// Options for the destination that stand behind the fragment header belong to what is put together (RFC 8200, section 4.5).
+#[test]
+fn fragments_of_ipv6_may_begin_with_options() {
+    let payload = b"GET / HTTP/1.1\r\n\r\n";
+    let tcp = [&[0x9c, 0x40, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 16, 255, 255, 0, 0, 0, 0][..], payload].concat();
+    let whole = [&[6, 0, 1, 4, 0, 0, 0, 0][..], &tcp].concat();
+    let fragment = |at: usize, end: usize| {
+        let more = u8::from(end < whole.len());
+        let part = &whole[at..end];
+        let len = u8::try_from(part.len() + 8).unwrap();
+        let header = [60, 0, 0, u8::try_from(at).unwrap() | more, 0, 0, 0, 7];
+        [&[0x60, 0, 0, 0, 0, len, 44, 64][..], &[1; 16], &[2; 16], &header, part].concat()
+    };
+    let mut file = pcap(&[]);
+    for packet in [fragment(0, 16), fragment(16, whole.len())] {
+        let len = u32::try_from(packet.len()).unwrap();
+        file.extend([1_700_000_000, 0, len, len].map(u32::to_le_bytes).concat());
+        file.extend(packet);
+    }
+    let told = imported(&file).unwrap();
+    assert_eq!((told.moved, told.found.used, told.found.unfinished_fragments), (payload.len() as u64, 1, 0));
 }
 
 #[test]

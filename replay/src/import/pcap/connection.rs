@@ -91,8 +91,7 @@ impl Connection {
     pub(super) fn is_other(&self, from: usize, segment: &Segment<'_>) -> bool {
         let Some(stream) = self.flow.streams.get(from) else { return false };
         if segment.syn {
-            let known = stream.isn.is_some_and(|isn| isn == segment.seq);
-            return !known && (stream.seen || stream.isn.is_some());
+            return stream.is_begun_elsewhere(segment.seq);
         }
         let far = stream.ahead(segment.seq).is_some_and(|ahead| ahead.abs() > FAR);
         far && segment.len > 0 && !segment.rst
@@ -253,7 +252,7 @@ impl Story {
         let (local, remote) = if server == 0 { (a, b) } else { (b, a) };
         let [isn_a, isn_b] = *handshake;
         let (isn_local, isn_remote) = if server == 0 { (isn_a, isn_b) } else { (isn_b, isn_a) };
-        let process = cx.services.of(local, time, cx.transcript);
+        let process = cx.services.of(local, time, cx.transcript, cx.found);
         let process = cx.scratch.note(process).unwrap_or_default();
         let id = cx.transcript.next_connection();
         let info = ConnInfo {

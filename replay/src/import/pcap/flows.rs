@@ -142,7 +142,7 @@ impl Flows {
                 return at;
             }
         }
-        cx.found.evicted += 1;
+        cx.found.forget("connection", 1);
         loop {
             self.hand = (self.hand + 1) % self.slots.len().max(1);
             match self.slots.get_mut(self.hand) {

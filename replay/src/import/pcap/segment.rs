@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::{IpFragOffset, IpNumber, Ipv6ExtensionSlice, LaxIpSlice, TcpSlice};
+use etherparse::{IpFragOffset, IpNumber, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, LaxIpSlice, TcpSlice};
 
 use super::fragments::{Fragment, FragmentId};
 
@@ -123,7 +123,7 @@ fn ip(bytes: &[u8], len: usize) -> Option<Packet<'_>> {
     let len = if said == 0 { len } else { said }.checked_sub(headers)?;
     let (from, to) = (ip.source_addr(), ip.destination_addr());
     if payload.fragmented {
-        return Some(fragment(&ip, len).map_or(Packet::Malformed, Packet::Fragment));
+        return Some(fragment(&ip, bytes, said).map_or(Packet::Malformed, Packet::Fragment));
     }
     Some(match payload.ip_number {
         IpNumber::TCP => tcp(from, to, payload.payload, len).map_or(Packet::Malformed, Packet::Tcp),
@@ -132,7 +132,7 @@ fn ip(bytes: &[u8], len: usize) -> Option<Packet<'_>> {
 }
 
 /// The segment between these hosts, of `len` bytes with its header.
-pub(super) fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8], len: usize) -> Option<Segment<'_>> {
+fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8], len: usize) -> Option<Segment<'_>> {
     let tcp = TcpSlice::from_slice(bytes).ok()?;
     let payload = tcp.payload();
     let len = len.checked_sub(bytes.len() - payload.len())?;
@@ -149,26 +149,44 @@ pub(super) fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8], len: usize) -> Option<
     })
 }
 
+/// The segment in an IP packet that was put together, behind the extension headers that it may begin with.
+pub(super) fn put_together<'a>(id: &FragmentId, bytes: &'a [u8]) -> Option<Segment<'a>> {
+    let (protocol, bytes) = match id.from {
+        IpAddr::V4(_) => (id.protocol, bytes),
+        IpAddr::V6(_) => {
+            let (_, protocol, bytes, _) = Ipv6ExtensionsSlice::from_slice_lax(id.protocol, bytes);
+            (protocol, bytes)
+        }
+    };
+    tcp(id.from, id.to, bytes, bytes.len()).filter(|_| protocol == IpNumber::TCP)
+}
+
 /// The part of an IP packet that this one is; `None` if not all of it was captured.
-fn fragment<'a>(ip: &LaxIpSlice<'a>, len: usize) -> Option<Fragment<'a>> {
+fn fragment<'a>(ip: &LaxIpSlice<'a>, bytes: &'a [u8], said: usize) -> Option<Fragment<'a>> {
     let (from, to) = (ip.source_addr(), ip.destination_addr());
-    let (number, offset, more): (u32, IpFragOffset, bool) = match ip {
+    let (number, offset, more, protocol, headers): (u32, IpFragOffset, bool, IpNumber, usize) = match ip {
         LaxIpSlice::Ipv4(ip) => {
             let header = ip.header();
-            (header.identification().into(), header.fragments_offset(), header.more_fragments())
+            let headers = header.slice().len() + ip.extensions().auth.as_ref().map_or(0, |auth| auth.slice().len());
+            let number = header.identification().into();
+            (number, header.fragments_offset(), header.more_fragments(), ip.payload().ip_number, headers)
         }
         LaxIpSlice::Ipv6(ip) => {
-            let header = ip.extensions().clone().into_iter().find_map(|extension| match extension {
-                Ipv6ExtensionSlice::Fragment(header) => Some(header.to_header()),
-                _ => None,
+            // What stands behind its header is of the fragment, further extension headers among it.
+            let mut headers = ip.header().slice().len();
+            let header = ip.extensions().clone().into_iter().find_map(|extension| {
+                use Ipv6ExtensionSlice::{Authentication, DestinationOptions, Fragment, HopByHop, Routing};
+                headers += match &extension {
+                    HopByHop(header) | Routing(header) | DestinationOptions(header) => header.slice().len(),
+                    Authentication(header) => header.slice().len(),
+                    Fragment(header) => header.slice().len(),
+                };
+                if let Fragment(header) = extension { Some(header) } else { None }
             })?;
-            (header.identification, header.fragment_offset, header.more_fragments)
+            let (offset, more) = (header.fragment_offset(), header.more_fragments());
+            (header.identification(), offset, more, header.next_header(), headers)
         }
     };
-    let payload = match ip {
-        LaxIpSlice::Ipv4(ip) => ip.payload().clone(),
-        LaxIpSlice::Ipv6(ip) => ip.payload().clone(),
-    };
-    let id = FragmentId { from, to, number, protocol: payload.ip_number };
-    (payload.payload.len() == len).then_some(Fragment { id, offset, more, bytes: payload.payload })
+    let id = FragmentId { from, to, number, protocol };
+    Some(Fragment { id, offset, more, bytes: bytes.get(headers..said)? })
 }

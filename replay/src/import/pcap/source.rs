@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 
-use etherparse::IpNumber;
 use pcap_file::PcapError;
 
 use super::clock::Clock;
@@ -118,9 +117,7 @@ impl<R: Read> PacketSource<R> {
                     let (whole, forgotten) = fragments.add(&fragment);
                     cx.found.unfinished_fragments += u64::from(forgotten);
                     let Some(bytes) = whole else { continue };
-                    let id = fragment.id;
-                    let is_tcp = id.protocol == IpNumber::TCP;
-                    if let Some(segment) = segment::tcp(id.from, id.to, &bytes, bytes.len()).filter(|_| is_tcp) {
+                    if let Some(segment) = segment::put_together(&fragment.id, &bytes) {
                         cx.found.used += 1;
                         flows.take(time, &segment, &mut cx)?;
                     }

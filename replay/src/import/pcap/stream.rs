@@ -1,6 +1,6 @@
 //! One direction of a TCP connection: where its sequence numbers are in the stream of bytes.
 
-use crate::import::limits::FAR;
+use crate::import::limits::WINDOW;
 
 /// Positions count from the first byte after the handshake, or from the first one that was seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,15 @@ impl Stream {
         (self.isn, self.base) = (Some(isn), Some(isn.wrapping_add(1)));
     }
 
+    /// Whether a SYN with this number is another connection's than what was seen.
+    pub(super) fn is_begun_elsewhere(&self, isn: u32) -> bool {
+        match self.isn {
+            Some(known) => known != isn,
+            // What came before its SYN in the capture may be what comes behind it in the stream.
+            None => self.seen && self.base != Some(isn.wrapping_add(1)),
+        }
+    }
+
     /// It has come to this sequence number, if it is not known already where it is.
     pub(super) fn join(&mut self, seq: u32) {
         self.base.get_or_insert(seq);
@@ -39,10 +48,10 @@ impl Stream {
     }
 
     /// Whether a reset with this sequence number ends the connection. A receiver drops one that lies before what it has
-    /// acknowledged or behind its window (RFC 9293, section 3.10.7.4); how large that is, is not known here.
+    /// acknowledged or behind its window (RFC 9293, section 3.10.7.4); how large that is, is not looked at here.
     pub(super) fn takes_reset(&self, seq: u32) -> bool {
         let first = i64::try_from(self.next.saturating_sub(self.acked)).unwrap_or(i64::MAX);
-        !self.seen || self.ahead(seq).is_none_or(|ahead| (-first..=FAR).contains(&ahead))
+        !self.seen || self.ahead(seq).is_none_or(|ahead| (-first..=WINDOW).contains(&ahead))
     }
 
     /// The position of a sequence number; `None` before position 0.
@@ -74,7 +83,7 @@ mod tests {
         stream.begin(999);
         assert!(stream.takes_reset(5), "nothing is known of the direction");
         (stream.seen, stream.next, stream.acked) = (true, 500, 300);
-        let taken = [1299, 1300, 1500, 1600, 1500 + 200_000_000, 999].map(|seq| stream.takes_reset(seq));
+        let taken = [1299, 1300, 1500, 1600, 1500 + 20_000_000, 999].map(|seq| stream.takes_reset(seq));
         assert_eq!(taken, [false, true, true, true, false, false]);
         stream.acked = 700;
         assert!(stream.takes_reset(1500), "the capture lacks what was acknowledged, and may have this out of order");

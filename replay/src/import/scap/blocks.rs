@@ -9,13 +9,28 @@ use crate::import::limits::SCAP_BLOCK;
 pub(super) mod kind {
     pub(crate) const FDS: u32 = 0x203;
     pub(crate) const FDS_V2: u32 = 0x218;
-    pub(crate) const PROCESSES_V9: u32 = 0x215;
     pub(crate) const EVENT: u32 = 0x204;
     pub(crate) const EVENT_V2: u32 = 0x216;
     pub(crate) const EVENT_V2_LARGE: u32 = 0x221;
     pub(crate) const EVENT_FLAGS: u32 = 0x208;
     pub(crate) const EVENT_FLAGS_V2: u32 = 0x217;
     pub(crate) const EVENT_FLAGS_V2_LARGE: u32 = 0x222;
+}
+
+/// The version of a list of processes, if a block of this kind is one.
+pub(super) const fn list_version(kind: u32) -> Option<u8> {
+    Some(match kind {
+        0x202 => 1,
+        0x207 => 2,
+        0x209 => 3,
+        0x210 => 4,
+        0x211 => 5,
+        0x212 => 6,
+        0x213 => 7,
+        0x214 => 8,
+        0x215 => 9,
+        _ => return None,
+    })
 }
 
 /// What comes next in a file.

@@ -76,6 +76,11 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Whether there are no addresses where those of a socket of the Internet might be: none are told, or not all of them.
+    pub(super) fn lacks_addresses(&self, index: usize) -> bool {
+        self.param(index).is_none_or(|tuple| matches!(tuple.first(), None | Some(2 | 10)))
+    }
+
     /// Two addresses, in the order in which they stand.
     pub(super) fn tuple(&self, index: usize) -> Option<(SocketAddr, SocketAddr)> {
         let mut fields = Fields(self.param(index)?);

@@ -4,6 +4,8 @@
 //! descriptors stands at the beginning; then come events, at the entry and the exit of each call.
 
 mod blocks;
+mod calls;
+mod connections;
 mod event;
 mod order;
 mod processes;

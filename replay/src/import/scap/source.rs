@@ -2,20 +2,17 @@
 
 use std::io::{self, Read};
 
-use redtape_core::{
-    Body, ConnInfo, Data, DataFlags, Direction, Endpoint, MonoNanos, ProcKey, Ranges, RangesBuf, Role, Shutdown,
-    Source, Stamp, Tid,
-};
-use rustc_hash::FxHashMap;
+use redtape_core::{Body, Direction, Role};
 
-use super::blocks::{Blocks, Fields, Next, kind};
+use super::blocks::{Blocks, Fields, Next, kind, list_version};
 use super::event::{Call, Record, call, is_drop, is_exit};
 use super::order::Order;
-use super::processes::{Listed, Processes, SocketNumber, listed};
-use super::sockets::{Ends, Socket, Sockets};
+use super::processes::{Forgotten, Listed, Processes, listed};
+use super::sockets::Sockets;
 use crate::import::found::Found;
-use crate::import::kept::{Kept, KeptPayload};
-use crate::import::limits::{EVENT_PAYLOAD, THREADS};
+use crate::import::kept::KeptPayload;
+use crate::import::limits::THREADS;
+use crate::import::oldest::{Oldest, Replaced};
 use crate::import::options::ImportOptions;
 use crate::import::transcript::Transcript;
 
@@ -30,43 +27,32 @@ pub(crate) struct ScapSource<R> {
 
 /// What is known of the host by now.
 #[derive(Default)]
-struct State {
-    processes: Processes,
-    sockets: Sockets,
-    order: Order,
+pub(super) struct State {
+    pub(super) processes: Processes,
+    pub(super) sockets: Sockets,
+    pub(super) order: Order,
     /// The call that each thread is in.
-    entered: FxHashMap<u64, Entered>,
-    payload: KeptPayload,
-    pieces: Vec<(usize, usize)>,
+    entered: Oldest<u64, Entered, THREADS>,
+    pub(super) payload: KeptPayload,
+    pub(super) pieces: Vec<(usize, usize)>,
     /// The time of the latest event; 0 before the first.
-    now: u64,
+    pub(super) now: u64,
 }
 
 /// A call that a thread is in.
 #[derive(Clone, Copy)]
-struct Entered {
-    number: u16,
-    time: u64,
-    fd: i64,
+pub(super) struct Entered {
+    pub(super) number: u16,
+    pub(super) time: u64,
+    pub(super) fd: i64,
     /// The second parameter.
-    other: i64,
+    pub(super) other: i64,
 }
 
 /// What a call needs to be told.
-struct Context<'a> {
-    transcript: &'a mut Transcript,
-    found: &'a mut Found,
-}
-
-/// A call that has returned.
-#[derive(Clone, Copy)]
-struct Returned {
-    pid: u64,
-    process: ProcKey,
-    entered: Entered,
-    stamp: Stamp,
-    /// What it returned.
-    result: i64,
+pub(super) struct Context<'a> {
+    pub(super) transcript: &'a mut Transcript,
+    pub(super) found: &'a mut Found,
 }
 
 impl<R: Read> ScapSource<R> {
@@ -80,7 +66,10 @@ impl<R: Read> ScapSource<R> {
         let mut cx = Context { transcript, found };
         for _ in 0..BATCH {
             match self.blocks.next()? {
-                Next::Block(kind, body) => self.state.block(kind, body, &mut cx)?,
+                Next::Block(kind, body) => {
+                    self.state.block(kind, body, &mut cx)?;
+                    self.state.forget(cx.found);
+                }
                 Next::Cut(cut) => {
                     cx.found.cut = Some(cut);
                     return self.state.order.finish(cx.transcript).map(|()| false);
@@ -94,19 +83,11 @@ impl<R: Read> ScapSource<R> {
 
 impl State {
     fn block(&mut self, number: u32, body: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
+        if let Some(version) = list_version(number) {
+            cx.found.malformed += u64::from(self.processes.list(body, version, cx.transcript.origin()).is_none());
+            return Ok(());
+        }
         match number {
-            kind::PROCESSES_V9 => {
-                let mut fields = Fields(body);
-                while let Some(len) = fields.u32() {
-                    // Of blocks of this kind, the length counts itself.
-                    let entry = usize::try_from(len).ok().and_then(|len| fields.bytes(len.checked_sub(4)?));
-                    let Some(entry) = entry else { break };
-                    if self.processes.list_entry(entry, cx.transcript.origin()).is_none() {
-                        cx.found.malformed += 1;
-                    }
-                }
-                Ok(())
-            }
             kind::FDS | kind::FDS_V2 => self.descriptors(Fields(body), number == kind::FDS_V2, cx),
             kind::EVENT
             | kind::EVENT_V2
@@ -127,10 +108,24 @@ impl State {
         }
     }
 
+    /// Tells of what there was no room for.
+    fn forget(&mut self, found: &mut Found) {
+        let Some(Forgotten { threads, processes, inherited, sockets }) = self.processes.take_forgotten() else {
+            return;
+        };
+        found.forget("thread", threads);
+        found.forget("process", processes);
+        found.forget("inherited descriptor", inherited);
+        found.forget("descriptor", sockets.len());
+        for socket in sockets {
+            self.sockets.release(socket);
+        }
+    }
+
     /// The descriptors that a process had when the capture began.
     fn descriptors(&mut self, mut fields: Fields<'_>, sized: bool, cx: &mut Context<'_>) -> io::Result<()> {
         let origin = cx.transcript.origin();
-        let Some((pid, _)) = fields.u64().and_then(|tid| self.processes.of_thread(tid, origin)) else { return Ok(()) };
+        let Some(tid) = fields.u64() else { return Ok(()) };
         let mut sockets = Vec::new();
         let mut ports = Vec::new();
         // Padding is shorter than a descriptor.
@@ -145,11 +140,10 @@ impl State {
                 }
             }
         }
-        if let Some((_, process)) = self.processes.of_thread(pid, origin) {
-            process.info.listening.extend(ports.iter().copied());
-            process.info.listening.sort_unstable();
-            process.info.listening.dedup();
-        }
+        let (pid, process) = self.processes.of_thread(tid, origin);
+        process.info.listening.extend(ports.iter().copied());
+        process.info.listening.sort_unstable();
+        process.info.listening.dedup();
         for (fd, ends) in sockets {
             let role = if ports.contains(&ends.local.port()) { Role::Server } else { Role::Unknown };
             self.open(pid, fd, ends, role, true, cx)?;
@@ -168,10 +162,10 @@ impl State {
         }
         let Some(call) = call(record.number) else { return Ok(()) };
         if record.number.is_multiple_of(2) {
-            self.enter(record, call);
+            self.enter(record, call, cx);
             return Ok(());
         }
-        let entered = self.entered.remove(&record.tid).filter(|entered| entered.number | 1 == record.number);
+        let entered = self.entered.remove(record.tid).filter(|entered| entered.number | 1 == record.number);
         if let Some(entered) = entered {
             self.order.leave(entered.time, record.tid);
         }
@@ -179,14 +173,16 @@ impl State {
         self.order.advance(self.now, cx.transcript)
     }
 
-    fn enter(&mut self, record: &Record<'_>, call: Call) {
-        if self.entered.len() >= THREADS && !self.entered.contains_key(&record.tid) {
-            return;
-        }
+    fn enter(&mut self, record: &Record<'_>, call: Call, cx: &mut Context<'_>) {
         let (number, time) = (record.number, record.time);
         let (fd, other) = (record.number_of(0).unwrap_or(-1), record.number_of(1).unwrap_or(-1));
-        if let Some(before) = self.entered.insert(record.tid, Entered { number, time, fd, other }) {
-            self.order.leave(before.time, record.tid);
+        match self.entered.insert(record.tid, Entered { number, time, fd, other }) {
+            Replaced::Nothing => {}
+            Replaced::Value(before) => self.order.leave(before.time, record.tid),
+            Replaced::Oldest(tid, before) => {
+                self.order.leave(before.time, tid);
+                cx.found.forget("call", 1);
+            }
         }
         let counts_at_entry = matches!(
             call,
@@ -197,280 +193,9 @@ impl State {
         }
     }
 
-    /// A call has returned.
-    fn returned(
-        &mut self,
-        record: &Record<'_>,
-        call: Call,
-        entered: Option<Entered>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<()> {
-        let origin = cx.transcript.origin();
-        match call {
-            Call::Exec if record.number_of(0) == Some(0) => {
-                let key = self.processes.exec(record, origin).map(|process| process.info.key);
-                let Some(process) = key else { return Ok(()) };
-                return self.order.push(record.time, Body::Exec { process }, cx.transcript);
-            }
-            Call::Fork if record.number_of(0) == Some(0) => {
-                for socket in self.processes.fork(record, origin) {
-                    self.sockets.get_mut(socket).into_iter().for_each(|socket| socket.descriptors += 1);
-                }
-                return Ok(());
-            }
-            Call::Exec | Call::Fork => return Ok(()),
-            _ => {}
-        }
-        let Some((pid, process)) = self.processes.of_thread(record.tid, origin) else { return Ok(()) };
-        let process = process.info.key;
-        // Newer captures tell all at the exit.
-        let entered = entered.unwrap_or(Entered {
-            number: record.number - 1,
-            time: record.time,
-            fd: fd_at_exit(record, call),
-            other: -1,
-        });
-        let stamp = Stamp {
-            tid: Tid(u32::try_from(record.tid).unwrap_or(u32::MAX)),
-            // Whether a socket blocks is not told. What does not block is never linked by its thread.
-            flags: DataFlags::NONBLOCKING,
-            loop_turn: 0,
-            entry: MonoNanos::new(entered.time.min(record.time)),
-            exit: MonoNanos::new(record.time),
-        };
-        let Some(result) = record.number_of(0) else { return Ok(()) };
-        let call_made = Returned { pid, process, entered, stamp, result };
-        self.called(record, call, call_made, cx)
-    }
-
-    fn called(&mut self, record: &Record<'_>, call: Call, made: Returned, cx: &mut Context<'_>) -> io::Result<()> {
-        let Returned { pid, process, entered, stamp, result } = made;
-        match call {
-            Call::Move { source, direction, data, .. } => {
-                let payload = record.param(data).unwrap_or_default();
-                self.learn_ends(record, made, direction, cx)?;
-                self.moved(made, entered.fd, (source, direction), payload, cx)
-            }
-            Call::Sendfile => self.moved(made, entered.fd, (Source::Sendfile, Direction::Out), &[], cx),
-            Call::Splice => {
-                self.moved(made, entered.fd, (Source::Splice, Direction::In), &[], cx)?;
-                self.moved(made, entered.other, (Source::Splice, Direction::Out), &[], cx)
-            }
-            Call::Accept if result >= 0 => {
-                // The peer's address stands first.
-                let Some((remote, local)) = record.tuple(1) else { return Ok(()) };
-                self.open(pid, result, Ends { local, remote }, Role::Server, false, cx)?;
-                self.told(pid, result, cx, |conn| (stamp.exit, Body::Accept { conn, process, stamp }))
-            }
-            Call::Connect => {
-                let Some((local, remote)) = record.tuple(1) else { return Ok(()) };
-                // EINPROGRESS
-                let begun = result == 0 || result == -115;
-                if begun {
-                    self.open(pid, entered.fd, Ends { local, remote }, Role::Client, false, cx)?;
-                }
-                let errno = u16::try_from(-result).unwrap_or_default();
-                self.told(pid, entered.fd, cx, |conn| (stamp.entry, Body::Connect { conn, process, stamp, errno }))
-            }
-            Call::Close if result == 0 => {
-                let tid = stamp.tid;
-                self.told(pid, entered.fd, cx, |conn| (stamp.exit, Body::FdClose { conn, process, tid }))?;
-                match self.processes.close(pid, entered.fd) {
-                    Some(socket) => self.release(socket, record.time, cx),
-                    None => Ok(()),
-                }
-            }
-            Call::Shutdown if result == 0 => {
-                let told = if entered.other >= 0 { entered.other } else { record.number_of(2).unwrap_or(-1) };
-                let how = match told {
-                    0 => Shutdown::Read,
-                    1 => Shutdown::Write,
-                    _ => Shutdown::Both,
-                };
-                self.told(pid, entered.fd, cx, |conn| (stamp.exit, Body::Shutdown { conn, process, stamp, how }))
-            }
-            // fcntl duplicates, too (F_DUPFD): then its result is another descriptor. So says libscap's command 1 or 13.
-            Call::Dup => self.duplicate(pid, entered.fd, result, record.time, cx),
-            Call::Fcntl if matches!(entered.other, 1 | 13) => self.duplicate(pid, entered.fd, result, record.time, cx),
-            _ => Ok(()),
-        }
-    }
-
-    /// recvfrom, recvmsg, sendto and sendmsg may tell both addresses, also of a socket of which nothing was known.
-    fn learn_ends(
-        &mut self,
-        record: &Record<'_>,
-        made: Returned,
-        direction: Direction,
-        cx: &mut Context<'_>,
-    ) -> io::Result<()> {
-        let index = match record.number {
-            35 => 2,
-            53 => 3,
-            _ => return Ok(()),
-        };
-        if self.processes.socket(made.pid, made.entered.fd).is_some() || made.result <= 0 {
-            return Ok(());
-        }
-        // Of datagrams there are tuples as well; nothing tells them apart but what they carry.
-        let http = record.param(index - 1).is_some_and(|bytes| crate::import::kept::is_of_client(bytes).is_some());
-        match record.tuple(index).filter(|_| http && direction == Direction::In) {
-            Some((remote, local)) => {
-                self.open(made.pid, made.entered.fd, Ends { local, remote }, Role::Unknown, true, cx)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Bytes were moved.
-    fn moved(
-        &mut self,
-        made: Returned,
-        fd: i64,
-        (source, direction): (Source, Direction),
-        payload: &[u8],
-        cx: &mut Context<'_>,
-    ) -> io::Result<()> {
-        let Returned { pid, process, stamp, result, .. } = made;
-        let Some(socket) = self.processes.socket(pid, fd).and_then(|socket| self.sockets.get_mut(socket)) else {
-            return Ok(());
-        };
-        cx.found.used += 1;
-        let conn = socket.key;
-        let time = if direction == Direction::In { stamp.exit } else { stamp.entry };
-        let Ok(len) = u64::try_from(result) else {
-            return match u16::try_from(-result) {
-                // ECONNRESET, EPIPE, ETIMEDOUT
-                Ok(errno @ (104 | 32 | 110)) => {
-                    self.order.push(stamp.exit.nanos(), Body::SocketError { conn, errno }, cx.transcript)
-                }
-                _ => Ok(()),
-            };
-        };
-        if len == 0 && direction == Direction::Out {
-            return Ok(());
-        }
-        let index = Socket::index(direction);
-        let Some(moved) = socket.moved.get_mut(index) else { return Ok(()) };
-        let pos = *moved;
-        *moved = pos.saturating_add(len);
-        let captured = usize::try_from(len).unwrap_or(usize::MAX).min(payload.len()).min(EVENT_PAYLOAD);
-        let payload = payload.get(..captured).unwrap_or_default();
-        // Bytes that the kernel moved from a file were not to be captured.
-        let told = !matches!(source, Source::Sendfile | Source::Splice);
-        socket.kept.next(index, payload, len, &mut self.pieces);
-        cx.found.snapped += u64::from(told && (captured as u64) < len);
-        cx.found.cut_heads += u64::from(told && socket.kept.cut_head);
-        if socket.kept.is_tls() && !std::mem::replace(&mut socket.is_tls, true) {
-            cx.found.tls += 1;
-        }
-        let mut buffer = RangesBuf::default();
-        let ranges = if self.payload == KeptPayload::All {
-            Ranges::prefix(payload)
-        } else {
-            for (at, len) in &self.pieces {
-                let piece = payload.get(*at..at + len).unwrap_or_default();
-                buffer.push(u32::try_from(*at).unwrap_or(u32::MAX), piece);
-            }
-            buffer.as_ranges()
-        };
-        let data = Data { conn, process, stamp, direction, source, pos, len, arrived: None, ranges };
-        self.order.push(time.nanos(), Body::Data(data), cx.transcript)
-    }
-
-    /// A descriptor is a TCP connection from now on.
-    fn open(
-        &mut self,
-        pid: u64,
-        fd: i64,
-        ends: Ends,
-        role: Role,
-        preexisting: bool,
-        cx: &mut Context<'_>,
-    ) -> io::Result<()> {
-        let origin = cx.transcript.origin();
-        let time = self.now;
-        let Some((_, process)) = self.processes.of_thread(pid, origin) else {
-            cx.found.evicted += 1;
-            return Ok(());
-        };
-        let Ends { local, remote } = ends;
-        let listens = role == Role::Server && !process.info.listening.contains(&local.port());
-        if listens {
-            process.info.listening.push(local.port());
-            process.info.listening.sort_unstable();
-        }
-        let (key, tell) = (process.info.key, listens || !process.told);
-        process.told = true;
-        if tell {
-            let info = process.info.clone();
-            self.order.push(time, Body::Process(&info), cx.transcript)?;
-        }
-        let info = ConnInfo {
-            process: key,
-            role,
-            endpoint: Some(Endpoint { local, remote }),
-            preexisting,
-            ..ConnInfo::unknown(origin, cx.transcript.next_connection())
-        };
-        let socket = Socket { key: info.key, kept: Kept::default(), is_tls: false, moved: [0; 2], descriptors: 1 };
-        let socket = self.sockets.insert(socket);
-        match self.processes.open(pid, fd, socket) {
-            Ok(before) => {
-                cx.found.connections += 1;
-                self.order.push(time, Body::Connection(&info), cx.transcript)?;
-                before.map_or(Ok(()), |before| self.release(before, time, cx))
-            }
-            Err(()) => {
-                cx.found.evicted += 1;
-                self.sockets.release(socket);
-                Ok(())
-            }
-        }
-    }
-
-    /// Tells of a descriptor's connection, if it is one.
-    fn told(
-        &mut self,
-        pid: u64,
-        fd: i64,
-        cx: &mut Context<'_>,
-        body: impl FnOnce(redtape_core::ConnKey) -> (MonoNanos, Body<'static>),
-    ) -> io::Result<()> {
-        let Some(socket) = self.processes.socket(pid, fd).and_then(|socket| self.sockets.get_mut(socket)) else {
-            return Ok(());
-        };
-        cx.found.used += 1;
-        let (time, body) = body(socket.key);
-        self.order.push(time.nanos(), body, cx.transcript)
-    }
-
-    fn duplicate(&mut self, pid: u64, fd: i64, new: i64, time: u64, cx: &mut Context<'_>) -> io::Result<()> {
-        if new < 0 || new == fd {
-            return Ok(());
-        }
-        let Some(socket) = self.processes.socket(pid, fd) else {
-            // What the number stood for is closed.
-            return self.processes.close(pid, new).map_or(Ok(()), |before| self.release(before, time, cx));
-        };
-        if let Ok(before) = self.processes.open(pid, new, socket) {
-            self.sockets.get_mut(socket).into_iter().for_each(|socket| socket.descriptors += 1);
-            return before.map_or(Ok(()), |before| self.release(before, time, cx));
-        }
-        Ok(())
-    }
-
-    /// A descriptor of a socket is gone; with the last one the connection is over.
-    fn release(&mut self, socket: SocketNumber, time: u64, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.sockets.release(socket) {
-            Some(conn) => self.order.push(time, Body::Close { conn }, cx.transcript),
-            None => Ok(()),
-        }
-    }
-
     /// A thread has ended.
     fn exit(&mut self, record: &Record<'_>, cx: &mut Context<'_>) -> io::Result<()> {
-        if let Some(entered) = self.entered.remove(&record.tid) {
+        if let Some(entered) = self.entered.remove(record.tid) {
             self.order.leave(entered.time, record.tid);
         }
         let Some((process, sockets)) = self.processes.exit(record.tid) else { return Ok(()) };
@@ -480,15 +205,4 @@ impl State {
         self.order.push(record.time, Body::Exit { process }, cx.transcript)?;
         self.order.advance(self.now, cx.transcript)
     }
-}
-
-/// The descriptor of a call whose entry was not captured, where its exit tells it.
-fn fd_at_exit(record: &Record<'_>, call: Call) -> i64 {
-    let index = match call {
-        Call::Move { fd, .. } => fd,
-        Call::Sendfile | Call::Connect => 2,
-        Call::Close | Call::Shutdown | Call::Dup | Call::Fcntl => 1,
-        Call::Splice | Call::Accept | Call::Exec | Call::Fork => return -1,
-    };
-    if record.count() > index { record.number_of(index).unwrap_or(-1) } else { -1 }
 }
