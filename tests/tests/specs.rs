@@ -172,7 +172,7 @@ fn what_nobody_uses_is_found() {
 }
 
 /// Each is a bad spec, and what is said of it.
-const BAD: [(&str, &str); 30] = [
+const BAD: [(&str, &str); 32] = [
     ("", ": is empty; a spec has `version: 1` and `expect`"),
     ("version: 1", "the key `expect` is missing"),
     ("version: 1\ntape: a.tape\nexpect: {}", ":3:1: expect: nothing is expected"),
@@ -189,6 +189,11 @@ const BAD: [(&str, &str); 30] = [
     ("version: 1\ntape: a.tape\nexpect: {spans: {exhaustive: true}}", "exhaustive: needs `match`"),
     ("version: 1\ntape: a.tape\nexpect: {spans: {wrong: 0}}", "wrong: needs `synth`"),
     ("version: 1\ntape: a.tape\nexpect: {spans: {match: [{where: {}, duration: {p50: 12}}]}}", "needs a unit"),
+    ("version: 1\ntape: a.tape\nexpect: {redaction: {never: []}}", "redaction.never: nothing is forbidden"),
+    (
+        "version: 1\ntape: a.tape\nexpect: {cardinality: {growth: {per_requests: 0, series: 0}}}",
+        "expect.cardinality.growth.per_requests: takes one span at least",
+    ),
     ("version: 1\ntape: a.tape\nexpect: {metrics: {at: {evry: 3s}, samples: [absent(a)]}}", "unknown field `evry`"),
     ("version: 1\ntape: a.tape\nexpect: {metrics: {at: {every: 3}, samples: [absent(a)]}}", "expected a string"),
     ("version: 1\ntape: a.tape\nexpect: {metrics: {at: [], samples: [absent(a)]}}", "a step as in `{every: 30s}`"),
@@ -259,15 +264,31 @@ fn what_is_not_there_is_said() {
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("a.test.yaml:2:1: tape: ./b.tape is not there; did you mean `a.tape`?"), "{err}");
     assert!(err.contains("./c*.tape is not there") && err.contains("./shopp is not there"), "{err}");
-    for (path, part) in [("nowhere", "nowhere: is not there"), ("empty", "has no spec")] {
+    for (path, part) in [
+        ("nowhere", "nowhere: is not there"),
+        ("empty", "has no spec"),
+        ("a.tape", "a.tape: is no spec, which is text in YAML"),
+    ] {
         fs::create_dir_all(folder.path().join("empty")).unwrap();
         let (code, _, err) = test(folder.path(), &[path]);
         assert!(code == 2 && err.contains(part), "{code} {err}");
     }
     let (code, _, err) = test(folder.path(), &["--filter", "nothing is called so", "."]);
     assert!(code == 2 && err.contains("no spec's path or name matches"), "{code} {err}");
-    // Only known when it is run.
+    // What its files say, and what is only known when it is run.
     for (text, exit, part) in [
+        (
+            "version: 1\ntape: a.tape\nexpect: {summary: {}}",
+            1,
+            "expect.summary: nothing is expected, so nothing could fail",
+        ),
+        ("version: 1\ntape: a.tape\nexpect: {spans: {exhaustive: false}}", 1, "expect.spans: nothing is expected"),
+        ("version: 1\ntape: a.tape\nexpect: {cardinality: {labels: {}}}", 1, "expect.cardinality: nothing is expected"),
+        (
+            "version: 1\ntape: a.tape\nexpect: {spans: {count: 80}}\nmutate: [{truncate_at: 0%}]",
+            2,
+            ":4:10: mutate[0]: truncate_at 0% leaves no tape",
+        ),
         (
             "version: 1\ntape: a.tape\nconfig: none.yml\nexpect: {spans: {count: 80}}",
             2,
@@ -301,7 +322,7 @@ fn what_is_not_there_is_said() {
     ] {
         fs::write(folder.path().join("a.test.yaml"), text).unwrap();
         let (code, out, err) = test(folder.path(), &["a.test.yaml"]);
-        assert!(code == exit && out.contains(part), "{text}\n{code} {out}{err}");
+        assert!(code == exit && format!("{out}{err}").contains(part), "{text}\n{code} {out}{err}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::observe::{Observed, Replayer};
 use super::scenario::scenario;
 use super::spec::{Expect, Loaded, MutationKind, Spec};
 use crate::export::MetricForm;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 
 /// What a spec came to.
 #[derive(Debug)]
@@ -125,7 +125,10 @@ impl Runner<'_> {
         at: usize,
         (kind, label, own): (MutationKind, &str, Option<&Expect>),
     ) -> Result<Run> {
-        let changed = input.changed(kind)?;
+        let changed = input.changed(kind).map_err(|failure| match failure.kind() {
+            Kind::Usage => self.spec.fault(&format!("mutate[{at}]"), failure.to_string()),
+            _ => failure,
+        })?;
         let making = Making {
             key: if own.is_some() { format!("mutate[{at}].expect") } else { "expect".into() },
             expect: own.unwrap_or(&self.spec.spec.expect),
@@ -183,23 +186,34 @@ impl Runner<'_> {
 
     fn check(&self, checks: &mut Checks, input: &Input, seen: &Observed, making: &Making<'_>) -> Result {
         let Making { key, expect, borrowed, truth } = making;
+        // Who expects something of the input as it is, and nothing comes of it, has left out what.
+        let told = |checks: &mut Checks, before: usize, key: String| {
+            if checks.list.len() == before && !borrowed {
+                checks.push(key, Some(Fault::new("nothing is expected, so nothing could fail")));
+            }
+        };
         if let Some(summary) = &expect.summary {
+            let before = checks.list.len();
             let itself = (!borrowed).then_some(input);
             check_summary(checks, &format!("{key}.summary"), summary, seen, itself)?;
+            told(checks, before, format!("{key}.summary"));
         }
         if let Some(spans) = &expect.spans {
-            let key = format!("{key}.spans");
+            let (key, before) = (format!("{key}.spans"), checks.list.len());
             check_spans(checks, &key, spans, seen, self.spec);
             if let Some(scenario) = self.scenario.as_ref().filter(|_| *truth) {
                 check_truth(checks, &key, spans, seen, scenario);
             }
+            told(checks, before, key);
         }
         for (at, metrics) in expect.metrics.iter().flat_map(|metrics| metrics.iter()) {
             let of = (&self.replayer, input, self.spec);
             check_metrics(checks, &format!("{key}.metrics{at}"), metrics, seen, of)?;
         }
         if let Some(cardinality) = &expect.cardinality {
+            let before = checks.list.len();
             check_cardinality(checks, &format!("{key}.cardinality"), cardinality, seen);
+            told(checks, before, format!("{key}.cardinality"));
         }
         if let Some(redaction) = &expect.redaction {
             let form = MetricForm::of(&self.replayer.config(Some(input))?)?;

@@ -11,8 +11,11 @@ use regex::Regex;
 
 use super::bless::{Blessed, bless};
 use super::files;
+use super::observe::Replayer;
 use super::report::Ran;
+use super::requires::unmet;
 use super::run;
+use super::scenario::scenario;
 use super::spec::{Loaded, load};
 use crate::failure::{Failure, Kind, Result};
 
@@ -31,7 +34,7 @@ impl Suite {
     pub(crate) fn read(paths: &[PathBuf], filter: Option<&Regex>) -> Result<Self> {
         let (mut specs, mut failures) = (Vec::new(), Vec::new());
         for path in files::specs(paths)? {
-            match load(&path) {
+            match load(&path).and_then(usable) {
                 Ok(spec) => specs.push(spec),
                 // What the filter leaves out need not be right.
                 Err(_) if filter.is_some_and(|filter| !filter.is_match(&path.display().to_string())) => {}
@@ -51,6 +54,15 @@ impl Suite {
         }
         Ok(Self { specs })
     }
+}
+
+/// A spec whose configuration and scenario can be used, too, unless it is not to be run here.
+fn usable(spec: Loaded) -> Result<Loaded> {
+    if unmet(&spec.spec.requires).is_none() {
+        Replayer::new(&spec)?;
+        spec.spec.synth.as_ref().map(|source| scenario(&spec, source)).transpose()?;
+    }
+    Ok(spec)
 }
 
 /// Runs specs, `jobs` at once, and hands on what came of each: in their order, and as soon as all before it are done.

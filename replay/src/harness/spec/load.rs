@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use redtape_core::config::{ConfigError, Place, read};
@@ -65,8 +66,10 @@ impl Loaded {
 /// Of kind [`Kind::Usage`] if it is wrong, of kind [`Kind::Input`] if it, or a tape that it names, is not there.
 pub(crate) fn load(path: &Path) -> Result<Loaded> {
     let source = path.display().to_string();
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::message(Kind::Input, format!("{source}: cannot be read: {error}")))?;
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => Failure::message(Kind::Usage, format!("{source}: is no spec, which is text in YAML")),
+        _ => Failure::message(Kind::Input, format!("{source}: cannot be read: {error}")),
+    })?;
     let spec: Option<Spec> = read(&text, &source).map_err(|error| Failure::new(Kind::Usage, error))?;
     let Some(mut spec) = spec else {
         return Err(Failure::message(Kind::Usage, format!("{source}: is empty; a spec has `version: 1` and `expect`")));
@@ -193,6 +196,12 @@ fn expect_faults(key: &str, expect: &Expect, synthetic: bool, faults: &mut Vec<F
             faults.push((format!("{key}.metrics{at}"), "nothing is expected, so nothing could fail".into()));
         }
         metrics_faults(&format!("{key}.metrics{at}"), metrics, faults);
+    }
+    if expect.redaction.as_ref().is_some_and(|redaction| redaction.never.is_empty()) {
+        faults.push((format!("{key}.redaction.never"), "nothing is forbidden, so nothing could fail".into()));
+    }
+    if let Some(0) = expect.cardinality.as_ref().and_then(|budgets| Some(budgets.growth.as_ref()?.per_requests)) {
+        faults.push((format!("{key}.cardinality.growth.per_requests"), "takes one span at least".into()));
     }
     for (at, routes) in expect.routes.iter().flat_map(|routes| routes.iter()) {
         if routes.paths.is_empty() && routes.cases.is_empty() && routes.table.is_none() {

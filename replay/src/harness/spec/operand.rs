@@ -153,7 +153,7 @@ impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = self.to_yaml();
         let readable = nanos(self.as_nanos());
-        if exact == readable { f.write_str(&exact) } else { write!(f, "{exact} ({readable})") }
+        if exact.len() <= readable.len() { f.write_str(&exact) } else { write!(f, "{exact} ({readable})") }
     }
 }
 
