@@ -48,7 +48,7 @@ enum State {
     Length(u64),
     Chunked(Chunked),
     UntilClose,
-    /// In a body whose end only the other side can tell.
+    /// Behind bytes that are missing: in a body, or still in its head. Masked, whatever the policy says of bodies.
     Open {
         chunked: bool,
     },
@@ -136,7 +136,7 @@ impl Http1 {
                     mask_tail(piece, cx);
                     self.set(side, State::Start, cx);
                 } else {
-                    cx.mask_body(piece.place, all);
+                    cx.mask(piece.place, all, Rule::Body);
                 }
                 all
             }
@@ -377,7 +377,7 @@ fn feed_chunked(chunked: &mut Chunked, piece: Piece<'_>, cx: &mut Cx<'_>) -> (us
 /// Masks the last bytes of a body in chunks, but for those that end it.
 fn mask_tail(piece: Piece<'_>, cx: &mut Cx<'_>) {
     let end = memmem::rfind(piece.bytes, b"\r\n0\r\n").map_or(0, |at| at + 2);
-    cx.mask_body(piece.place, end.saturating_sub(2));
+    cx.mask(piece.place, end.saturating_sub(2), Rule::Body);
     for (at, byte) in piece.bytes.iter().enumerate().skip(end + 3) {
         if !matches!(byte, b'\r' | b'\n' | b':') {
             cx.mask(piece.place.plus(at), 1, Rule::Body);

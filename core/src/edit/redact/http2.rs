@@ -35,8 +35,8 @@ struct Half {
 enum State {
     /// In the client's first bytes, of which so many have come. They are the same on every connection, so they stay.
     Preface(usize),
-    /// In the head of a frame.
-    Head([u8; HEAD_BYTES], usize),
+    /// In the head of a frame, of which so much has come.
+    Head(Gather),
     Payload(Payload),
     Seek,
     Off,
@@ -74,7 +74,7 @@ impl Http2 {
         };
         Self {
             request: half(request_attached, State::Preface(0)),
-            response: half(response_attached, State::Head([0; HEAD_BYTES], 0)),
+            response: half(response_attached, State::Head(Gather::default())),
         }
     }
 
@@ -106,7 +106,7 @@ impl Http2 {
                 let same = rest.iter().zip(piece.bytes).take_while(|(expected, byte)| expected == byte).count();
                 *have += same;
                 if *have == PREFACE.len() {
-                    self.half(side).state = State::Head([0; HEAD_BYTES], 0);
+                    self.half(side).state = State::Head(Gather::default());
                 } else if same < all {
                     self.refuse(cx);
                 }
@@ -117,7 +117,7 @@ impl Http2 {
             State::Seek => {
                 let from_start = piece.place.pos == call.start;
                 let state = if from_start && is_chain(piece.bytes, call.end - call.start) {
-                    State::Head([0; HEAD_BYTES], 0)
+                    State::Head(Gather::default())
                 } else if from_start && side == Side::Request && piece.bytes.starts_with(PREFACE) {
                     State::Preface(0)
                 } else {
@@ -137,24 +137,26 @@ impl Http2 {
     }
 
     fn head(&mut self, side: Side, piece: Piece<'_>, cx: &mut Cx<'_>) -> usize {
-        let State::Head(bytes, have) = &mut self.half(side).state else { return 0 };
-        let used = bytes.iter_mut().skip(*have).zip(piece.bytes).map(|(slot, &byte)| *slot = byte).count();
-        *have += used;
-        if *have < HEAD_BYTES {
-            return used;
-        }
+        let State::Head(gather) = &mut self.half(side).state else { return 0 };
+        let used = HEAD_BYTES.saturating_sub(gather.bytes.len()).min(piece.bytes.len());
+        gather.push(cx.queue, piece.place, piece.bytes.get(..used).unwrap_or_default());
+        let Some(bytes) = gather.bytes.first_chunk::<HEAD_BYTES>() else { return used };
         let mut head = FrameHead::read(*bytes);
+        let mut gather = std::mem::take(gather);
         if std::mem::take(&mut self.half(side).fresh) && !(head.kind == Kind::Settings && head.is_sound()) {
+            cx.give_up(gather);
             self.refuse(cx);
             return used;
         }
         if !head.is_sound() {
             if !self.half(side).unbroken {
+                cx.give_up(gather);
                 self.lose_framing(side, cx);
                 return used;
             }
             head.kind = Kind::Other;
         }
+        gather.keep(cx.queue);
         let breaks_off = head.kind != Kind::Continuation && self.half(side).block.is_some();
         if breaks_off {
             self.finish_block(side, true, cx);
@@ -240,7 +242,7 @@ impl Http2 {
             return;
         }
         let (head, cut) = (*head, *cut);
-        half.state = State::Head([0; HEAD_BYTES], 0);
+        half.state = State::Head(Gather::default());
         if matches!(head.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) {
             if let Some(block) = &mut half.block {
                 block.cut |= cut;
@@ -303,6 +305,7 @@ impl Http2 {
 
     fn lose_framing(&mut self, side: Side, cx: &mut Cx<'_>) {
         self.finish_block(side, true, cx);
+        self.give_up_head(side, cx);
         let half = self.half(side);
         half.state = State::Seek;
         (half.fresh, half.unbroken) = (false, false);
@@ -315,12 +318,24 @@ impl Http2 {
             let stream = self.half(side).block.as_ref().map(|block| block.stream);
             self.finish_block(side, true, cx);
             self.half(side).block = stream.map(|stream| Block { stream, cut: true, ..Block::default() });
+            self.give_up_head(side, cx);
+        }
+    }
+
+    /// The head of a frame does not wait for its rest. One that was to show that this is HTTP/2 may be anything.
+    fn give_up_head(&mut self, side: Side, cx: &mut Cx<'_>) {
+        let half = self.half(side);
+        let State::Head(gather) = &mut half.state else { return };
+        if !half.fresh {
+            gather.keep(cx.queue);
+        } else if !gather.bytes.is_empty() {
+            cx.give_up(std::mem::take(gather));
+            (half.state, half.fresh, half.unbroken) = (State::Seek, false, false);
         }
     }
 
     /// No more bytes follow: a block that is not complete is read as far as it goes.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
-        self.finish_block(Side::Request, true, cx);
-        self.finish_block(Side::Response, true, cx);
+        self.give_up(cx);
     }
 }

@@ -7,6 +7,8 @@
 //! [`Redactor`] follows each connection as stage 1 does, event by event. An event waits for those after it where it holds a
 //! part of a message's head; all such waiting is bounded.
 
+#[cfg(test)]
+mod attacks;
 mod conn;
 mod facts;
 mod hpack;

@@ -191,6 +191,13 @@ impl Gather {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Leaves the bytes as they are, and lets the events go.
+    pub(super) fn keep(&mut self, queue: &mut Queue) {
+        for (_, place) in self.places.drain(..) {
+            queue.release(place.event);
+        }
+    }
+
     /// Puts `bytes`, which are as many, in the place of those that were gathered, and lets the events go. `marks` are the
     /// places that may differ, ascending, with their rules. Returns for each whether it makes a difference.
     pub(super) fn put_back(

@@ -71,7 +71,8 @@ impl Redactor {
         let hashed = (HASH, policy.values == ValueMode::Hash);
         let mut redacted = redact_meta(meta, policy);
         let before = meta.extra.iter().find(|(key, _)| key == VALUES);
-        let had_tokens = before.is_some_and(|(_, value)| value == hashed.0);
+        // Of a tape that was made of several, one of which was not redacted, nothing can be said.
+        let had_tokens = !meta.redaction.is_empty() && before.is_some_and(|(_, value)| value == hashed.0);
         redacted.redaction.clone_from(&policy.name);
         redacted.extra.retain(|(key, _)| key != POLICY && key != VALUES);
         redacted.extra.push((POLICY.into(), policy.to_yaml()));

@@ -125,10 +125,6 @@ const TARGETS: [&str; 12] = [
     "x-forwarded-uri",
 ];
 
-/// What attributes of `Set-Cookie` are called; anything else behind the cookie is masked like it.
-const COOKIE_ATTRIBUTES: [&str; 9] =
-    ["expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "partitioned", "priority"];
-
 /// Bytes that the name of a parameter has at most; what is longer is taken for a value.
 const NAME_BYTES: usize = 64;
 
@@ -246,11 +242,9 @@ impl Rules {
             let name =
                 value.get(at..end).and_then(|part| part.split(|byte| b"=,".contains(byte)).next()).unwrap_or_default();
             let name = String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase();
-            let from = if COOKIE_ATTRIBUTES.contains(&name.as_str()) {
-                at + attribute_len(value.get(at..end).unwrap_or_default())
-            } else {
-                at
-            };
+            let attribute = value.get(at..end).unwrap_or_default();
+            let len = attribute_len(attribute);
+            let from = if is_attribute(&name, attribute.get(..len).unwrap_or_default()) { at + len } else { at };
             self.mark_pairs(value, from..end, &self.policy.cookies, Rule::Cookie, marks);
             at = end + 1;
         }
@@ -357,6 +351,30 @@ impl Rules {
 fn is_name(text: &str) -> bool {
     let of_name = |char: char| char.is_alphanumeric() || "-_.~[]$!* ".contains(char);
     !text.is_empty() && text.len() <= NAME_BYTES && text.chars().all(of_name)
+}
+
+/// Whether a part of `Set-Cookie` behind the cookie is an attribute (RFC 6265, section 4.1), with a value that such ones have: anything else
+/// is masked like a cookie.
+fn is_attribute(name: &str, attribute: &[u8]) -> bool {
+    const OF_DATES: &str = "mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc";
+    let from = memchr(b'=', attribute).map_or(attribute.len(), |equals| equals + 1);
+    let value = attribute.get(from..).unwrap_or_default().trim_ascii();
+    let value = value.strip_suffix(b",").unwrap_or(value);
+    let all = |of: fn(&u8) -> bool| value.iter().all(of);
+    match name {
+        "expires" => value.split(|byte| b" ,:-".contains(byte)).all(|word| {
+            let begin = word.get(..3).unwrap_or_default().to_ascii_lowercase();
+            let named = OF_DATES.split(' ').any(|name| name.as_bytes() == begin) && word.len() <= 9;
+            named || word.len() <= 4 && word.iter().all(u8::is_ascii_digit)
+        }),
+        "max-age" => all(|byte| byte.is_ascii_digit() || *byte == b'-'),
+        "domain" => all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(byte)),
+        "path" => true,
+        "samesite" => ["strict", "lax", "none"].iter().any(|mode| value.eq_ignore_ascii_case(mode.as_bytes())),
+        "priority" => ["low", "medium", "high"].iter().any(|mode| value.eq_ignore_ascii_case(mode.as_bytes())),
+        "secure" | "httponly" | "partitioned" => value.is_empty(),
+        _ => false,
+    }
 }
 
 /// How long an attribute of a cookie is, up to a comma behind which another cookie stands, as fields may be joined so. In a

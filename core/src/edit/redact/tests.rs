@@ -13,7 +13,7 @@ use crate::time::MonoNanos;
 const ORIGIN: Origin = Origin([7; 16]);
 
 /// Calls that each move all that they capture, of one connection that a server accepted.
-fn calls(calls: &[(Direction, &[u8])]) -> Vec<EventBuf> {
+pub(super) fn calls(calls: &[(Direction, &[u8])]) -> Vec<EventBuf> {
     let info = ConnInfo { role: Role::Server, ..ConnInfo::unknown(ORIGIN, 1) };
     let (mut received, mut sent, mut time) = (0, 0, MonoNanos::new(1_000));
     let mut events = vec![EventBuf::new(time, BodyBuf::Connection(Box::new(info)))];
@@ -49,7 +49,7 @@ fn run(mut redactor: Redactor, events: &[EventBuf]) -> Vec<Redacted> {
 }
 
 /// The captured bytes of all calls, redacted.
-fn redacted(policy: &RedactPolicy, key: Option<Key>, events: &[EventBuf]) -> Vec<Vec<u8>> {
+pub(super) fn redacted(policy: &RedactPolicy, key: Option<Key>, events: &[EventBuf]) -> Vec<Vec<u8>> {
     let out = run(Redactor::new(policy, key).unwrap(), events);
     let bytes = |redacted: &Redacted| match redacted.event.as_event().body {
         Body::Data(data) => Some(data.ranges.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()),
