@@ -45,6 +45,8 @@ pub struct Visit {
     pub light: Value,
     pub dark: Value,
     pub phone: Value,
+    pub desktop: Value,
+    pub linked: Value,
 }
 
 /// Opens `page` in Chromium. Screenshots are kept in `report-screenshots` of the target folder, called `NAME-*.png`.

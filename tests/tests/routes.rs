@@ -80,6 +80,15 @@ fn learned_patterns_are_the_routes_of_the_traffic() {
     let lint = redtape(folder.path(), "routes lint shop.tape --config routes.yml --json").expect_code(0).unwrap();
     assert_eq!(json(&lint)["findings"], Value::Array(Vec::new()));
     assert_eq!(json(&lint)["unmatched"], 0);
+    // It goes into repositories: nothing that users sent is in it.
+    let written = fs::read_to_string(folder.path().join("routes.yml")).unwrap();
+    for proposed in learned["patterns"].as_array().unwrap() {
+        let [pattern, example] = ["pattern", "example"].map(|key| proposed[key].as_str().unwrap());
+        assert!(pattern == example || !written.contains(example), "{example} is in {written}");
+    }
+    let nothing = redtape(folder.path(), "routes learn shop.tape --config routes.yml -o again.yml");
+    let nothing = nothing.expect_code(0).unwrap().stdout;
+    assert!(nothing.starts_with("no pattern to add, from "), "{nothing}");
     let again = redtape(folder.path(), "routes learn shop.tape --config routes.yml --json").expect_code(0).unwrap();
     assert_eq!(json(&again)["patterns"], Value::Array(Vec::new()));
     assert_eq!(json(&again)["left_out"]["matched"], WORKLOAD.transactions);
@@ -122,4 +131,13 @@ fn apply_counts_by_route() {
     assert_eq!(words[1], ["/a/*", "unmatched:", "heuristic", "/a/1", "3", "2"]);
     assert_eq!(words[2], ["/b", "unmatched:", "heuristic", "/b", "1", "1"]);
     assert!(stats.stdout.ends_with("\n2 routes for 3 paths, of 4 requests\n"), "{}", stats.stdout);
+}
+
+#[test]
+fn a_url_is_explained_by_its_path() {
+    let folder = TempDir::new().unwrap();
+    let explained =
+        |what: &str| redtape(folder.path(), &format!("routes explain {what}")).expect_code(0).unwrap().stdout;
+    assert_eq!(explained("https://shop.example:8443/users/42?page=2"), explained("/users/42?page=2"));
+    assert!(explained("https://shop.example").starts_with("/\t/\t"));
 }

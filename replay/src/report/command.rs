@@ -9,7 +9,7 @@ use super::data::{Data, TapeFacts};
 use super::page::page;
 use super::sink::Collect;
 use crate::cmd::with_evidence;
-use crate::destination::Destination;
+use crate::destination::{Destination, is_stdout};
 use crate::diff::{Gather, Side, compare, of_instances};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::Tape;
@@ -35,9 +35,13 @@ pub(crate) fn run(args: &Report) -> Result {
         let names: Vec<_> = args.input.tapes.iter().map(|tape| tape.display().to_string()).collect();
         compare(&before, &gather.finish(names.join(", "), &ran, &of_instances()), args.tolerance, &[])
     });
-    let page =
-        page(&Data::new(facts, &ran, collected, changes)).map_err(|error| Failure::new(Kind::Environment, error))?;
-    output.write_whole(page.as_bytes())
+    let data = Data::new(facts, &ran, collected, changes);
+    let page = page(&data).map_err(|error| Failure::new(Kind::Environment, error))?;
+    output.write_whole(page.as_bytes())?;
+    if !args.quiet && !is_stdout(&args.output) {
+        eprintln!("{}: {}", args.output.display(), data.said());
+    }
+    Ok(())
 }
 
 /// The tape to compare with, under the same configuration.

@@ -2,7 +2,7 @@
 
 use redtape_core::metric::{Cardinality, RedRow};
 use redtape_core::tape::{Meta, ReadReport};
-use redtape_core::{AttributeValue, MonoNanos, Span};
+use redtape_core::{AttributeValue, Count, MonoNanos, Span};
 use serde::Serialize;
 
 use super::graph::ServiceGraph;
@@ -148,6 +148,13 @@ impl TapeFacts {
 }
 
 impl Data {
+    /// What there is on the page, in a line.
+    pub(super) fn said(&self) -> String {
+        let compared = self.compare.as_ref().map(|changes| Count(changes.differences as u64, "difference"));
+        let compared = compared.map_or_else(String::new, |count| format!(", {count}"));
+        format!("{} in {}{compared}", Count(self.traces.spans, "span"), Count(self.traces.traces, "trace"))
+    }
+
     pub(super) fn new(mut tapes: Vec<TapeFacts>, ran: &Ran, collected: Collect, compare: Option<Changes>) -> Self {
         for (name, report) in &ran.reports {
             tapes.iter_mut().filter(|tape| tape.name == *name).for_each(|tape| tape.read(report));

@@ -82,9 +82,11 @@ impl LabelCosts {
             ("user_agent.original", http.user_agent()),
         ];
         for (name, value) in attributes {
-            let Some(value) = value else { continue };
             let (values, series) = self.attributes.entry(name).or_default();
-            values.insert(value, DISTINCT_MAX);
+            if let Some(value) = value {
+                values.insert(value, DISTINCT_MAX);
+            }
+            // Without a value the label is empty, which is a series, too.
             series.insert((labels, value), DISTINCT_MAX);
         }
         if span.has_path() {
@@ -116,7 +118,8 @@ impl LabelCosts {
             series: series.len(),
             at_least: values.is_full() || series.is_full(),
         };
-        let mut attributes: Vec<_> = self.attributes.iter().map(attribute).collect();
+        let known = self.attributes.iter().filter(|(_, (values, _))| values.len() > 0);
+        let mut attributes: Vec<_> = known.map(attribute).collect();
         attributes.sort_by(|a, b| (b.series, a.name).cmp(&(a.series, b.name)));
         let route = |((service, route), paths): (&(String, String), &Paths)| Route {
             service: service.clone(),

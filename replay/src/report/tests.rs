@@ -6,6 +6,7 @@ use redtape_core::synth::Workload;
 use redtape_core::{Engine, EngineOptions, Output, Span, SpanId, Status, TraceId};
 
 use super::graph::Edges;
+use super::label_costs::LabelCosts;
 use super::page::harmless;
 use super::traces::{ERRORS, SAMPLE, SLOWEST, Traces, Why};
 
@@ -76,6 +77,23 @@ fn calls_from_outside_come_from_outside() {
     let graph = serde_json::to_value(edges.graph()).unwrap();
     assert_eq!(graph["edges"].as_array().unwrap().len(), 1);
     assert_eq!((&graph["edges"][0]["from"]["type"], &graph["edges"][0]["count"]), (&"outside".into(), &100.into()));
+}
+
+#[test]
+fn a_label_more_never_means_fewer_series() {
+    let mut costs = LabelCosts::default();
+    let spans = of_workload(1_000);
+    assert!(
+        spans.iter().any(|span| span.http.query().is_some()) && spans.iter().any(|span| span.http.query().is_none())
+    );
+    spans.iter().for_each(|span| costs.observe(span));
+    let would_be = serde_json::to_value(costs.would_be()).unwrap();
+    let attributes = would_be["attributes"].as_array().unwrap();
+    assert!(attributes.iter().any(|one| one["name"] == "url.query"), "{would_be}");
+    for attribute in attributes {
+        assert!(attribute["series"].as_u64() >= would_be["series"].as_u64(), "{attribute}");
+        assert!(attribute["values"].as_u64() > Some(0), "{attribute}");
+    }
 }
 
 #[test]

@@ -52,6 +52,7 @@ async function visit(browser) {
   seen.traces_shown = await tab.$eval("#traces", (one) => one.querySelector("p").textContent);
   seen.headings = await tab.$$eval("h1, h2, h3", (all) => all.map((one) => `${one.tagName.toLowerCase()} ${one.textContent}`));
   seen.sections = await tab.$$eval("main section", (all) => all.map((one) => one.textContent.trim().length));
+  seen.desktop = { beyond: await tab.$$eval(".table .scroll", (all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.getAttribute("aria-label"))) };
   await shot(tab, "light");
   seen.charts = await tab.$$eval(".canvas", (all) => all.map((one) => ({
     id: one.id, label: one.getAttribute("aria-label"), marks: one.querySelectorAll("svg path, svg rect").length,
@@ -60,6 +61,7 @@ async function visit(browser) {
   seen.light = await contrast(tab);
   seen.keyboard = await keyboard(tab);
   await shot(tab, "trace");
+  seen.linked = await linked(tab);
 
   const dark = await open({ viewport: { width: 1280, height: 900 }, colorScheme: "dark" });
   seen.dark = await contrast(dark);
@@ -86,6 +88,16 @@ async function rows(tab, table) {
     const cell = (element, at) => [heads[at], { text: element.textContent, value: element.dataset.value }];
     return [...one.querySelectorAll("tbody tr")].map((row) => Object.fromEntries([...row.children].map(cell)));
   });
+}
+
+/** From the first route that leads to traces: to which, and where the focus is then. */
+async function linked(tab) {
+  const link = await tab.$("#red .link");
+  if (!link) return null;
+  const route = await link.textContent();
+  await link.press("Enter");
+  const wanted = await tab.$eval("#traces input", (one) => (document.activeElement === one ? one.value : null));
+  return { route, wanted, traces: (await rows(tab, "#trace-list")).length };
 }
 
 /** Charts are drawn when they come into view. */

@@ -47,6 +47,11 @@ fn greetings() -> Result<()> {
     let seen = visit(&report(folder.path(), &fixture("greetings-demo/greetings.tape"), &[])?, "greetings")?;
     sound(&seen);
     assert_eq!(seen.charts.len(), 7, "{:?}", seen.charts);
+    assert_eq!(seen.desktop["beyond"], json!([]), "tables that have to be scrolled at 1280 pixels");
+    let [route, wanted] =
+        ["route", "wanted"].map(|key| seen.linked[key].as_str().expect("a route leads to its traces"));
+    assert!(wanted.ends_with(&format!(" GET {route}")), "{}", seen.linked);
+    assert!(seen.linked["traces"].as_u64() > Some(0), "{}", seen.linked);
     let keyboard = &seen.keyboard;
     assert_eq!(keyboard["first"][0], "a Skip to the content");
     assert_eq!(keyboard["outlined"], "solid", "where the focus is cannot be seen");

@@ -139,8 +139,9 @@ impl Learned {
                 let _ = writeln!(text, "    # {}", printable(&proposed.services.join(", ")));
                 services = Some(&proposed.services);
             }
-            let (requests, example) = (Count(proposed.requests, "request"), printable(&proposed.example));
-            let _ = writeln!(text, "    - {} # {requests}, such as {example}", quoted(&proposed.pattern));
+            // No examples: this file goes into repositories, and paths have what users are called by.
+            let requests = Count(proposed.requests, "request");
+            let _ = writeln!(text, "    - {} # {requests}", quoted(&proposed.pattern));
         }
         text
     }
@@ -160,16 +161,22 @@ impl Learned {
 
     fn write_table(&self, out: &mut Output) -> std::io::Result<()> {
         let Self { patterns, before, after, .. } = self;
-        let mut table = Table::new(&["pattern", "services", "requests"], 2);
+        let mut table = Table::new(&["pattern", "services", "such as", "requests"], 3);
         for proposed in patterns {
             table.push(vec![
                 printable(&proposed.pattern),
                 printable(&proposed.services.join(", ")),
+                printable(&proposed.example),
                 proposed.requests.to_string(),
             ]);
         }
-        table.write(out)?;
-        writeln!(out, "\n{}", self.paths)?;
+        match patterns.len() {
+            0 => writeln!(out, "no pattern to add, from {}", self.paths)?,
+            count => {
+                table.write(out)?;
+                writeln!(out, "\n{}, from {}", Count(count as u64, "pattern"), self.paths)?;
+            }
+        }
         self.left_out_lines().try_for_each(|line| writeln!(out, "{line}"))?;
         let mut table = Table::new(&["", "before", "after"], 1);
         let over = |costs: &Costs| if costs.overflow { " (over the limit)" } else { "" };

@@ -79,10 +79,21 @@ fn read_line(input: &mut impl BufRead, line: &mut String) -> Result<bool> {
 fn explain(args: &RoutesExplain, out: &mut Output) -> Result {
     let mut decorator = make_decorator(&args.settings, cli::Evidence::Online)?;
     for path in &args.paths {
+        let path = path_of(path);
         let explanation = decorator.explain(&args.settings.service, kind(&args.settings), "GET", path);
         write_explanation(out, path, &explanation).map_err(unwritable)?;
     }
     Ok(())
+}
+
+/// The path of what may be a URL, as from a browser.
+fn path_of(url: &str) -> &str {
+    match url.split_once("://") {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            rest.find('/').map_or("/", |at| &rest[at..])
+        }
+        _ => url,
+    }
 }
 
 fn write_explanation(out: &mut Output, path: &str, explanation: &Explanation) -> io::Result<()> {

@@ -47,7 +47,7 @@ function cardinality(facts, wouldBe) {
   return section(
     "cardinality",
     "Cardinality",
-    note(`${count(facts.series)} series, ${plural(facts.samples, "sample")} a scrape, from ${plural(facts.spans, "span")}.`),
+    note(`${plural(facts.series, "series", "series")}, ${plural(facts.samples, "sample")} a scrape, from ${plural(facts.spans, "span")}.`),
     findings(facts, wouldBe, grown),
     growth.figure,
     table({ id: "metrics", caption: "Series of each metric", columns, rows: facts.metrics, sort: [1, true] }),
@@ -61,21 +61,21 @@ function findings(facts, wouldBe, grown) {
   const found = [];
   for (const metric of facts.metrics) {
     const widest = metric.labels[0];
-    const because = widest ? ` \`${widest.name}\` has the most values: ${count(widest.values)}.` : "";
+    const because = widest ? [" ", code(widest.name), ` has the most values: ${count(widest.values)}.`] : [];
     if (metric.overflow) {
-      found.push(`${metric.name} is over its limit of series; what came later is in one overflow series.${because}`);
+      found.push([code(metric.name), " is over its limit of series; what came later is in one overflow series.", ...because]);
     } else if (grown(metric) >= 10 && grown(metric) * 10 > metric.series) {
-      found.push(`${metric.name} still grew: ${count(grown(metric))} of ${count(metric.series)} series came with the second half of the spans.${because}`);
+      found.push([code(metric.name), ` still grew: ${count(grown(metric))} of ${count(metric.series)} series came with the second half of the spans.`, ...because]);
     }
   }
   const worst = wouldBe.attributes[0];
   if (worst && worst.series >= 2 * wouldBe.series && worst.series >= wouldBe.series + 10) {
     const more = worst.at_least ? "more than " : "";
-    found.push(`With ${worst.name} as a label, a metric of requests would have ${more}${count(worst.series)} series instead of ${count(wouldBe.series)}.`);
+    found.push(["With ", code(worst.name), ` as a label, a metric of requests would have ${more}${count(worst.series)} series instead of ${count(wouldBe.series)}.`]);
   }
   const shown = found.slice(0, 12);
   if (shown.length === 0) return el("p", { class: "fine" }, "Nothing explodes: no metric is over its limit, and none grew much in the second half of the tape.");
-  return el("ul", { class: "findings" }, shown.map((text) => el("li", {}, text)));
+  return el("ul", { class: "findings" }, shown.map((parts) => el("li", {}, parts)));
 }
 
 function labels(facts) {
@@ -112,13 +112,23 @@ function wouldBeTables(facts, wouldBe) {
     { label: "Paths", value: (row) => row.paths, show: (row) => atLeast(row, row.paths), number: true },
     { label: "For example", value: (row) => row.examples.join(" "), show: (row) => row.examples.join("  "), mono: true },
   ];
+  const more = wouldBe.attributes.filter((row) => row.series > wouldBe.series || row.at_least);
+  const none = wouldBe.attributes.filter((row) => !more.includes(row)).map((row) => row.name);
+  const several = wouldBe.routes.filter((row) => row.paths > 1);
   return [
     el("h3", {}, "What would explode"),
     note(
       `Service, method, route and status have ${plural(wouldBe.series, "combination")} among the requests served: a metric with these ` +
-        "labels has a series for each. With one of these attributes as a label, too, it would have more.",
+        "labels has a series for each. With one more attribute as a label, it would have those of each of its values.",
     ),
-    table({ id: "would-be", caption: "Attributes that are no labels", columns: attributes, rows: wouldBe.attributes, sort: [2, true] }),
-    table({ id: "paths", caption: "Routes, and the paths that they stand for", columns: paths, rows: wouldBe.routes, sort: [2, true], first: 15 }),
+    more.length > 0
+      ? table({ id: "would-be", caption: "Attributes that are no labels", columns: attributes, rows: more, sort: [2, true] })
+      : null,
+    none.length > 0
+      ? el("p", { class: "fine" }, "No series more with ", none.flatMap((name, at) => [at === 0 ? null : at + 1 === none.length ? " or " : ", ", code(name)]), ".")
+      : null,
+    several.length > 0
+      ? table({ id: "paths", caption: "Routes, and the paths that they stand for", columns: paths, rows: several, sort: [2, true], first: 15 })
+      : el("p", { class: "fine" }, "Every route stands for one path: none takes anything together."),
   ];
 }

@@ -23,35 +23,47 @@ function listed(title, none, make, rows) {
   return [el("h3", {}, title), more, make(rows.slice(0, LISTED))].filter(Boolean);
 }
 
+/** The values of a row: what they are called, what they are compared by, and how they are shown. */
+const RED = [
+  ["rate", "Rate/s", (row) => row.rate_milli ?? row.count, (row) => (row.rate_milli === null ? plural(row.count, "request") : perSecond(row.rate_milli))],
+  ["errors", "Errors", (row) => row.errors / Math.max(row.count + row.incomplete, 1), (row) => `${count(row.errors)} of ${count(row.count + row.incomplete)}`],
+  ["incomplete", "Incomplete", (row) => row.incomplete / Math.max(row.count + row.incomplete, 1), (row) => `${count(row.incomplete)} of ${count(row.count + row.incomplete)}`],
+  ["p50", "p50", (row) => row.p50_ns, (row) => nanos(row.p50_ns)],
+  ["p95", "p95", (row) => row.p95_ns, (row) => nanos(row.p95_ns)],
+  ["p99", "p99", (row) => row.p99_ns, (row) => nanos(row.p99_ns)],
+];
+
+/** A line for each value that changed; of a row that is new or gone, for those by which one knows it. */
 function redChanges(red) {
-  const value = (row, key) => (row.after || row.before)[key];
-  const pair = (label, key, name, show) => ({
-    label,
-    number: true,
-    value: (row) => value(row, key),
-    show: (row) => {
-      if (!row.before || !row.after || !row.changed.includes(name)) return show(value(row, key));
-      const [before, after] = [row.before[key], row.after[key]];
-      const change = before === 0 ? "" : ` ${after >= before ? "+" : "−"}${percent(Math.abs(after - before), before)}`;
-      return el("span", {}, `${show(before)} → `, el("strong", {}, show(after)), el("span", { class: "change" }, change));
-    },
+  const lines = (red || []).flatMap((row) => {
+    const whole = !row.before || !row.after;
+    const some = row.after || row.before;
+    const told = RED.filter(([name, , of]) => (whole ? name === "rate" || (["errors", "incomplete", "p95"].includes(name) && of(some) > 0) : row.changed.includes(name)));
+    return told.map(([, label, of, show]) => {
+      const [before, after] = [row.before, row.after].map((side) => side && { number: of(side), text: show(side) });
+      const change = before && after && before.number > 0 ? (after.number - before.number) / before.number : null;
+      return { row, label, before, after, change, state: !before ? "new" : !after ? "gone" : "changed" };
+    });
   });
-  const rates = (red || []).every((row) => (row.after || row.before).rate_milli !== null);
-  const state = (row) => (!row.before ? "new" : !row.after ? "gone" : "changed");
+  const side = (label, key) => ({ label, number: true, value: (line) => (line[key] ? line[key].number : null), show: (line) => (line[key] ? line[key].text : "–") });
   const columns = [
-    { label: "Service", value: (row) => row.service },
-    { label: "Kind", value: (row) => row.kind },
-    { label: "Method", value: (row) => row.method },
-    { label: "Route", value: (row) => row.route || "–", mono: true },
-    { label: "Row", value: state },
-    rates ? pair("Rate/s", "rate_milli", "rate", perSecond) : pair("Count", "count", "rate", count),
-    pair("Errors", "errors", "errors", count),
-    pair("p50", "p50_ns", "p50", nanos),
-    pair("p95", "p95_ns", "p95", nanos),
-    pair("p99", "p99_ns", "p99", nanos),
+    { label: "Service", value: (line) => line.row.service },
+    { label: "Kind", value: (line) => line.row.kind },
+    { label: "Method", value: (line) => line.row.method },
+    { label: "Route", value: (line) => line.row.route || "–", mono: true },
+    { label: "Row", value: (line) => line.state },
+    { label: "Value", value: (line) => line.label },
+    side("Before", "before"),
+    side("Now", "after"),
+    {
+      label: "Change",
+      number: true,
+      value: (line) => line.change,
+      show: (line) => (line.change === null ? "–" : `${line.change < 0 ? "−" : "+"}${percent(Math.abs(line.change), 1)}`),
+    },
   ];
-  const make = (rows) => table({ id: "compare-red", caption: "Rates, errors and durations that changed", columns, rows, filter: "Filter", first: 15 });
-  return listed("Rates, errors and durations", "All rows are the same.", make, red || []);
+  const make = (rows) => table({ id: "compare-red", caption: "Rates, errors and durations that changed", columns, rows, filter: "Filter" });
+  return listed("Rates, errors and durations", "All rows are the same.", make, lines);
 }
 
 function routeChanges(routes) {

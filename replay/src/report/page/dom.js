@@ -29,5 +29,9 @@ function section(id, title, ...children) {
   );
 }
 
+/** Text that may be broken where names have joints, rather than anywhere. */
+const breakable = (text) => String(text).split(/(?<=[_/.,])/).flatMap((part, at) => (at === 0 ? [part] : [el("wbr"), part]));
+
+const code = (text) => el("code", {}, breakable(text));
 const note = (...children) => el("p", { class: "note" }, ...children);
 const empty = (text) => el("p", { class: "empty" }, text);

@@ -12,7 +12,7 @@ function tapeLine(tape) {
     tape.redaction && `redacted by ${tape.redaction}`,
     plural(tape.events, "event"),
   ];
-  return el("li", {}, el("strong", { class: "mono" }, tape.name), " ", facts.filter(Boolean).join(", "));
+  return el("li", {}, el("strong", { class: "mono" }, breakable(tape.name)), " ", el("span", {}, facts.filter(Boolean).join(", ")));
 }
 
 function tile(id, label, value, more) {
@@ -27,6 +27,7 @@ function overview() {
   const called = of("client", "count");
   const lost = sum(data.trouble.lost.map((row) => row.count));
   const services = new Set(data.red.map((row) => row.service)).size;
+  const routes = new Set(data.red.filter((row) => row.kind === "server").map((row) => `${row.service} ${row.route}`)).size;
   const rate = totals.duration_ns === 0 ? "" : `${count(Math.round((served * 1e9) / totals.duration_ns))}/s`;
   return el(
     "dl",
@@ -34,11 +35,11 @@ function overview() {
     tile("served", "Served", served, rate),
     tile("failed", "Errors", failed, served ? percent(failed, served) : ""),
     tile("called", "Calls", called, called ? `${percent(of("client", "errors"), called)} errors` : ""),
-    tile("services", "Services", services, plural(data.red.length, "route")),
+    tile("services", "Services", services, plural(routes, "route")),
     tile("trace-count", "Traces", data.traces.traces, plural(totals.spans, "span")),
     tile("series", "Series", data.cardinality.series, plural(data.cardinality.samples, "sample")),
     tile("incomplete", "Incomplete", totals.incomplete, `of ${plural(totals.spans, "span")}`),
-    tile("lost-count", "Lost", lost, lost ? "see below" : "nothing"),
+    tile("lost-count", "Lost", lost, "records"),
   );
 }
 
@@ -64,7 +65,7 @@ function main() {
   const totals = data.totals;
   const sections = [
     overTime(data.timeline),
-    routes(data.red),
+    routes(data.red, data.traces.shown),
     statuses(data.statuses),
     traces(data.traces),
     serviceGraph(data.graph),

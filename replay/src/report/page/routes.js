@@ -1,6 +1,15 @@
 // The RED table, and how requests were answered.
 
-function routes(red) {
+/** A route, and behind it those of the traces shown that have such a request. */
+function routeLink(row, shown) {
+  const name = breakable(row.route || "–");
+  const wanted = [row.service, row.method, row.route].filter(Boolean).join(" ");
+  const found = shown.some((trace) => trace.spans.some((span) => span.service === row.service && span.kind === row.kind && row.route && span.name.includes(row.route)));
+  if (!found) return el("span", {}, name);
+  return el("button", { type: "button", class: "link", title: "Traces with such a request", onclick: () => showTraces(wanted) }, name);
+}
+
+function routes(red, shown) {
   const number = (label, key, title, show) => ({
     label, title, number: true, value: (row) => row[key], show: show && ((row) => (row[key] === null ? "–" : show(row[key]))),
   });
@@ -8,7 +17,7 @@ function routes(red) {
     { label: "Service", value: (row) => (row.namespace ? `${row.namespace}/${row.service}` : row.service) },
     { label: "Kind", value: (row) => row.kind || "–", title: "Requests served, or calls made" },
     { label: "Method", value: (row) => row.method || "–" },
-    { label: "Route", value: (row) => row.route || "–", mono: true },
+    { label: "Route", value: (row) => row.route || "–", show: (row) => routeLink(row, shown), mono: true },
     number("Count", "count", "Requests that ended"),
     number("Rate/s", "rate_milli", "Requests a second, over the whole tape", perSecond),
     number("Errors", "errors", "Requests that failed"),
@@ -17,13 +26,15 @@ function routes(red) {
     number("p99", "p99", "99 of 100 requests took no longer", nanos),
     number("Max", "max", "The slowest request", nanos),
     number("Queue p95", "queue_p95", "Time between arrival and the application's first read", nanos),
-    number("Incomplete", "incomplete", "Requests of which the end is not known; in no other column"),
+    ...(red.some((row) => row.incomplete > 0)
+      ? [number("Incomplete", "incomplete", "Requests of which the end is not known; in no other column")]
+      : []),
   ];
   const content =
     red.length === 0
       ? [empty("There is no request on the tape.")]
       : [
-          note("The slowest first, by the 95th percentile. The numbers are those of `redtape replay`."),
+          note("The slowest first, by the 95th percentile. The numbers are those of ", code("redtape replay"), ". A route leads to its traces."),
           table({
             id: "red", caption: "Rate, errors and durations by route", columns, rows: red, filter: "Filter", sort: [8, true],
           }),

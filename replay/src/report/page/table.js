@@ -2,9 +2,10 @@
 
 /**
  * A table. A column is `{ label, value, show, number, title }`: `value` gives what a row is sorted by, `show` what is seen
- * of it: text or an element, by default the value. The `first` rows are shown until all are asked for.
+ * of it: text or an element, by default the value. The `first` rows are shown until all are asked for, or somewhat more, if
+ * that is all of them. A filter looks into what is seen, and into `words(row)`.
  */
-function table({ caption, columns, rows, filter, sort, id, first = 50 }) {
+function table({ caption, columns, rows, filter, sort, id, words, first = 50 }) {
   const state = { by: sort ? sort[0] : null, down: sort ? sort[1] : false, text: "", all: false };
   const body = el("tbody");
   const status = el("p", { class: "rows", role: "status" });
@@ -29,11 +30,11 @@ function table({ caption, columns, rows, filter, sort, id, first = 50 }) {
     return state.down ? -order : order;
   }
 
-  const words = (row) => columns.map((column) => String(column.value(row) ?? "")).join(" ").toLowerCase();
+  const searched = (row) => [...columns.map((column) => String(column.value(row) ?? "")), words ? words(row) : ""].join(" ").toLowerCase();
 
   function cell(column, row, at) {
     const value = column.value(row);
-    const shown = column.show ? column.show(row) : value === null ? "–" : column.number ? count(value) : value;
+    const shown = column.show ? column.show(row) : value === null ? "–" : column.number ? count(value) : column.mono ? breakable(value) : value;
     const attributes = { class: column.number ? "number" : column.mono ? "mono" : null, "data-value": value ?? "" };
     return at === 0 ? el("th", { scope: "row", ...attributes }, shown) : el("td", attributes, shown);
   }
@@ -46,11 +47,11 @@ function table({ caption, columns, rows, filter, sort, id, first = 50 }) {
     const wanted = state.text.toLowerCase().split(/\s+/).filter(Boolean);
     const found = rows.filter((row) => {
       if (wanted.length === 0) return true;
-      const text = words(row);
+      const text = searched(row);
       return wanted.every((word) => text.includes(word));
     });
     if (state.by !== null) found.sort(compare);
-    const shown = state.all ? found : found.slice(0, first);
+    const shown = state.all || found.length <= 1.5 * first ? found : found.slice(0, first);
     body.replaceChildren(...shown.map((row) => el("tr", {}, columns.map((column, at) => cell(column, row, at)))));
     status.textContent = found.length === rows.length ? "" : `${plural(found.length, "row")} of ${count(rows.length)}`;
     more.textContent = `Show all ${count(found.length)} rows`;

@@ -145,11 +145,12 @@ function heatMap(timeline, times, scope, name) {
       const most = Math.max(...data.map((cell) => cell[2]), 1);
       return {
         textStyle: common.textStyle,
-        grid: { left: 8, right: 12, top: 8, bottom: 4, containLabel: true },
+        grid: { left: 8, right: 12, top: 34, bottom: 4, containLabel: true },
         xAxis: { type: "category", data: times, ...common.axis },
-        yAxis: { type: "category", data: bounds.map(label), ...common.axis },
+        yAxis: { type: "category", data: bounds.map(label), name: "from", nameGap: 8, ...common.axis },
         visualMap: {
-          type: "continuous", show: false, min: 0, max: most, dimension: 2,
+          type: "continuous", min: 0, max: most, dimension: 2, calculable: false, orient: "horizontal", right: 12, top: 0,
+          itemWidth: 10, itemHeight: 120, text: [plural(Math.round(Math.exp(most)), "request"), "1"], textStyle: common.axis.axisLabel,
           inRange: { color: [colour("heat-low"), colour("accent"), colour("heat-high")] },
         },
         tooltip: {

@@ -30,12 +30,14 @@ function traces(facts) {
         return button;
       },
     },
+    { label: "Answer", value: (trace) => root(trace).answer, show: (trace) => el("span", { class: root(trace).error ? "answer failed" : "answer" }, root(trace).answer || "–") },
     { label: "Duration", value: (trace) => trace.duration, show: (trace) => nanos(trace.duration), number: true },
     { label: "Start (UTC)", value: (trace) => trace.start_us, show: (trace) => moment(trace.start_us).slice(11) },
     { label: "Spans", value: (trace) => trace.spans.length + trace.left_out, number: true },
     { label: "Errors", value: (trace) => trace.errors, number: true },
-    { label: "Shown as", value: (trace) => trace.why.join(", ") },
+    { label: "Shown as", title: "Why it is among those that the page has", value: (trace) => trace.why.join(", ") },
   ];
+  const words = (trace) => trace.spans.map((span) => `${span.service} ${span.name} ${span.answer}`).join(" ");
   const [slowest, ofKind, errors, sample, kinds] = facts.rules;
   const all = facts.shown.length === facts.traces;
   return section(
@@ -49,9 +51,18 @@ function traces(facts) {
         : `${count(facts.shown.length)} of ${plural(facts.traces, "trace")} (${plural(facts.spans, "span")}): the ${slowest} slowest, ` +
           `up to ${ofKind} with errors of each kind of request (${errors} at most), and ${sample} others of each kind (${kinds} kinds at most).`,
     ),
-    table({ id: "trace-list", caption: "Traces", columns, rows: facts.shown, filter: "Filter", sort: [1, true], first: 25 }),
+    table({ id: "trace-list", caption: "Traces", columns, rows: facts.shown, filter: "Filter by any span", words, sort: [2, true], first: 15 }),
     detail,
   );
+}
+
+/** Goes to the list of traces, and leaves those with these words. */
+function showTraces(words) {
+  const search = document.querySelector("#traces input");
+  search.value = words;
+  search.dispatchEvent(new Event("input"));
+  search.scrollIntoView({ block: "center" });
+  search.focus({ preventScroll: true });
 }
 
 function waterfall(trace, close) {
@@ -107,7 +118,7 @@ function waterfall(trace, close) {
     { class: "waterfall", role: "region", "aria-label": `Trace ${trace.id}` },
     el(
       "div", { class: "tools" },
-      el("h3", { tabindex: "-1" }, `${nanos(trace.duration)}, ${plural(trace.spans.length + trace.left_out, "span")}`),
+      el("h3", { tabindex: "-1" }, `${trace.spans[0].service} ${trace.spans[0].name}: ${nanos(trace.duration)}, ${plural(trace.spans.length + trace.left_out, "span")}`),
       el("button", { type: "button", onclick: close }, "Close"),
     ),
     el("p", { class: "note mono" }, trace.id),
