@@ -119,6 +119,11 @@ fn record_tape(socket: Option<&UnixStream>, end: &mut End) -> Result<EndReason, 
     let mut source = open_probes(&settings, origin)?;
     let mut sink = match TapeSink::create(&settings, origin, source.arrival_hook(), socket, &end.stop, redacting) {
         Ok(sink) => sink,
+        Err(error) if is_gone(&error) && settings.redaction.is_some() => {
+            // It has told why, and no reader is the reason.
+            let message = "the process that redacts has ended before the recording began";
+            return Err(Failure::environment(format!("{}: {message}", settings.output)));
+        }
         // It went while the programs were loaded.
         Err(error) if is_gone(&error) => return Ok(EndReason::PipeClosed),
         Err(error) => return Err(Failure::environment(format!("cannot write {}: {error}", settings.output))),

@@ -38,7 +38,9 @@ pub(crate) fn start() -> io::Result<()> {
 pub(crate) fn redact() -> io::Result<()> {
     let socket = Rc::new(UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?));
     let setup = Setup::receive(&socket)?;
-    confine()?;
+    for missing in confine()? {
+        eprintln!("redtape-capture: warning: this kernel has not {missing}: what redacts is confined by the rest");
+    }
     let policy = RedactPolicy::from_yaml(&setup.policy, "the policy").map_err(io::Error::other)?;
     let key = setup.key.as_deref().map(Key::new).transpose().map_err(io::Error::other)?;
     let mut redactor = Redactor::new(&policy, key).map_err(io::Error::other)?;

@@ -14,12 +14,14 @@ const SECRET: &str = "s3cr3t-value-of-the-test";
 
 pub(crate) fn trials() -> Vec<Trial> {
     const PYTHON: &[Requirement] = &[Requirement::Bpf, Requirement::Program("python3")];
+    const POWERLESS: &[Requirement] = &[Requirement::Bpf, Requirement::Program("setpriv")];
     vec![
         trial("redact::no_byte_of_a_secret_reaches_the_disk", PYTHON, secrets),
         trial("redact::files_of_a_rotation_are_redacted", PYTHON, rotated),
         trial("redact::who_parses_has_no_privileges", PYTHON, confined),
         trial("redact::a_recording_ends_with_its_redactor", PYTHON, broken),
         trial("redact::the_end_of_a_command_is_the_end", &[Requirement::Bpf], command),
+        trial("redact::who_cannot_be_confined_records_nothing", POWERLESS, powerless),
     ]
 }
 
@@ -105,7 +107,8 @@ fn confined() -> Result<()> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let root = field("Uid:").split_whitespace().any(|uid| uid == "0");
     let none = ["CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"].iter().all(|name| field(name).trim_matches('0').is_empty());
-    if root || !none || field("NoNewPrivs:") != "1" {
+    // 2: by a filter.
+    if root || !none || field("NoNewPrivs:") != "1" || field("Seccomp:") != "2" {
         return Err(format!("it has privileges: {status}").into());
     }
     Ok(())
@@ -138,4 +141,17 @@ fn command() -> Result<()> {
     let recording = Recorder::start(["--redact".as_ref(), "default".as_ref(), "--".as_ref(), exchange.as_os_str()])?;
     let recording = recording.wait()?;
     if recording.spans()?.is_empty() { Err("nothing was recorded".into()) } else { Ok(()) }
+}
+
+/// Root that may not become another user.
+fn powerless() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps", "--bounding-set"].map(|option| format!("{option}=-setuid,-setgid")));
+    command.arg(binary("redtape-capture")?).args(["record", "--port", "1", "--duration", "2s", "--redact", "default"]);
+    let ended = Process::run(command.arg("-o").arg(folder.path().join("a.tape")), LIMIT)?.expect_code(5)?;
+    if !ended.stderr.contains("--redact needs CAP_SETUID and CAP_SETGID") || fs::read_dir(folder.path())?.count() > 0 {
+        return Err(format!("it says: {}", ended.stderr).into());
+    }
+    Ok(())
 }
