@@ -127,16 +127,20 @@ impl Http1 {
                 all
             }
             State::Open { chunked } => {
-                let tail = *chunked && piece.end() == call.end && ends_body(piece.bytes, piece.place.pos == call.start);
+                // The engine may take the end of a body in chunks for that of an earlier message: it is no secret.
+                let tail = piece.end() == call.end && ends_body(piece.bytes, piece.place.pos == call.start);
+                let over = *chunked && tail;
                 if side == Side::Response && begins_message(side, piece, call) {
                     self.set(side, State::Start, cx);
                     return Taken::Bytes(0);
                 }
                 if tail {
                     mask_tail(piece, cx);
-                    self.set(side, State::Start, cx);
                 } else {
                     cx.mask(piece.place, all, Rule::Body);
+                }
+                if over {
+                    self.set(side, State::Start, cx);
                 }
                 all
             }
