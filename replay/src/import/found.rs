@@ -34,6 +34,8 @@ pub struct Found {
     pub connections: u64,
     /// Connections that carry TLS, whose content cannot be read.
     pub tls: u64,
+    /// Bytes of the file, decompressed, that were read.
+    pub read: u64,
     /// Nothing more can be read of the file.
     pub cut: Option<Cut>,
     /// It is an export of a tape that had no end.
@@ -83,7 +85,7 @@ impl Found {
             }
         };
         if let Some(cut) = &self.cut {
-            warn(1, format!("{cut}; everything before it was read"));
+            warn(1, format!("{cut}; everything before byte {} was read", self.read));
         }
         if let Some(why) = &self.unread_tape {
             warn(
@@ -96,7 +98,8 @@ impl Found {
         for (link, count) in &self.unknown_links {
             warn(*count, format!("skipped, as link type {link} is not supported: {}", Count(*count, "packet")));
         }
-        if self.cut.is_none() && self.unknown_links.is_empty() && self.used == 0 {
+        let skipped = self.malformed + self.unknown_links.values().sum::<u64>();
+        if self.cut.is_none() && self.used == 0 && (self.records == 0 || skipped < self.records) {
             let reason = if self.records == 0 { "there are none" } else { "none is of a TCP connection" };
             warn(1, format!("nothing to import of {}: {reason}", Count(self.records, what)));
         }

@@ -85,7 +85,12 @@ pub fn open(bytes: Bytes, options: ImportOptions, tape: WriterOptions) -> io::Re
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(bytes)?),
         _ => bytes,
     };
-    let (start, bytes) = peek(bytes, 4)?;
+    let (start, bytes) = peek(bytes, 4).map_err(|error| match start[..] {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, ..] => {
+            io::Error::new(error.kind(), format!("it cannot be decompressed ({error})"))
+        }
+        _ => error,
+    })?;
     if Form::of(&start).is_none() {
         return Ok(Opened::Other(bytes));
     }
@@ -161,10 +166,12 @@ impl Imported {
                 format!("the header of the {} file is cut off or damaged", form.name()),
             ),
         };
-        let packets = |ng, bytes| PacketSource::open(bytes, ng, options.clone()).map_err(invalid).map(Box::new);
         let source = match form {
-            Form::Pcap => Source::Packets(packets(false, bytes)?),
-            Form::Pcapng => Source::Packets(packets(true, bytes)?),
+            Form::Pcap => Source::Packets(Box::new(PacketSource::pcap(bytes, options).map_err(invalid)?)),
+            Form::Pcapng => {
+                let header = section_header_len(start);
+                Source::Packets(Box::new(PacketSource::pcapng(bytes, header, options).map_err(invalid)?))
+            }
             Form::Scap => Source::Calls(Box::new(ScapSource::new(bytes, &options))),
         };
         let blocks = TapeBytes::default();
@@ -218,6 +225,13 @@ impl Imported {
         }
         Ok(true)
     }
+}
+
+/// The length of the section's header that a pcapng file begins with.
+fn section_header_len(start: &[u8]) -> u64 {
+    let big = start.get(8..12) == Some(&[0x1a, 0x2b, 0x3c, 0x4d]);
+    let len = start.get(4..8).and_then(|len| len.first_chunk().copied()).unwrap_or_default();
+    u64::from(if big { u32::from_be_bytes(len) } else { u32::from_le_bytes(len) })
 }
 
 /// Whether bytes are wrong that were read, and not the reading of them.

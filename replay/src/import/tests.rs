@@ -177,7 +177,7 @@ proptest! {
         let ends = std::iter::once(24).chain(lens.scan(24, |end, len| { *end += len; Some(*end) }));
         let before = ends.take_while(|end| *end <= len).last().unwrap();
         let (mut part, expected) = (imported(&whole[..len]).unwrap(), imported(&whole[..before]).unwrap());
-        prop_assert_eq!(part.found.cut.take(), (len > before).then_some(Cut::Truncated));
+        prop_assert_eq!((part.found.read, part.found.cut.take()), (before as u64, (len > before).then_some(Cut::Truncated)));
         prop_assert_eq!(part, expected);
     }
 }
@@ -192,11 +192,38 @@ fn a_capture_cut_anywhere_is_read_up_to_there() {
             next += u32::from_le_bytes(file[next + 4..next + 8].try_into().unwrap()) as usize;
         }
         let mut part = imported(&file[..len]).unwrap();
-        assert_eq!(part.found.cut.take(), (len > block).then_some(Cut::Truncated), "{len} bytes");
+        let cut = (len > block).then_some(Cut::Truncated);
+        assert_eq!((part.found.read, part.found.cut.take()), (block as u64, cut), "{len} bytes");
         assert_eq!(part, imported(&file[..block]).unwrap(), "{len} bytes");
         events = part.found.records;
     }
     assert!(events > 100, "{events} events");
+}
+
+#[test]
+fn where_a_pcapng_file_is_damaged_is_told() {
+    let block = |words: &[u32]| {
+        let len = u32::try_from(words.len() * 4 + 8).unwrap();
+        [&words[..1], &[len], &words[1..], &[len]]
+            .concat()
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect::<Vec<_>>()
+    };
+    let section = block(&[0x0a0d_0d0a, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX]);
+    let (interface, option_too_long) = (block(&[1, 1, 65_535]), block(&[1, 1, 65_535, 0xffff_0009]));
+    let packet = block(&[6, 0, 0, 0, 4, 4, 7]);
+    let mut other_length = packet.clone();
+    other_length[32] ^= 4;
+    let cut = [&packet[..], &packet[..20]].concat();
+    for (blocks, read, is_truncated) in [
+        ([&option_too_long[..], &packet[..]], 28, false),
+        ([&interface[..], &other_length[..]], 48, false),
+        ([&interface[..], &cut[..]], 84, true),
+    ] {
+        let found = imported(&[&section[..], &blocks.concat()].concat()).unwrap().found;
+        assert_eq!((found.read, found.cut.unwrap() == Cut::Truncated), (read, is_truncated));
+    }
 }
 
 /// Connections whose port is used again leave nothing behind: neither what waited in them, nor their end untold.

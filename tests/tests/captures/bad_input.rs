@@ -14,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("bad_input::no_capture", &[], no_capture),
         trial("bad_input::nothing_to_import", &[], nothing),
+        trial("bad_input::pcapng", &[], pcapng),
         trial("bad_input::scap_cut_anywhere", &[], cut),
         trial("bad_input::files", &[], files),
     ]
@@ -50,7 +51,8 @@ fn no_capture() -> Result<()> {
         (b"hello", "is no capture that can be imported"),
         (&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0], "the header of the pcap file is cut off or damaged"),
         (&[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0], "the header of the pcapng file is cut off or damaged"),
-        (&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff], "cannot be read"),
+        (&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff], "cannot be read: it cannot be decompressed"),
+        (&[0x28, 0xb5, 0x2f, 0xfd, 4], "cannot be read: it cannot be decompressed"),
     ] {
         fs::write(&file, bytes)?;
         check(&import(&file, &[])?, 3, said);
@@ -59,6 +61,36 @@ fn no_capture() -> Result<()> {
     check(&import(folder.path(), &[])?, 3, "is a folder, not a capture");
     let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/greetings-demo/greetings.tape");
     check(&import(Path::new(tape), &[])?, 3, "is a tape already");
+    Ok(())
+}
+
+fn pcapng() -> Result<()> {
+    /// A block with its length before and behind its body.
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let len = (u32::try_from(body.len()).unwrap() + 12).to_le_bytes();
+        [&kind.to_le_bytes(), &len, body, &len].concat()
+    }
+    let section = block(0x0a0d_0d0a, &[0x1a2b_3c4d, 1, u32::MAX, u32::MAX].map(u32::to_le_bytes).concat());
+    let interface = block(1, &[1, 65_535].map(u32::to_le_bytes).concat());
+    let option_too_long = block(1, &[1, 65_535, 0xffff_0009].map(u32::to_le_bytes).concat());
+    let packet = block(6, &[0, 0, 0, 4, 4, 7_u32].map(u32::to_le_bytes).concat());
+    let mut other_length = packet.clone();
+    other_length[32] ^= 4;
+    let folder = TempDir::new()?;
+    let file = folder.path().join("file.pcapng");
+    for (blocks, said) in [
+        (vec![&packet], "malformed: 1 packet"),
+        (vec![&option_too_long, &packet], "damaged: what follows is no packet"),
+        (vec![&option_too_long, &packet], "everything before byte 28 was read"),
+        (vec![&interface, &other_length, &packet], "everything before byte 48 was read"),
+        (
+            vec![&interface, &packet, &packet[..20].to_vec()],
+            "truncated: the end is missing; everything before byte 84 was read",
+        ),
+    ] {
+        fs::write(&file, [&section[..], &blocks.into_iter().flatten().copied().collect::<Vec<_>>()].concat())?;
+        check(&import(&file, &[])?, 0, said);
+    }
     Ok(())
 }
 
@@ -77,7 +109,7 @@ fn nothing() -> Result<()> {
         check(&import(&file, &[])?, 0, said);
     }
     fs::write(&file, &pcap(1, &[&arp])[..60])?;
-    check(&import(&file, &[])?, 0, "truncated: the end is missing; everything before it was read");
+    check(&import(&file, &[])?, 0, "truncated: the end is missing; everything before byte 24 was read");
     check(&import(&file, &["--strict"])?, 3, "truncated: the end is missing");
     Ok(())
 }

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use super::stream::Stream;
-use crate::import::limits::{HELD_BYTES, HELD_SEGMENTS, REORDER_NANOS, RETRANSMIT_NANOS};
+use crate::import::limits::{HELD_BYTES, HELD_SEGMENTS, REORDER_NANOS, RETRANSMIT_NANOS, STEP_NANOS};
 
 /// Bytes of one direction, as they were captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,11 @@ impl Flow {
         pos <= own.next && ack.is_none_or(|ack| ack <= other.next || !other.seen || other.ended)
     }
 
+    /// The time of what comes out next: not before that of what came last, unless the clock was set back in between.
+    fn behind_last(&self, time: u64) -> u64 {
+        if self.time.saturating_sub(time) > STEP_NANOS { time } else { time.max(self.time) }
+    }
+
     /// The stream of a direction, and the other one.
     fn both(&self, from: usize) -> [&Stream; 2] {
         let [a, b] = &self.streams;
@@ -129,7 +134,7 @@ impl Flow {
     /// Counts a piece of which all before is there.
     fn count(&mut self, piece: Piece<'_>, out: &mut impl FnMut(Ordered<'_>)) {
         let Piece { from, pos, payload, len, fin, .. } = piece;
-        let time = piece.time.max(self.time);
+        let time = self.behind_last(piece.time);
         let stream = self.stream(from);
         let (next, ended) = (stream.next, stream.ended);
         let again = next.saturating_sub(pos);
@@ -223,7 +228,7 @@ impl Flow {
         let pos = waiting.map_or(pos, |waiting| waiting.min(pos));
         let next = self.both(from)[0].next;
         if pos > next {
-            out(Ordered::Hole { time: time.max(self.time), from, missing: pos - next });
+            out(Ordered::Hole { time: self.behind_last(time), from, missing: pos - next });
             self.stream(from).next = pos;
         } else if let Some(at) = self.held.iter().position(|held| held.from == from && held.pos <= next) {
             // It waits for what it acknowledges, which waits for it in turn: only a capture with two clocks says so.

@@ -44,7 +44,13 @@ pub(super) enum Next<'a> {
 }
 
 /// A file of packets.
-pub(super) enum Packets<R: Read> {
+pub(super) struct Packets<R: Read> {
+    file: File<R>,
+    /// How far it was read, in bytes.
+    offset: u64,
+}
+
+enum File<R: Read> {
     Pcap(PcapReader<R>),
     Pcapng(PcapNgReader<R>, Vec<Interface>),
 }
@@ -71,12 +77,18 @@ mod block {
 impl<R: Read> Packets<R> {
     /// Opens a file that begins like a pcap file.
     pub(super) fn pcap(read: R) -> Result<Self, PcapError> {
-        PcapReader::new(read).map(Self::Pcap)
+        const HEADER: u64 = 24;
+        Ok(Self { file: File::Pcap(PcapReader::new(read)?), offset: HEADER })
     }
 
-    /// Opens a file that begins like a pcapng file.
-    pub(super) fn pcapng(read: R) -> Result<Self, PcapError> {
-        PcapNgReader::new(read).map(|reader| Self::Pcapng(reader, Vec::new()))
+    /// Opens a file that begins like a pcapng file, with a section's header of so many bytes.
+    pub(super) fn pcapng(read: R, header: u64) -> Result<Self, PcapError> {
+        Ok(Self { file: File::Pcapng(PcapNgReader::new(read)?, Vec::new()), offset: header })
+    }
+
+    /// How far it was read, in bytes.
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// What comes next.
@@ -84,14 +96,16 @@ impl<R: Read> Packets<R> {
     /// # Errors
     /// What the input reports.
     pub(super) fn next(&mut self) -> io::Result<Next<'_>> {
-        match self {
-            Self::Pcap(reader) => next_of_pcap(reader),
-            Self::Pcapng(reader, interfaces) => next_of_pcapng(reader, interfaces),
+        let Self { file, offset } = self;
+        match file {
+            File::Pcap(reader) => next_of_pcap(reader, offset),
+            File::Pcapng(reader, interfaces) => next_of_pcapng(reader, interfaces, offset),
         }
     }
 }
 
-fn next_of_pcap<R: Read>(reader: &mut PcapReader<R>) -> io::Result<Next<'_>> {
+fn next_of_pcap<'a, R: Read>(reader: &'a mut PcapReader<R>, offset: &mut u64) -> io::Result<Next<'a>> {
+    const HEADER: u64 = 16;
     let header = reader.header();
     let unit = if header.ts_resolution == TsResolution::NanoSecond { 1 } else { 1000 };
     // The upper bits say how long the check sequences of frames are.
@@ -99,22 +113,24 @@ fn next_of_pcap<R: Read>(reader: &mut PcapReader<R>) -> io::Result<Next<'_>> {
     match reader.next_raw_packet() {
         None => Ok(Next::End),
         Some(Err(error)) => cut(error),
-        Some(Ok(packet)) => Ok(match packet.data {
-            Cow::Borrowed(bytes) => Next::Packet(Captured {
+        Some(Ok(packet)) => {
+            *offset += HEADER + packet.data.len() as u64;
+            let Cow::Borrowed(bytes) = packet.data else { return Ok(Next::Malformed) };
+            Ok(Next::Packet(Captured {
                 time: Some(u64::from(packet.ts_sec) * 1_000_000_000 + u64::from(packet.ts_frac) * unit),
                 link_type,
                 len: length(packet.orig_len).max(bytes.len()),
                 bytes,
                 place: None,
-            }),
-            Cow::Owned(_) => Next::Malformed,
-        }),
+            }))
+        }
     }
 }
 
 fn next_of_pcapng<'a, R: Read>(
     reader: &'a mut PcapNgReader<R>,
     interfaces: &mut Vec<Interface>,
+    offset: &mut u64,
 ) -> io::Result<Next<'a>> {
     // One block is read at a time, and a new section has no interfaces: where the number is the same, nothing is new.
     if interfaces.len() != reader.interfaces().len() {
@@ -130,6 +146,7 @@ fn next_of_pcapng<'a, R: Read>(
         Some(Err(error)) => return cut(error),
         Some(Ok(raw)) => raw,
     };
+    *offset += u64::from(raw.initial_len);
     let (kind, body) = (raw.type_, raw.body);
     Ok(match (kind, body) {
         (block::PACKET | block::SIMPLE | block::ENHANCED, Cow::Borrowed(body)) => {

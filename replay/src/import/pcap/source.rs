@@ -46,11 +46,19 @@ pub(crate) struct PacketSource<R: Read> {
 }
 
 impl<R: Read> PacketSource<R> {
-    /// Opens a pcap file, or a pcapng file.
-    pub(crate) fn open(read: R, ng: bool, options: ImportOptions) -> Result<Self, PcapError> {
-        let read = InPieces(read);
-        Ok(Self {
-            packets: if ng { Packets::pcapng(read)? } else { Packets::pcap(read)? },
+    /// Opens a pcap file.
+    pub(crate) fn pcap(read: R, options: ImportOptions) -> Result<Self, PcapError> {
+        Packets::pcap(InPieces(read)).map(|packets| Self::new(packets, options))
+    }
+
+    /// Opens a pcapng file, which begins with a section's header of so many bytes.
+    pub(crate) fn pcapng(read: R, header: u64, options: ImportOptions) -> Result<Self, PcapError> {
+        Packets::pcapng(InPieces(read), header).map(|packets| Self::new(packets, options))
+    }
+
+    fn new(packets: Packets<InPieces<R>>, options: ImportOptions) -> Self {
+        Self {
+            packets,
             flows: Flows::default(),
             fragments: Fragments::default(),
             services: Services::default(),
@@ -58,7 +66,7 @@ impl<R: Read> PacketSource<R> {
             exported: None,
             options,
             clock: Clock::default(),
-        })
+        }
     }
 
     /// Reads some more packets. `false` at the end.
@@ -68,6 +76,7 @@ impl<R: Read> PacketSource<R> {
         let mut cx =
             Context { transcript, found, services, payload: *payload, server_ports, scratch, now: clock.now() };
         for _ in 0..BATCH {
+            cx.found.read = packets.offset();
             let captured = match packets.next()? {
                 Next::Packet(captured) => captured,
                 Next::Other => continue,

@@ -44,6 +44,8 @@ pub(super) enum Next<'a> {
 pub(super) struct Blocks<R> {
     read: BufReader<R>,
     body: Vec<u8>,
+    /// How far the file was read, in bytes.
+    offset: u64,
 }
 
 /// Bytes of a block around its body: kind and length before it, the length again behind it.
@@ -51,7 +53,12 @@ const FRAME: usize = 12;
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(read: R) -> Self {
-        Self { read: BufReader::with_capacity(256 << 10, read), body: Vec::new() }
+        Self { read: BufReader::with_capacity(256 << 10, read), body: Vec::new(), offset: 0 }
+    }
+
+    /// How far the file was read, in bytes.
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// The next block: its number and its body, with padding.
@@ -77,6 +84,7 @@ impl<R: Read> Blocks<R> {
         if self.read.by_ref().take(rest as u64).read_to_end(&mut self.body)? < rest {
             return Ok(Next::Cut(Cut::Truncated));
         }
+        self.offset += len as u64;
         Ok(Next::Block(kind, self.body.get(..len - FRAME).unwrap_or_default()))
     }
 }

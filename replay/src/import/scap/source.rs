@@ -65,6 +65,7 @@ impl<R: Read> ScapSource<R> {
     pub(crate) fn step(&mut self, transcript: &mut Transcript, found: &mut Found) -> io::Result<bool> {
         let mut cx = Context { transcript, found };
         for _ in 0..BATCH {
+            cx.found.read = self.blocks.offset();
             match self.blocks.next()? {
                 Next::Block(kind, body) => {
                     self.state.block(kind, body, &mut cx)?;

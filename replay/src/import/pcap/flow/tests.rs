@@ -67,6 +67,15 @@ fn segments_come_out_in_order_and_once() {
 }
 
 #[test]
+fn a_wrong_time_is_that_of_its_own_segment_alone() {
+    let far = 9_000_000_000;
+    check(
+        &[piece(5, 0, 0, "ab", 0), piece(4, 0, 2, "cd", 0), piece(far, 0, 4, "ef", 0), piece(7, 0, 6, "gh", 0)],
+        &["5ms 0@0 ab", "5ms 0@2 cd", "9000000000ms 0@4 ef", "7ms 0@6 gh"],
+    );
+}
+
+#[test]
 fn the_first_copy_of_bytes_counts() {
     let late = [piece(0, 0, 4, "EF", 0), piece(1, 0, 2, "cdefgh", 0), piece(2, 0, 0, "ab", 0)];
     check(&late, &["2ms 0@0 ab", "2ms 0@2 cd", "2ms 0@4 EF", "2ms 0@6 gh"]);
