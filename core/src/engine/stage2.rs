@@ -192,7 +192,10 @@ impl Stage2 {
     pub fn fact(&mut self, event: &Event<'_>, now: MonoNanos) {
         self.pass(now);
         match event.body {
-            Body::Clock { origin, anchor } => self.clock(origin, &anchor, now),
+            Body::Clock { origin, anchor } => {
+                self.linker.recorded(origin);
+                self.clock(origin, &anchor, now);
+            }
             Body::Process(info) => {
                 self.totals.process(info);
                 if self.services.process(info) {

@@ -122,9 +122,14 @@ impl Linker {
         self.diagnostics.pop_front()
     }
 
+    /// A recording is on the tape. One that is told of before its connections are is waited for: its clock may be behind.
+    pub fn recorded(&mut self, origin: Origin) {
+        self.several_origins |= *self.origin.get_or_insert(origin) != origin;
+    }
+
     /// A connection became known.
     pub fn opened(&mut self, info: &ConnInfo) {
-        self.several_origins |= *self.origin.get_or_insert(info.origin) != info.origin;
+        self.recorded(info.origin);
         if self.options.mode != LinkMode::Off {
             self.ends.open(info);
         }

@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use crate::exchange::Outcome;
 use crate::ids::SpanId;
-use crate::span::SpanKind;
+use crate::span::{LinkRule, SpanKind};
 use crate::time::WallNanos;
 
+use super::conversation::Cause;
 use super::line::{Line, Side, Thread, covering};
 use super::plan::{Fate, Plan};
-use super::truth::{ExchangeId, Truth};
+use super::truth::{ExchangeId, Truth, Unknowable};
 use super::world::Service;
 
 /// An exchange that has happened.
 pub(super) struct Done {
     pub(super) plan: Plan,
-    /// The exchange that the client's thread was working on.
-    pub(super) parent: Option<ExchangeId>,
+    /// What the client's thread was working on.
+    pub(super) cause: Cause,
+    /// Why nobody can know that.
+    pub(super) unknowable: Option<Unknowable>,
     pub(super) pipelined: bool,
     pub(super) request: Range<u64>,
     pub(super) response: Option<Range<u64>>,
@@ -46,6 +49,15 @@ impl Party<'_> {
         let start = if server { arrival.or(read) } else { sent };
         let caller = line.end(Side::Client);
         let caller = caller.recorded.then_some(ExchangeId { conn: caller.info.key, pos: request.start });
+        let parent = if server { caller } else { done.cause.parent };
+        let unknowable = done.unknowable.filter(|_| !server && parent.is_some());
+        // The wire names the trace, and a recorded parent in the same trace is nearer than the one on the wire.
+        let near = server || plan.context.is_none() || done.cause.context.is_some();
+        let link = match parent {
+            Some(_) if server => Some(LinkRule::Connection),
+            Some(_) if near && unknowable.is_none() => Some(LinkRule::Thread),
+            _ => plan.context.map(|_| LinkRule::Wire),
+        };
         Truth {
             // The names on the tape, and its times, are given to all of a conversation at its end.
             span_id: SpanId([0; 8]),
@@ -79,7 +91,9 @@ impl Party<'_> {
                 Fate::Reusable | Fate::Closed => Some(plan.response.size),
                 Fate::Tunnel | Fate::Cut { .. } | Fate::Unanswered | Fate::Abandoned | Fate::Reset => None,
             },
-            parent: if server { caller } else { done.parent },
+            parent,
+            link,
+            unknowable,
             pipelined: done.pipelined,
             context: plan.context,
             request: request.clone(),

@@ -19,7 +19,7 @@ use super::route::{CallTo, Route};
 use super::scenario::{Protocol, Scenario};
 use super::sessions::Session;
 use super::transform;
-use super::truth::{ExchangeId, Truth};
+use super::truth::{ExchangeId, Truth, Unknowable};
 use super::world::{PORTS, World};
 
 /// The events of one conversation, in time order, and the truth of each exchange in it.
@@ -86,6 +86,23 @@ pub(super) struct Channel {
 pub(super) struct Cause {
     pub(super) parent: Option<ExchangeId>,
     pub(super) context: Option<TraceContext>,
+    /// Its thread has read other requests that it has not answered.
+    pub(super) shared: bool,
+}
+
+impl Cause {
+    /// Why it cannot be known for which request `thread` makes a call.
+    pub(super) const fn unknowable(&self, thread: &Thread) -> Option<Unknowable> {
+        if thread.evented {
+            Some(Unknowable::EventLoop)
+        } else if thread.helper {
+            Some(Unknowable::OtherThread)
+        } else if self.shared {
+            Some(Unknowable::SharedThread)
+        } else {
+            None
+        }
+    }
 }
 
 impl Conversation {
@@ -256,7 +273,8 @@ impl Simulation<'_> {
             bytes.extend_from_slice(&plan.request.bytes[..len]);
             let request = sent..sent + len as u64;
             sent = request.end;
-            channel.exchanges.push(Done { plan, parent: cause.parent, pipelined: n > 0, request, response: None });
+            let unknowable = cause.unknowable(client);
+            channel.exchanges.push(Done { plan, cause, unknowable, pipelined: n > 0, request, response: None });
         }
         let expects = !simple && channel.exchanges.get(first).is_some_and(|done| done.plan.expects);
         if expects {
@@ -285,7 +303,7 @@ impl Simulation<'_> {
         self.receive(channel, Side::Server, client, read_to);
         channel.worker.thread.spend(route.latency.draw(&mut self.rng));
         if fate == Fate::Reusable {
-            let cause = Cause { parent: channel.cause(pos), context };
+            let cause = Cause { parent: channel.cause(pos), context, shared: channel.has_read_behind(at) };
             self.call_others(&mut channel.worker, cause, route);
         }
         if !matches!(fate, Fate::Unanswered | Fate::Abandoned) {
@@ -473,6 +491,12 @@ impl Channel {
     pub(super) fn cause(&self, pos: u64) -> Option<ExchangeId> {
         let end = self.line.end(Side::Server);
         end.recorded.then_some(ExchangeId { conn: end.info.key, pos })
+    }
+
+    /// Whether the server has read the head of a request behind the exchange number `at`.
+    fn has_read_behind(&self, at: usize) -> bool {
+        let read = self.line.flow(Side::Client).read;
+        self.exchanges.get(at + 1).is_some_and(|next| next.request.start + next.plan.request.head as u64 <= read)
     }
 
     /// The connection, and the thread at its `side`.

@@ -59,6 +59,6 @@ pub use rng::Rng;
 pub use scenario::{
     Call, Clients, Host, Network, Protocol, Recorder, Route, Scenario, Service, Skew, Threads, Weights,
 };
-pub use truth::{ExchangeId, Truth};
+pub use truth::{ExchangeId, Truth, Unknowable};
 pub use verdict::Verdict;
 pub use workload::{RouteTotals, Workload, WorkloadEvents};

@@ -105,7 +105,9 @@ impl Simulation<'_> {
         let mut streams = Vec::new();
         for &route in routes {
             let pipelined = routes.len() > 1 && !streams.is_empty();
-            streams.push(self.draw_stream(service, route, 2 * kept.opened + 1, pipelined, cause));
+            let mut stream = self.draw_stream(service, route, 2 * kept.opened + 1, pipelined, cause);
+            stream.done.unknowable = cause.unknowable(client);
+            streams.push(stream);
             kept.opened += 1;
         }
         while streams.iter().any(|stream| !stream.up.is_empty() || !stream.down.is_empty()) {
@@ -148,6 +150,8 @@ impl Simulation<'_> {
                 stream.due = Some(now.plus(service.routes[stream.done.plan.route].latency.draw(&mut self.rng)));
             }
         }
+        let is_open = |stream: &&Stream| stream.head_end.is_some_and(|end| end <= read) && !stream.down.is_empty();
+        let shared = streams.iter().filter(is_open).count() > 1;
         let waiting = streams.iter_mut().filter(|stream| !stream.worked && !stream.down.is_empty());
         let Some(first) =
             waiting.filter(|stream| stream.due.is_some()).min_by_key(|stream| (stream.due, stream.number))
@@ -158,7 +162,7 @@ impl Simulation<'_> {
         thread.now = thread.now.max(first.due.unwrap_or(now));
         first.worked = true;
         let (pos, plan) = (first.done.request.start, &first.done.plan);
-        let cause = Cause { parent: channel.cause(pos), context: plan.context };
+        let cause = Cause { parent: channel.cause(pos), context: plan.context, shared };
         self.call_others(&mut channel.worker, cause, &service.routes[plan.route]);
     }
 
@@ -195,7 +199,7 @@ impl Simulation<'_> {
             }
             parts.push_back(Part::Reset(*rng.pick(&[2, 7, 8])));
         }
-        let done = Done { plan, parent: cause.parent, pipelined, request: 0..0, response: None };
+        let done = Done { plan, cause, unknowable: None, pipelined, request: 0..0, response: None };
         let (host, grpc) = (Arc::clone(&service.name), route.grpc);
         Stream {
             number: stream,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Outcome, TraceContext};
 use crate::ids::{ConnKey, ProcKey, SpanId, Tid};
-use crate::span::SpanKind;
+use crate::span::{LinkRule, SpanKind};
 use crate::time::{MonoNanos, WallNanos};
 
 /// Names one side of an exchange: the recorded end of its connection and the position of the request's first byte.
@@ -15,6 +15,28 @@ pub struct ExchangeId {
     pub conn: ConnKey,
     /// The position of the request's first byte in its stream.
     pub pos: u64,
+}
+
+/// Why the request that a call is made for cannot be known from what threads do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unknowable {
+    /// The calling thread waits for events: it may work for any request.
+    EventLoop,
+    /// Another thread makes the call than the one that has read the request.
+    OtherThread,
+    /// The calling thread has read other requests, too, that it has not answered.
+    SharedThread,
+}
+
+impl Unknowable {
+    /// A short name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EventLoop => "event_loop",
+            Self::OtherThread => "other_thread",
+            Self::SharedThread => "shared_thread",
+        }
+    }
 }
 
 /// One side of one exchange.
@@ -70,6 +92,10 @@ pub struct Truth {
     /// The span around it: for a server the client's side of the same exchange, for a client the exchange that its
     /// thread was working on.
     pub parent: Option<ExchangeId>,
+    /// By what its parent can be known, of all that a recorder sees. `None` where it has no parent, or `unknowable` says why not.
+    pub link: Option<LinkRule>,
+    /// Why nobody can know the recorded parent of a call.
+    pub unknowable: Option<Unknowable>,
     /// Whether it was sent before the response to the request before it had come.
     pub pipelined: bool,
     /// The trace context on the wire.
@@ -78,4 +104,14 @@ pub struct Truth {
     pub request: Range<u64>,
     /// The final response's bytes in their stream.
     pub response: Option<Range<u64>>,
+}
+
+impl Truth {
+    /// The parent of its span, as far as it can be known: the recorded one, or whom the request names.
+    pub fn known_parent(&self) -> Option<SpanId> {
+        match self.link? {
+            LinkRule::Wire => self.context.map(|context| context.parent_id),
+            LinkRule::Connection | LinkRule::Thread | LinkRule::OnlyEnclosing => self.parent_span_id,
+        }
+    }
 }

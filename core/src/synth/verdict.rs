@@ -19,7 +19,7 @@ pub struct Verdict {
     pub spans: u64,
     /// Spans that say of themselves that they are incomplete.
     pub incomplete: u64,
-    /// Spans whose parent is not known, though it is recorded.
+    /// Spans whose parent is not known, though it is recorded. The truth says of which nobody can know it.
     pub unlinked: u64,
     /// Spans of exchanges that have not happened, or that claim what is not true: another request's response, method, target, status
     /// or service; another parent. None is ever to be.
@@ -82,7 +82,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the spans say all that has happened, and nothing else. Parents may be unknown: no bytes tell them.
+    /// Whether the spans say all that has happened and can be known, and nothing else.
     pub const fn is_equal(&self) -> bool {
         self.is_true() && self.untold == 0 && self.missing == 0
     }
@@ -160,6 +160,9 @@ fn different(truth: &Truth, span: &Span) -> Vec<&'static str> {
         ("request size", known(truth.request_size, http.request_size)),
         ("response size", known(truth.response_size, http.response_size)),
         ("scheme", http.scheme == truth.scheme()),
+        // Right by chance is not known.
+        ("parent that nobody can know", truth.known_parent().is_some() || span.parent_span_id.is_none()),
+        ("link", !whole || span.link.map(|link| link.rule) == truth.link),
     ])
 }
 
@@ -176,17 +179,19 @@ fn untold(truth: &Truth, span: &Span) -> Vec<&'static str> {
         ("request size", truth.request_size.is_none() || http.request_size.is_some()),
         ("response size", truth.response_size.is_none() || http.response_size.is_some()),
         ("context", http.head.context == truth.context),
+        ("parent", truth.known_parent().is_none() || span.parent_span_id == truth.known_parent()),
     ])
 }
 
 /// A span in a few words.
 fn said(span: &Span) -> String {
     let Span { span_id, kind, service, http, outcome, start, end, .. } = span;
+    let parent = parent(span.parent_span_id, span.link.map(|link| link.rule));
     let (method, target, name) = (http.method(), http.head.target(), &service.name);
     let sizes = sizes(http.request_size, http.response_size);
     let status = http.status_code;
     format!(
-        "span {span_id}: {} {name} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}",
+        "span {span_id}: {} {name} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}, {parent}",
         kind.as_str()
     )
 }
@@ -196,10 +201,17 @@ fn happened(truth: &Truth) -> String {
     let Truth { span_id, kind, service, method, target, status, outcome, start, end, .. } = truth;
     let sizes = sizes(truth.request_size, truth.response_size);
     let end = end.map_or("?".to_owned(), |end| end.to_string());
+    let parent = parent(truth.known_parent(), truth.link);
     format!(
-        "truth {span_id}: {} {service} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}",
+        "truth {span_id}: {} {service} {method} {target} {status:?} {outcome:?} {sizes} {start} to {end}, {parent}",
         kind.as_str()
     )
+}
+
+/// A parent, and by what it is known.
+fn parent(span_id: Option<SpanId>, rule: Option<LinkRule>) -> String {
+    let by = rule.map_or(String::new(), |rule| format!(" by {}", rule.as_str()));
+    span_id.map_or("no parent known".to_owned(), |id| format!("child of {id}{by}"))
 }
 
 /// The sizes of both bodies.

@@ -47,7 +47,7 @@ fn judge(events: impl Iterator<Item = (EventBuf, Vec<Truth>)>) -> Verdict {
 proptest! {
     #![proptest_config(config())]
 
-    /// The truth is what a replay says, for all that a scenario can ask for.
+    /// The truth is what a replay says, for all that a scenario can ask for: also whose child each span is, and of which nobody can know it.
     #[test]
     fn truth_equals_replay(scenario in worlds()) {
         let verdict = verdict(&scenario);

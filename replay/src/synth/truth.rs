@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use redtape_core::synth::Truth;
-use redtape_core::{Outcome, SpanKind, Status};
+use redtape_core::synth::{Truth, Unknowable};
+use redtape_core::{LinkRule, Outcome, SpanKind, Status};
 use serde::Serialize;
 
 /// The keys of a line, in their order. They are part of the contract with scripts; `docs/synth.md` says what they mean.
@@ -12,6 +12,8 @@ struct Line<'a> {
     trace_id: Option<String>,
     span_id: String,
     parent_span_id: Option<String>,
+    link: Option<&'static str>,
+    unknowable: Option<&'static str>,
     kind: &'static str,
     service: &'a str,
     start_time_unix_nano: String,
@@ -56,6 +58,8 @@ pub(super) fn write_truth(out: &mut impl Write, truth: &Truth) -> io::Result<()>
         trace_id: truth.context.map(|context| context.trace_id.to_string()),
         span_id: truth.span_id.to_string(),
         parent_span_id: truth.parent_span_id.or(named.map(|context| context.parent_id)).map(|id| id.to_string()),
+        link: truth.link.map(LinkRule::as_str),
+        unknowable: truth.unknowable.map(Unknowable::as_str),
         kind: truth.kind.as_str(),
         service: &truth.service,
         start_time_unix_nano: start.to_string(),
