@@ -8,7 +8,7 @@ use crate::ids::SpanId;
 use crate::span::{LinkRule, SpanKind};
 use crate::time::WallNanos;
 
-use super::conversation::Cause;
+use super::channel::Cause;
 use super::line::{Line, Side, Thread, covering};
 use super::plan::{Fate, Plan};
 use super::truth::{ExchangeId, Truth, Unknowable};

@@ -212,6 +212,18 @@ impl Line {
         covering(&self.flow(side).arrivals, pos)
     }
 
+    /// Forgets the calls by which bytes moved that all have read: nobody asks for them any more.
+    pub(super) fn forget_past(&mut self) {
+        for flow in &mut self.flows {
+            let read = flow.read;
+            flow.writes.retain(|(end, _)| *end > read);
+            flow.reads.clear();
+            let past = flow.arrivals.partition_point(|(end, _)| *end <= read);
+            // New bytes do not overtake the latest.
+            flow.arrivals.drain(..past.min(flow.arrivals.len().saturating_sub(1)));
+        }
+    }
+
     /// How long the connection stood in the accept queue.
     pub(super) fn accept_wait(&self) -> Option<u64> {
         self.end(Side::Server).info.established.map(|established| self.accepted.since(established))

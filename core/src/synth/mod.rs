@@ -26,6 +26,7 @@
 mod account;
 mod builtin;
 mod capture;
+mod channel;
 mod conversation;
 mod distribution;
 pub(crate) mod frames;
@@ -39,10 +40,13 @@ mod recording;
 mod rng;
 mod route;
 mod scenario;
+mod serving;
 mod sessions;
+mod simulation;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub mod transform;
 mod truth;
 mod verdict;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::time::MonoNanos;
 
 use super::account::Done;
-use super::conversation::{Cause, Channel, Simulation};
+use super::channel::{Cause, Channel};
 use super::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, HeaderEncoder, PADDED, PING, PREFACE,
     RST_STREAM, SETTINGS, Style, WINDOW_UPDATE, frame,
@@ -17,6 +17,7 @@ use super::plan::{Fate, Plan, draw_context};
 use super::rng::Rng;
 use super::route::Route;
 use super::scenario::Scenario;
+use super::simulation::Simulation;
 use super::world::Service;
 
 /// A stream under way.
@@ -128,6 +129,7 @@ impl Simulation<'_> {
         self.receive_all(channel, Side::Client, client);
         channel.exchanges.extend(streams.into_iter().map(|stream| stream.done));
         channel.streams = Some(kept);
+        self.account(channel);
     }
 
     /// What has been sent lies at the socket for as long as the first request in it does.
@@ -147,7 +149,7 @@ impl Simulation<'_> {
         let now = channel.worker.thread.now;
         for stream in streams.iter_mut() {
             if stream.due.is_none() && stream.head_end.is_some_and(|end| end <= read) {
-                stream.due = Some(now.plus(service.routes[stream.done.plan.route].latency.draw(&mut self.rng)));
+                stream.due = Some(now.plus(service.routes[stream.done.plan.route].latency.draw(self.rng)));
             }
         }
         let is_open = |stream: &&Stream| stream.head_end.is_some_and(|end| end <= read) && !stream.down.is_empty();
@@ -167,7 +169,7 @@ impl Simulation<'_> {
     }
 
     fn draw_stream(&mut self, service: &Service, number: usize, stream: u32, pipelined: bool, cause: Cause) -> Stream {
-        let (rng, route) = (&mut self.rng, &service.routes[number]);
+        let (rng, route) = (&mut *self.rng, &service.routes[number]);
         let mut plan = Plan::draw_stream(self.scenario, rng, route, number, cause);
         let mut up = VecDeque::from([Part::Head { interim: false, end: true }]);
         if let Some(size) = route.request_size(&plan.method, rng) {
@@ -245,12 +247,12 @@ impl Simulation<'_> {
         let from = base + bytes.len() as u64;
         match part {
             Part::Head { interim, end } => {
-                let block = stream.block(side, interim, end, encoder, &mut self.rng);
+                let block = stream.block(side, interim, end, encoder, self.rng);
                 self.header_frames(stream.number, end, &block, bytes);
             }
             Part::Trailers => {
                 let mut block = Vec::new();
-                stream.end_fields(encoder, &mut self.rng, &mut block);
+                stream.end_fields(encoder, self.rng, &mut block);
                 self.header_frames(stream.number, true, &block, bytes);
             }
             Part::Data { len, end, message } => {

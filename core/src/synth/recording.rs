@@ -1,11 +1,11 @@
 //! Merges conversations into one recording, in time order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::vec;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::event::{Body, BodyBuf, EventBuf};
 use crate::time::MonoNanos;
 
+use super::conversation::Conversation;
 use super::rng::Rng;
 use super::scenario::Scenario;
 use super::sessions::Sessions;
@@ -18,7 +18,7 @@ pub(super) const CPUS: u16 = 4;
 
 /// The recording of a scenario: its events in the order of a tape and, if it was asked for, the truth as it becomes known.
 ///
-/// Memory is bounded by the connections that are open at one time, however many there are in all.
+/// Memory is bounded by the exchanges that are under way at one time, however many there are in all, and however many a connection has.
 pub struct Recording {
     scenario: Scenario,
     world: World,
@@ -28,8 +28,12 @@ pub struct Recording {
     /// Until when processes took part in conversations, by service and generation.
     used: BTreeMap<(usize, u32), MonoNanos>,
     preface: VecDeque<EventBuf>,
-    /// Conversations under way by their next event.
-    active: BTreeMap<(MonoNanos, u64), (EventBuf, vec::IntoIter<EventBuf>)>,
+    /// Conversations under way, by number.
+    conversations: BTreeMap<u64, Conversation>,
+    /// Their numbers, by their next event.
+    active: BTreeSet<(MonoNanos, u64)>,
+    /// Those that are not over, by how far they have come.
+    unfinished: BTreeSet<(MonoNanos, u64)>,
     truth: Option<Vec<Truth>>,
     losses: Rng,
     sequences: [u64; CPUS as usize],
@@ -65,7 +69,9 @@ impl Recording {
             processes,
             used: BTreeMap::new(),
             preface,
-            active: BTreeMap::new(),
+            conversations: BTreeMap::new(),
+            active: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
             truth: truth.then(Vec::new),
             sequences: [0; CPUS as usize],
         }
@@ -79,26 +85,68 @@ impl Recording {
 
     /// Begins the conversations that may have an event before all that are under way.
     fn admit(&mut self) {
-        while let Some(start) = self.sessions.next_start() {
-            if self.active.first_key_value().is_some_and(|((time, _), _)| *time < start) {
+        loop {
+            let first = self.unfinished.first().copied();
+            let reached = first.map(|(reached, _)| reached);
+            let Some(start) = self.sessions.next_start(reached) else { return };
+            if self.active.first().is_some_and(|(time, _)| *time < start) {
                 return;
             }
-            let Some(conversation) = self.sessions.next(&self.scenario, &self.world) else { return };
-            for (process, until) in conversation.used {
-                let used = self.used.entry(process).or_default();
-                *used = until.max(*used);
-            }
-            if let Some(known) = &mut self.truth {
-                known.extend(conversation.truth);
-            }
-            self.resume(conversation.number, conversation.events.into_iter());
+            let number = if let Some(session) = self.sessions.next(&self.scenario, reached) {
+                let conversation = Conversation::begin(&self.scenario, &self.world, session);
+                self.conversations.insert(session.number, conversation);
+                session.number
+            } else if let Some((_, number)) = first {
+                number
+            } else {
+                return;
+            };
+            self.advance(number);
         }
     }
 
-    fn resume(&mut self, number: u64, mut events: vec::IntoIter<EventBuf>) {
-        if let Some(event) = events.next() {
-            self.active.insert((event.time, number), (event, events));
+    /// Simulates a conversation further, until it has an event or is over.
+    fn advance(&mut self, number: u64) {
+        let Some(conversation) = self.conversations.get_mut(&number) else { return };
+        let before = conversation.next_time();
+        self.unfinished.remove(&(conversation.reached(), number));
+        loop {
+            conversation.advance(&self.scenario, &self.world);
+            for (process, until) in std::mem::take(&mut conversation.facts.used) {
+                let used = self.used.entry(process).or_default();
+                *used = until.max(*used);
+            }
+            let truth = conversation.facts.truth.drain(..);
+            match &mut self.truth {
+                Some(known) => known.extend(truth),
+                None => drop(truth),
+            }
+            if conversation.end.is_some() || conversation.next_time().is_some() {
+                break;
+            }
         }
+        match conversation.end {
+            Some(end) => self.sessions.over(&conversation.session, conversation.facts.opened, end),
+            None => drop(self.unfinished.insert((conversation.reached(), number))),
+        }
+        match conversation.next_time() {
+            Some(time) if before.is_none() => drop(self.active.insert((time, number))),
+            Some(_) => {}
+            None => drop(self.conversations.remove(&number)),
+        }
+    }
+
+    /// The next event of a conversation.
+    fn take(&mut self) -> Option<EventBuf> {
+        let (_, number) = self.active.pop_first()?;
+        let conversation = self.conversations.get_mut(&number)?;
+        let event = conversation.next()?;
+        match conversation.next_time() {
+            Some(time) => drop(self.active.insert((time, number))),
+            None if conversation.end.is_some() => drop(self.conversations.remove(&number)),
+            None => self.advance(number),
+        }
+        Some(event)
     }
 
     /// What happens to a process before `time`.
@@ -132,12 +180,11 @@ impl Iterator for Recording {
             event
         } else {
             self.admit();
-            let ((time, _), _) = self.active.first_key_value()?;
-            match self.change(*time) {
+            let (time, _) = *self.active.first()?;
+            match self.change(time) {
                 Some(event) => event,
                 None => {
-                    let ((_, number), (event, rest)) = self.active.pop_first()?;
-                    self.resume(number, rest);
+                    let event = self.take()?;
                     if self.losses.chance(self.scenario.recorder.loss) { transform::lost(&event) } else { event }
                 }
             }

@@ -5,10 +5,9 @@ use std::collections::BinaryHeap;
 
 use crate::time::MonoNanos;
 
-use super::conversation::Conversation;
 use super::rng::Rng;
 use super::scenario::Scenario;
-use super::world::{START, World};
+use super::world::START;
 
 /// What is decided of a conversation before it begins.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +22,8 @@ pub(super) struct Session {
     pub(super) requests: u64,
     /// No request is sent from then on.
     pub(super) until: MonoNanos,
+    /// Nanoseconds from its end to the beginning of the next in its lane.
+    pub(super) pause: u64,
 }
 
 /// All conversations of a scenario, by their beginning.
@@ -60,27 +61,38 @@ impl Sessions {
         }
     }
 
-    /// When the next one begins.
-    pub(super) fn next_start(&self) -> Option<MonoNanos> {
-        let Reverse((free, _)) = self.free.peek()?;
-        let start = self.due.max(*free);
+    /// The earliest moment at which the next may begin, if those under way have come to `reached`, the first of them.
+    pub(super) fn next_start(&self, reached: Option<MonoNanos>) -> Option<MonoNanos> {
+        let free = self.free.peek().map(|Reverse((free, _))| *free);
+        let start = self.due.max(free.into_iter().chain(reached).min()?);
         (self.left > 0 && start < self.until).then_some(start)
     }
 
-    pub(super) fn next(&mut self, scenario: &Scenario, world: &World) -> Option<Conversation> {
-        let start = self.next_start()?;
-        let Reverse((_, lane)) = self.free.pop()?;
-        let opened = self.opened.get_mut(usize::try_from(lane).ok()?)?;
+    /// Begins the next, unless one of those under way, of which the first has come to `reached`, may be over before.
+    pub(super) fn next(&mut self, scenario: &Scenario, reached: Option<MonoNanos>) -> Option<Session> {
+        let &Reverse((free, lane)) = self.free.peek()?;
+        if reached.is_some_and(|reached| reached < free) {
+            return None;
+        }
+        self.free.pop();
+        let start = self.due.max(free);
+        let opened = *self.opened.get(usize::try_from(lane).ok()?)?;
         let requests = scenario.clients.keep_alive.draw(&mut self.rng).clamp(1, self.left);
-        let session = Session { number: self.next, lane, opened: *opened, start, requests, until: self.until };
-        let conversation = Conversation::simulate(scenario, world, &session);
-        *opened = opened.wrapping_add(conversation.opened);
-        self.next += 1;
-        self.left = self.left.saturating_sub(requests);
         if let Some(interval) = &scenario.clients.interval {
             self.due = self.due.plus(interval.draw(&mut self.rng));
         }
-        self.free.push(Reverse((conversation.end.plus(scenario.clients.pause.draw(&mut self.rng)), lane)));
-        Some(conversation)
+        let pause = scenario.clients.pause.draw(&mut self.rng);
+        let session = Session { number: self.next, lane, opened, start, requests, until: self.until, pause };
+        self.next += 1;
+        self.left = self.left.saturating_sub(requests);
+        Some(session)
+    }
+
+    /// A conversation is over: its lane is free for the next.
+    pub(super) fn over(&mut self, session: &Session, opened: u32, end: MonoNanos) {
+        if let Some(before) = usize::try_from(session.lane).ok().and_then(|lane| self.opened.get_mut(lane)) {
+            *before = before.wrapping_add(opened);
+        }
+        self.free.push(Reverse((end.plus(session.pause), session.lane)));
     }
 }

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::event::{Body, BodyBuf, Data, Direction, EventBuf, Loss, LossCause, Source, Stamp};
-use crate::facts::{ConnInfo, TlsLibrary};
+use crate::event::{Body, BodyBuf, Data, Direction, EventBuf, Loss, LossCause, Stamp};
+use crate::facts::ConnInfo;
 use crate::ids::ConnKey;
 use crate::ranges::{Ranges, RangesBuf};
 use crate::time::{ClockAnchor, MonoNanos, WallNanos};
-use crate::tls::TieRule;
 
 use super::rng::Rng;
+pub use super::tls::{over_tls, plaintext_id};
 
 /// Bytes of one stream that were on the tape and are no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn rechunk(events: &[EventBuf], seed: u64) -> Vec<EventBuf> {
 }
 
 /// What was captured of the bytes at `range`, counted from the first of them.
-fn slice(ranges: Ranges<'_>, range: Range<u64>) -> RangesBuf {
+pub(super) fn slice(ranges: Ranges<'_>, range: Range<u64>) -> RangesBuf {
     let mut out = RangesBuf::default();
     for (offset, piece) in ranges.iter() {
         let from = offset.max(range.start);
@@ -258,98 +258,6 @@ pub fn start_at(events: &[EventBuf], n: usize) -> Vec<EventBuf> {
     let facts = facts.into_iter().map(|event| EventBuf { time: start, ..event });
     let open = open.into_values().map(|info| EventBuf::new(start, BodyBuf::Connection(Box::new(info))));
     facts.chain(open).chain(after.iter().cloned()).collect()
-}
-
-/// The same traffic through TLS, as a recorder has it that knows each object's carrier: what was a connection is a carrier, and beside
-/// it stands the plaintext's connection, whose number is `plaintext_id` of the carrier's.
-#[must_use]
-pub fn over_tls(events: &[EventBuf]) -> Vec<EventBuf> {
-    over_tls_where(events, |_| true)
-}
-
-/// The same, of those connections alone that are `encrypted`.
-pub(super) fn over_tls_where(events: &[EventBuf], encrypted: impl Fn(ConnKey) -> bool) -> Vec<EventBuf> {
-    let mut arrivals: BTreeMap<ConnKey, Vec<(u64, MonoNanos)>> = BTreeMap::new();
-    let mut plaintexts: BTreeMap<ConnKey, ConnInfo> = BTreeMap::new();
-    let mut out = Vec::with_capacity(events.len() * 2);
-    for event in events {
-        if event.as_event().body.conn().is_some_and(|conn| !encrypted(conn)) {
-            out.push(event.clone());
-            continue;
-        }
-        let beside = |body| EventBuf { body, ..event.clone() };
-        match &event.body {
-            BodyBuf::Connection(info) => {
-                let id = plaintext_id(info.id);
-                let (key, tls) = (ConnKey::new(info.origin, id), Some(TlsLibrary::OpenSsl));
-                let plaintext = ConnInfo { key, id, tls, ..ConnInfo::clone(info) };
-                let tie = Body::TlsTie { conn: key, carrier: info.id, rule: TieRule::SetFd };
-                out.extend([event.clone(), beside(BodyBuf::Connection(Box::new(plaintext.clone())))]);
-                if !plaintexts.contains_key(&info.key) {
-                    out.push(beside(BodyBuf::Plain(tie)));
-                }
-                plaintexts.insert(info.key, plaintext);
-            }
-            BodyBuf::Data(data, payload) => {
-                let record = RangesBuf::prefix([23, 3, 3, 0, 0]);
-                let carried = if data.len < 5 { RangesBuf::default() } else { record };
-                out.push(beside(BodyBuf::Data(*data, carried)));
-                let Some(plaintext) = plaintexts.get(&data.conn) else { continue };
-                let arrivals = arrivals.get(&data.conn).map_or(&[][..], Vec::as_slice);
-                for (data, range) in records(data, arrivals) {
-                    let data = Data { conn: plaintext.key, ..data };
-                    out.push(beside(BodyBuf::Data(data, slice(payload.as_ranges(), range))));
-                }
-            }
-            BodyBuf::Plain(body) => {
-                if let Body::Arrival { conn, end, .. } = *body {
-                    arrivals.entry(conn).or_default().push((end, event.time));
-                }
-                out.push(event.clone());
-                let plaintext = body.conn().and_then(|conn| plaintexts.get(&conn)).map(|plaintext| plaintext.key);
-                if let Some(conn) = plaintext {
-                    out.extend(told_of_plaintext(*body, conn).map(|body| beside(BodyBuf::Plain(body))));
-                }
-            }
-            BodyBuf::Enrich(_) | BodyBuf::Process(_) => out.push(event.clone()),
-        }
-    }
-    out
-}
-
-/// A call as the library's calls, and which of its bytes each has: what arrived together is a record, and a read gives no more
-/// than one.
-fn records(data: &Data<'static>, arrivals: &[(u64, MonoNanos)]) -> Vec<(Data<'static>, Range<u64>)> {
-    if data.direction == Direction::Out {
-        return vec![(Data { source: Source::SslWrite, ..*data }, 0..data.len)];
-    }
-    let (mut from, end, mut records) = (data.pos, data.pos + data.len, Vec::new());
-    loop {
-        let arrival = arrivals.iter().find(|(end, _)| *end > from);
-        let to = arrival.map_or(end, |&(to, _)| to.min(end));
-        let (source, arrived) = (Source::SslRead, arrival.map(|&(_, at)| at));
-        let record = Data { source, arrived, pos: from, len: to - from, ..*data };
-        records.push((record, from - data.pos..to - data.pos));
-        from = to;
-        if from >= end {
-            return records;
-        }
-    }
-}
-
-/// What happens to a carrier, of the connection that it carries.
-fn told_of_plaintext(body: Body<'static>, conn: ConnKey) -> Option<Body<'static>> {
-    Some(match body {
-        Body::Accept { process, stamp, .. } => Body::Accept { conn, process, stamp },
-        Body::Close { .. } => Body::Close { conn },
-        Body::SocketError { errno, .. } => Body::SocketError { conn, errno },
-        _ => return None,
-    })
-}
-
-/// The number of the plaintext that the connection with this number carries.
-pub const fn plaintext_id(carrier: u64) -> u64 {
-    carrier | 1 << 62
 }
 
 /// The same, `nanos` later on every clock.

@@ -106,6 +106,11 @@ impl World {
         draw(&self.entrances, rng)
     }
 
+    /// Whether hosts have clocks that differ.
+    pub(super) fn is_skewed(&self) -> bool {
+        self.hosts.iter().any(|host| host.ahead > 0)
+    }
+
     pub(super) fn origin(&self) -> Origin {
         self.hosts[0].origin
     }

@@ -17,7 +17,6 @@ use crate::ids::Origin;
 use crate::synth::builtin;
 use crate::synth::capture::CapturePolicy;
 use crate::synth::recording::{CPUS, Recording};
-use crate::synth::sessions::Sessions;
 use crate::synth::truth::Truth;
 use crate::synth::world::World;
 use crate::tape::Meta;
@@ -118,16 +117,23 @@ impl Scenario {
         }
     }
 
-    /// The truth of every recorded side of every exchange, connection by connection. What is lost on the way to the tape is
+    /// The truth of every recorded side of every exchange. What is lost on the way to the tape is
     /// among it: it has happened.
     ///
     /// # Panics
     ///
     /// If the scenario is impossible, which [`Scenario::from_yaml`] refuses.
     pub fn truth(&self) -> impl Iterator<Item = Truth> + use<> {
-        let (scenario, world) = (self.clone(), self.world());
-        let mut sessions = Sessions::new(&scenario);
-        std::iter::from_fn(move || sessions.next(&scenario, &world)).flat_map(|conversation| conversation.truth)
+        let mut recording = self.recording();
+        let mut over = false;
+        let next = move || {
+            if over {
+                return None;
+            }
+            over = recording.next().is_none();
+            Some(recording.truth().collect::<Vec<_>>())
+        };
+        std::iter::from_fn(next).flatten()
     }
 
     /// What is wrong with a scenario that was not read from YAML: the key and the reason.
