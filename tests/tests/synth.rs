@@ -51,7 +51,8 @@ fn differences(truth: &Value, span: &Value) -> Vec<String> {
             differences.push(format!("{key}: {} is {value}", span["attributes"][key]));
         }
     }
-    if !span["parent_span_id"].is_null() && truth["parent_span_id"] != span["parent_span_id"] {
+    let can_be_known = !truth["link"].is_null() && truth["unknowable"].is_null();
+    if (can_be_known || !span["parent_span_id"].is_null()) && truth["parent_span_id"] != span["parent_span_id"] {
         differences.push(format!("parent: {} is {}", span["parent_span_id"], truth["parent_span_id"]));
     }
     differences
