@@ -116,6 +116,9 @@ mod random {
         let mut some = |most| if rng.chance(500) { rng.below(most) } else { 0 };
         let (recorded, chunked, traceparent, pipelined) = (some(1001), some(1001), some(1001), some(500));
         let (closing, unanswered, cut) = (some(400), some(200), some(200));
+        // tshark shows no HTTP/1 response of which the end never comes, and does not know which of several responses at once is to HEAD.
+        let cut = if kind == "http1" { 0 } else { cut };
+        let head = if pipelined > 0 { "GET: 4" } else { "GET: 3, HEAD: 1" };
         line(format_args!(
             "per_mille: {{recorded_clients: {recorded}, chunked: {chunked}, traceparent: {traceparent}, pipelined: {pipelined}, \
              closing: {closing}, unanswered: {unanswered}, cut: {cut}}}"
@@ -143,13 +146,8 @@ mod random {
                     format!("grpc: shop.v1.Store/M{route}, status: {{OK: 3, NOT_FOUND: 1, 13: 1}}")
                 } else {
                     let path = rng.pick(&["/", "/users/{int}", "/a/{uuid}/b", "/s/{slug}?q={word}", "/d/{date}"]);
-                    let methods = rng.pick(&[
-                        "GET: 1",
-                        "POST: 1, PUT: 1",
-                        "GET: 3, HEAD: 1",
-                        "DELETE: 1, PATCH: 1",
-                        "OPTIONS: 1",
-                    ]);
+                    let methods = ["GET: 1", "POST: 1, PUT: 1", head, "DELETE: 1, PATCH: 1", "OPTIONS: 1"];
+                    let methods = rng.pick(&methods);
                     let status =
                         rng.pick(&["200: 1", "200: 9, 404: 1", "201: 1, 500: 1", "204: 1, 302: 1", "304: 1, 503: 2"]);
                     format!("path: '{path}', methods: {{{methods}}}, status: {{{status}}}")
