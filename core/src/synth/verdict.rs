@@ -162,7 +162,7 @@ fn different(truth: &Truth, span: &Span) -> Vec<&'static str> {
         ("scheme", http.scheme == truth.scheme()),
         // Right by chance is not known.
         ("parent that nobody can know", truth.known_parent().is_some() || span.parent_span_id.is_none()),
-        ("link", !whole || span.link.map(|link| link.rule) == truth.link),
+        ("link", span.parent_span_id != truth.known_parent() || span.link.map(|link| link.rule) == truth.link),
     ])
 }
 
