@@ -97,9 +97,7 @@ impl Tape {
 
     /// Opens them all; standard input at most once.
     pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Vec<Self>> {
-        if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
-            return Err(Failure::message(Kind::Usage, "`-` is given twice, but there is one standard input"));
-        }
+        one_standard_input(paths)?;
         paths.iter().map(|path| Self::open(path)).collect()
     }
 
@@ -118,6 +116,14 @@ impl Tape {
         }
         Ok(())
     }
+}
+
+/// Standard input can be read once.
+pub(crate) fn one_standard_input(paths: &[PathBuf]) -> Result {
+    if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+        return Err(Failure::message(Kind::Usage, "`-` is given twice, but there is one standard input"));
+    }
+    Ok(())
 }
 
 /// The file of a tape that has not got its name yet, if there is one.

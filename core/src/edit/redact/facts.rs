@@ -24,6 +24,27 @@ pub(super) const VALUES: &str = "redaction.values";
 /// What it says if so.
 pub(super) const HASH: &str = "hash";
 
+/// What of an event this version does not know.
+pub(super) const UNKNOWN: &str = "something that only newer versions know";
+
+/// The keys of those facts that are others now.
+pub(super) fn changed_facts<'a>(
+    before: &'a [(String, String)],
+    after: &'a [(String, String)],
+) -> impl Iterator<Item = &'a str> {
+    before.iter().zip(after).filter(|(before, after)| before != after).map(|((key, _), _)| key.as_str())
+}
+
+/// The first thing of a process that is another one now, in words.
+pub(super) fn changed_of_process(before: &ProcessInfo, after: &ProcessInfo) -> Option<String> {
+    let variable = || changed_facts(&before.env, &after.env).next();
+    match variable() {
+        _ if before.cmdline != after.cmdline => Some("the arguments".to_owned()),
+        Some(name) => Some(format!("the variable `{name}`")),
+        None => (before != after).then(|| UNKNOWN.to_owned()),
+    }
+}
+
 /// Whether a fact of META is redaction's own.
 pub(super) fn is_own_fact(key: &str) -> bool {
     key == POLICY || key == VALUES

@@ -29,7 +29,7 @@ pub use key::Key;
 pub use policy::{
     HeaderPolicy, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactPolicy, Treatment, ValueMode, ValuePolicy,
 };
-pub use queue::{Change, Redacted};
+pub use queue::{Change, Redacted, Spot};
 pub use redactor::{Counts, Redactor};
 pub use rules::Rule;
-pub use tape::{RedactError, RedactedTape, Remains};
+pub use tape::{Left, RedactError, RedactedTape, Remains};

@@ -13,17 +13,26 @@ use crate::time::MonoNanos;
 pub struct Redacted {
     /// The event.
     pub event: EventBuf,
-    /// The first of its bytes, or its fact, that was changed.
-    pub change: Option<Change>,
+    /// What was changed in it: of each rule the first.
+    pub changes: Vec<Change>,
 }
 
 /// Something that was changed in an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Why.
     pub rule: Rule,
-    /// The position of the first byte in its stream; `None` if it is no byte of a stream.
-    pub pos: Option<u64>,
+    /// Where.
+    pub spot: Spot,
+}
+
+/// Where in an event something was changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spot {
+    /// The byte at this position of its stream.
+    Byte(u64),
+    /// A fact: which one, in words.
+    Fact(String),
 }
 
 /// A place in the captured bytes of an event.
@@ -58,8 +67,18 @@ struct Slot {
     event: EventBuf,
     /// So many parts of it are still to be looked at.
     waits: u32,
-    change: Option<Change>,
+    changes: Vec<Change>,
     bytes: usize,
+}
+
+impl Slot {
+    /// Notes a change. Parts may be decided in another order than they stand in.
+    fn changed(&mut self, rule: Rule, spot: Spot) {
+        match self.changes.iter_mut().find(|change| change.rule == rule) {
+            Some(first) => first.spot = spot.min(first.spot.clone()),
+            None => self.changes.push(Change { rule, spot }),
+        }
+    }
 }
 
 impl Queue {
@@ -71,16 +90,16 @@ impl Queue {
             _ => 0,
         };
         self.bytes += bytes;
-        self.slots.push_back(Slot { event, waits: 0, change: None, bytes });
+        self.slots.push_back(Slot { event, waits: 0, changes: Vec::new(), bytes });
         self.first + self.slots.len() as u64 - 1
     }
 
     /// The first event, if it is decided.
     pub(super) fn pop(&mut self) -> Option<Redacted> {
-        let Slot { event, change, bytes, .. } = self.slots.pop_front_if(|slot| slot.waits == 0)?;
+        let Slot { event, changes, bytes, .. } = self.slots.pop_front_if(|slot| slot.waits == 0)?;
         self.first += 1;
         self.bytes -= bytes;
-        Some(Redacted { event, change })
+        Some(Redacted { event, changes })
     }
 
     /// Whether so much waits, or for so long, that the first event must be decided now.
@@ -133,9 +152,9 @@ impl Queue {
     }
 
     /// Notes that an event that is no call was changed.
-    pub(super) fn changed(&mut self, event: u64, rule: Rule) {
+    pub(super) fn changed(&mut self, event: u64, rule: Rule, fact: String) {
         if let Some(slot) = self.slot(event) {
-            slot.change.get_or_insert(Change { rule, pos: None });
+            slot.changed(rule, Spot::Fact(fact));
         }
     }
 
@@ -164,10 +183,7 @@ impl Queue {
         }
         let Some(first) = first else { return false };
         let pos = place.pos.saturating_add(first as u64);
-        // Parts may be decided in another order than they stand in.
-        if slot.change.is_none_or(|change| change.pos.is_some_and(|before| pos < before)) {
-            slot.change = Some(Change { rule, pos: Some(pos) });
-        }
+        slot.changed(rule, Spot::Byte(pos));
         true
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::conn::{Conn, Cx, mask_call};
-use super::facts::{HASH, POLICY, VALUES, redact_connection, redact_facts, redact_meta, redact_process};
+use super::facts::{
+    HASH, POLICY, UNKNOWN, VALUES, changed_facts, changed_of_process, redact_connection, redact_facts, redact_meta,
+    redact_process,
+};
 use super::key::Key;
 use super::policy::{PolicyError, RedactPolicy, ValueMode};
 use super::queue::{Queue, Redacted};
@@ -40,6 +43,11 @@ impl Counts {
         if let Some(slot) = self.0.get_mut(rule as usize) {
             *slot = slot.saturating_add(count);
         }
+    }
+
+    /// How much there was of one rule.
+    pub(super) fn of(&self, rule: Rule) -> u64 {
+        self.0.get(rule as usize).copied().unwrap_or_default()
     }
 
     /// How much there was of each rule.
@@ -97,24 +105,24 @@ impl Redactor {
             Some(BodyBuf::Process(info)) => {
                 redact_process(info, policy);
                 let Body::Process(before) = event.body else { return };
-                (**info != *before).then_some(Rule::Process)
+                changed_of_process(before, info).map(|fact| (Rule::Process, fact))
             }
             Some(BodyBuf::Connection(info)) => {
                 let known = info.ext.as_bytes().is_empty();
                 redact_connection(info);
-                (!known).then_some(Rule::Fact)
+                (!known).then(|| (Rule::Fact, UNKNOWN.to_owned()))
             }
             Some(BodyBuf::Enrich(facts)) => {
                 redact_facts(facts, policy);
                 let Body::Enrich(before) = event.body else { return };
-                (facts != before).then_some(Rule::Fact)
+                changed_facts(before, facts).next().map(|key| (Rule::Fact, format!("`{key}`")))
             }
             _ => None,
         };
         // What is not known of an event is left out of it.
-        let changed = changed.or_else(|| (!event.ext.0.is_empty()).then_some(Rule::Fact));
-        if let Some(rule) = changed {
-            queue.changed(number, rule);
+        let changed = changed.or_else(|| (!event.ext.0.is_empty()).then(|| (Rule::Fact, UNKNOWN.to_owned())));
+        if let Some((rule, fact)) = changed {
+            queue.changed(number, rule, fact);
             counts.add(rule, 1);
         }
         if let Some(key) = event.body.conn() {

@@ -1,10 +1,10 @@
-//! A whole tape: redacts it into another, or finds the first secret that is left on it.
+//! A whole tape: redacts it into another, or finds the secrets that are left on it.
 
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
 
-use super::facts::{HASH, POLICY, VALUES, is_own_fact};
+use super::facts::{HASH, POLICY, VALUES, changed_facts, is_own_fact};
 use super::policy::RedactPolicy;
 use super::queue::{Change, Redacted};
 use super::redactor::{Counts, Redactor};
@@ -15,6 +15,8 @@ use crate::time::MonoNanos;
 
 /// What the note begins with in which a redacted tape says what was masked.
 const NOTE: &str = "redacted: ";
+/// What is told of META at most.
+const META_PARTS: usize = 16;
 
 /// Why a tape cannot be redacted.
 #[derive(Debug, Error)]
@@ -46,24 +48,44 @@ pub struct RedactedTape {
     pub counts: Counts,
 }
 
-/// A secret that is left on a tape.
+/// What redaction would change on a tape.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// In META, in words, at most 16.
+    pub meta: Vec<String>,
+    /// Notes of free text.
+    pub notes: u64,
+    /// In events, by kind.
+    pub kinds: Vec<Left>,
+    /// The state of the tape, if not all of it was looked at: it is truncated or damaged, or has parts that only newer versions know.
+    pub unread: Option<ReadReport>,
+}
+
+/// What is left of one kind in the events of a tape.
 #[derive(Clone, Debug)]
-pub enum Remains {
-    /// Not all of the tape was looked at: it is truncated or damaged, or has parts that only newer versions know.
-    Unread(Box<ReadReport>),
-    /// In META: what it is.
-    Meta(&'static str),
-    /// In a note.
-    Note,
-    /// In an event.
-    Event {
-        /// The event, redacted.
-        event: Box<EventBuf>,
-        /// What is left of secrets in it.
-        change: Change,
-        /// How long after the first event of the tape it is, in nanoseconds.
-        since: u64,
-    },
+pub struct Left {
+    /// So many values, for bodies and what was not understood bytes.
+    pub count: u64,
+    /// The first of them.
+    pub first: Change,
+    /// The event that it is in, redacted.
+    pub event: EventBuf,
+    /// How long after the first event of the tape that is, in nanoseconds.
+    pub since: u64,
+}
+
+impl Remains {
+    /// Whether nothing is left, and all of the tape was looked at.
+    pub const fn is_clean(&self) -> bool {
+        self.meta.is_empty() && self.notes == 0 && self.kinds.is_empty() && self.unread.is_none()
+    }
+}
+
+impl std::fmt::Display for Left {
+    /// How much of what.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_count(f, self.first.rule, self.count)
+    }
 }
 
 impl Redactor {
@@ -118,45 +140,47 @@ impl Redactor {
         Ok(written)
     }
 
-    /// Looks for the first secret on a tape that was just opened: something that redaction would change.
+    /// Looks for secrets on a tape that was just opened: all that redaction would change.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn check_tape<R: Read>(mut self, tape: &mut Reader<R>) -> Result<Option<Remains>, ReadError> {
+    pub fn check_tape<R: Read>(mut self, tape: &mut Reader<R>) -> Result<Remains, ReadError> {
         let clean = self.meta(tape.meta());
-        if let Some(what) = differs(tape.meta(), &clean).or_else(|| has_foreign_facts(tape.meta()).then_some("a fact"))
-        {
-            return Ok(Some(Remains::Meta(what)));
-        }
+        let mut remains = Remains { meta: left_in_meta(tape.meta(), &clean), ..Remains::default() };
         let (mut block, mut start) = (Block::default(), None);
         while tape.read_block(&mut block)? {
             let own = |(key, text): &(String, String)| key == "text" && is_own_note(text);
             if block.kind() == BlockKind::Note && !block.annotation().iter().all(own) {
-                return Ok(Some(Remains::Note));
+                remains.notes += 1;
             }
             for event in block.events() {
                 let start = *start.get_or_insert(event.time);
                 self.push(&event);
-                if let Some(remains) = self.first_change(start) {
-                    return Ok(Some(remains));
-                }
+                self.note_changes(start, &mut remains);
             }
         }
         self.finish();
-        let change = self.first_change(start.unwrap_or_default());
+        self.note_changes(start.unwrap_or_default(), &mut remains);
+        remains.kinds.sort_by_key(|left| left.first.rule);
+        for left in &mut remains.kinds {
+            left.count = self.counts().of(left.first.rule);
+        }
         let report = tape.report();
         let all = report.is_whole() && report.unknown_blocks == 0 && report.unknown_records == 0;
-        Ok(change.or_else(|| (!all).then(|| Remains::Unread(Box::new(*report)))))
+        remains.unread = (!all).then_some(*report);
+        Ok(remains)
     }
 
-    fn first_change(&mut self, start: MonoNanos) -> Option<Remains> {
-        while let Some(Redacted { event, change }) = self.poll() {
-            if let Some(change) = change {
-                let since = event.time.since(start);
-                return Some(Remains::Event { event: Box::new(event), change, since });
+    /// Notes what is the first of its kind among the changes so far.
+    fn note_changes(&mut self, start: MonoNanos, remains: &mut Remains) {
+        while let Some(Redacted { event, changes }) = self.poll() {
+            for first in changes {
+                if remains.kinds.iter().all(|left| left.first.rule != first.rule) {
+                    let since = event.time.since(start);
+                    remains.kinds.push(Left { count: 0, first, event: event.clone(), since });
+                }
             }
         }
-        None
     }
 }
 
@@ -173,47 +197,64 @@ fn is_own_note(text: &str) -> bool {
     counts == "nothing" || counts.split(", ").all(own)
 }
 
-/// Whether META has facts under the names of redaction's own that redaction would not write.
-fn has_foreign_facts(meta: &Meta) -> bool {
-    let own = |(key, value): &(String, String)| match key.as_str() {
-        POLICY => RedactPolicy::from_yaml(value, POLICY).is_ok_and(|policy| policy.to_yaml() == *value),
-        VALUES => value == HASH,
-        _ => !key.starts_with("redaction."),
-    };
-    let twice = [POLICY, VALUES].iter().any(|own| meta.extra.iter().filter(|(key, _)| key == own).count() > 1);
-    twice || !meta.extra.iter().all(own)
-}
-
-/// What of META is not clean.
-fn differs(meta: &Meta, clean: &Meta) -> Option<&'static str> {
+/// What of META is not clean, in words.
+fn left_in_meta(meta: &Meta, clean: &Meta) -> Vec<String> {
     let facts = |meta: &Meta| -> Vec<_> { meta.extra.iter().filter(|(key, _)| !is_own_fact(key)).cloned().collect() };
-    [
+    let (before, after) = (facts(meta), facts(clean));
+    let parts = [
         (meta.command != clean.command, "the recorder's command line"),
         (meta.config != clean.config, "the recorder's configuration"),
         (meta.host != clean.host, "the name of the host"),
-        (facts(meta) != facts(clean), "a fact"),
-    ]
-    .into_iter()
-    .find_map(|(differs, what)| differs.then_some(what))
+    ];
+    let parts = parts.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what.to_owned());
+    let facts = changed_facts(&before, &after).chain(foreign_facts(meta)).map(|key| format!("the fact `{key}`"));
+    let (mut left, mut more) = (Vec::new(), 0_u64);
+    for what in parts.chain(facts) {
+        if left.len() + 1 < META_PARTS { left.push(what) } else { more += 1 }
+    }
+    left.extend((more > 0).then(|| format!("{more} more")));
+    left
+}
+
+/// The facts of META under the names of redaction's own that redaction would not write.
+fn foreign_facts(meta: &Meta) -> impl Iterator<Item = &str> {
+    let own = |key: &str, value: &str| match key {
+        POLICY => RedactPolicy::from_yaml(value, POLICY).is_ok_and(|policy| policy.to_yaml() == value),
+        VALUES => value == HASH,
+        _ => !key.starts_with("redaction."),
+    };
+    let first = |at: usize, key: &str| meta.extra.iter().position(|(other, _)| other == key) == Some(at);
+    let facts = meta.extra.iter().enumerate();
+    facts
+        .filter(move |(at, (key, value))| !own(key, value) || is_own_fact(key) && !first(*at, key))
+        .map(|(_, (key, _))| key.as_str())
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut first = true;
         for (rule, count) in self.iter().filter(|(_, count)| *count > 0) {
-            let comma = if std::mem::take(&mut first) { "" } else { ", " };
-            let unit = if matches!(rule, Rule::Body | Rule::Unparsed) { "bytes of " } else { "" };
-            let plural = if unit.is_empty() && count != 1 { rule.plural() } else { rule.name() };
-            write!(f, "{comma}{count} {unit}{plural}")?;
+            write!(f, "{}", if std::mem::take(&mut first) { "" } else { ", " })?;
+            write_count(f, rule, count)?;
         }
         if first { write!(f, "nothing") } else { Ok(()) }
     }
 }
 
+fn write_count(f: &mut std::fmt::Formatter<'_>, rule: Rule, count: u64) -> std::fmt::Result {
+    let unit = if matches!(rule, Rule::Body | Rule::Unparsed) { "bytes of " } else { "" };
+    let plural = if unit.is_empty() && count != 1 { rule.plural() } else { rule.name() };
+    write!(f, "{count} {unit}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::queue::Spot;
+    use super::super::tests::calls;
     use super::*;
-    use crate::event::{Body, BodyBuf};
+    use crate::event::{Body, BodyBuf, Direction};
+    use crate::facts::ProcessInfo;
+    use crate::ids::{Origin, ProcKey};
 
     fn tape(meta: &Meta, note: Option<&str>) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), meta, WriterOptions::default()).unwrap();
@@ -224,7 +265,7 @@ mod tests {
         writer.finish(CloseReason::Done).unwrap().1
     }
 
-    fn check(tape: &[u8]) -> Option<Remains> {
+    fn check(tape: &[u8]) -> Remains {
         let redactor = Redactor::new(&RedactPolicy::default(), None).unwrap();
         redactor.check_tape(&mut Reader::open(tape).unwrap()).unwrap()
     }
@@ -236,18 +277,18 @@ mod tests {
     #[test]
     fn only_what_was_all_looked_at_is_clean() {
         let whole = tape(&clean_meta(), Some("redacted: 1 header value, 2 bytes of bodies, 3 query values"));
-        assert!(check(&whole).is_none());
+        assert!(check(&whole).is_clean());
         let cut = whole.get(..whole.len() - 9).unwrap();
-        assert!(matches!(check(cut), Some(Remains::Unread(_))));
+        assert!(check(cut).unread.is_some_and(|report| report.truncated));
     }
 
     #[test]
     fn free_text_is_no_note_of_redaction() {
         for note in ["redacted: the password is x", "redacted: ", "redacted: 1 x", "redacted: nothing, 5 secrets", "a"]
         {
-            assert!(matches!(check(&tape(&clean_meta(), Some(note))), Some(Remains::Note)), "{note}");
+            assert_eq!(check(&tape(&clean_meta(), Some(note))).notes, 1, "{note}");
         }
-        assert!(check(&tape(&clean_meta(), Some("redacted: nothing"))).is_none());
+        assert!(check(&tape(&clean_meta(), Some("redacted: nothing"))).is_clean());
     }
 
     #[test]
@@ -255,8 +296,12 @@ mod tests {
         for (key, value) in [(POLICY, "# secret\n"), (VALUES, "secret"), ("redaction.other", "secret")] {
             let mut meta = clean_meta();
             meta.extra.push((key.into(), value.into()));
-            assert!(matches!(check(&tape(&meta, None)), Some(Remains::Meta(_))), "{key}");
+            assert_eq!(check(&tape(&meta, None)).meta, [format!("the fact `{key}`")]);
         }
+        let mut meta = clean_meta();
+        meta.extra.extend(std::iter::repeat_n((VALUES.into(), HASH.into()), 30));
+        let told = check(&tape(&meta, None)).meta;
+        assert_eq!((told.len(), told.last().map(String::as_str)), (META_PARTS, Some("14 more")));
     }
 
     #[test]
@@ -265,6 +310,49 @@ mod tests {
         let mut event = EventBuf::new(MonoNanos::new(1), BodyBuf::Plain(Body::Tick));
         event.ext = vec![200, 1, b'x'];
         redactor.push(&event.as_event());
-        assert!(redactor.first_change(MonoNanos::ZERO).is_some());
+        let mut remains = Remains::default();
+        redactor.note_changes(MonoNanos::ZERO, &mut remains);
+        assert!(!remains.is_clean());
+    }
+
+    /// Not the first thing alone: all kinds, how much of each, and where the first is.
+    #[test]
+    fn all_that_is_left_is_told() {
+        let (head, more) = (
+            &b"GET /u/bob@example.com?password=hunter2 HTTP/1.1\r\nAuthorization: Bearer s3cret\r\nX-Token: a\r\n"[..],
+            &b"Cookie: a=b\r\n\r\nGET /?q=1 HTTP/1.1\r\nX-Token: b\r\n\r\nSELECT x\r\n"[..],
+        );
+        let fact = |key: &str| (key.to_owned(), "secret".to_owned());
+        let facts = vec![fact("k8s.pod.label.app"), fact("k8s.pod.annotation.a")];
+        let key = ProcKey::new(Origin([7; 16]), 3);
+        let info = ProcessInfo { key, id: 3, cmdline: vec!["a".into(), "-k".into()], ..ProcessInfo::default() };
+        let mut events = calls(&[(Direction::In, head), (Direction::In, more)]);
+        for event in &mut events {
+            if let BodyBuf::Data(data, _) = &mut event.body {
+                data.process = key;
+            }
+        }
+        events.insert(0, EventBuf::new(MonoNanos::new(1_000), BodyBuf::Process(Box::new(info))));
+        events.push(EventBuf::new(MonoNanos::new(9_000), BodyBuf::Enrich(facts.clone())));
+        let meta = Meta { command: vec!["a".into(), "--key=x".into()], extra: facts, ..Meta::default() };
+        let mut writer = Writer::new(Vec::new(), &meta, WriterOptions::default()).unwrap();
+        events.iter().for_each(|event| writer.push(&event.as_event()).unwrap());
+        writer.note(MonoNanos::new(9_000), "my own").unwrap();
+        let left = check(&writer.finish(CloseReason::Done).unwrap().1);
+        assert_eq!(left.meta, ["the recorder's command line", "the fact `k8s.pod.annotation.a`"]);
+        assert_eq!((left.notes, left.unread.is_none()), (1, true));
+        let kinds: Vec<_> =
+            left.kinds.iter().map(|left| (left.to_string(), left.since, left.first.spot.clone())).collect();
+        let fact = |fact: &str| Spot::Fact(fact.to_owned());
+        let expected = [
+            ("3 header values", 0, Spot::Byte(65)),
+            ("1 cookie value", 1_000, Spot::Byte(102)),
+            ("2 query values", 0, Spot::Byte(32)),
+            ("1 path segment", 0, Spot::Byte(7)),
+            ("10 bytes of what was not understood", 1_000, Spot::Byte(141)),
+            ("1 fact of a process", 0, fact("the arguments")),
+            ("1 fact of the tape", 7_000, fact("`k8s.pod.annotation.a`")),
+        ];
+        assert_eq!(kinds, expected.map(|(what, since, spot)| (what.to_owned(), since, spot)));
     }
 }

@@ -159,7 +159,7 @@ fn tokens_are_equal_where_values_are() {
     let mut again = Redactor::new(&policy, key()).unwrap();
     assert_eq!(again.meta(&meta), meta);
     let twice = run(again, &calls(&[(Direction::In, &out[0])]));
-    assert!(twice.iter().all(|redacted| redacted.change.is_none()));
+    assert!(twice.iter().all(|redacted| redacted.changes.is_empty()));
     assert!(Redactor::new(&policy, None).is_err());
     assert!(Redactor::new(&RedactPolicy::default(), key()).is_err());
 }
@@ -256,7 +256,8 @@ fn facts_of_processes_and_of_the_tape() {
     assert_eq!(info.env[2].1, "******");
     let BodyBuf::Enrich(facts) = &out[1].event.body else { panic!() };
     assert_eq!((facts[0].1.as_str(), facts[1].1.as_str()), ("******", "shop"));
-    assert_eq!(out[0].change.unwrap().rule, Rule::Process);
+    assert_eq!(out[0].changes, [Change { rule: Rule::Process, spot: Spot::Fact("the arguments".into()) }]);
+    assert_eq!(out[1].changes, [Change { rule: Rule::Fact, spot: Spot::Fact("`k8s.pod.annotation.a`".into()) }]);
 }
 
 /// What came before the response that turns the stream into another protocol is masked, complete or not.
@@ -417,7 +418,7 @@ fn twice_is_once_where_heads_are_cut() {
     ] {
         let redactor = || Redactor::new(&RedactPolicy::default(), None).unwrap();
         let once: Vec<_> = run(redactor(), &events).into_iter().map(|redacted| redacted.event).collect();
-        let changes: Vec<_> = run(redactor(), &once).iter().filter_map(|redacted| redacted.change).collect();
+        let changes: Vec<_> = run(redactor(), &once).into_iter().flat_map(|redacted| redacted.changes).collect();
         assert_eq!(changes, [], "{once:?}");
     }
 }
@@ -442,9 +443,9 @@ fn a_head_that_never_ends_is_given_up() {
     }
     assert!(redactor.poll().is_some() && redactor.poll().is_none(), "the call waits for the end of the head");
     redactor.push(&events[2].as_event());
-    let Some(Redacted { event, change }) = redactor.poll() else { panic!("nothing waits for ever") };
+    let Some(Redacted { event, changes }) = redactor.poll() else { panic!("nothing waits for ever") };
     let Body::Data(data) = event.as_event().body else { panic!() };
     assert!(data.ranges.iter().all(|(_, bytes)| bytes.iter().all(|byte| *byte == b'?')));
-    assert_eq!(change.unwrap(), Change { rule: Rule::Unparsed, pos: Some(0) });
+    assert_eq!(changes, [Change { rule: Rule::Unparsed, spot: Spot::Byte(0) }]);
     assert!(redactor.poll().is_some());
 }
