@@ -14,7 +14,8 @@ pub use expr::{Expr, ExprError, Field, Known, Subject};
 pub use filter::Sieve;
 pub use merge::{duplicates, merged_meta};
 pub use redact::{
-    Change, Counts, HeaderPolicy, Key, Left, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactError,
-    RedactPolicy, Redacted, RedactedTape, Redactor, Remains, Rule, Spot, Treatment, ValueMode, ValuePolicy,
+    Change, ClassPolicy, Counts, HeaderPolicy, Key, Left, NamePolicy, PathClass, PathPolicy, PolicyError,
+    ProcessPolicy, RedactError, RedactPolicy, Redacted, RedactedTape, Redactor, Remains, Rule, Spot, Treatment,
+    ValueMode, ValuePolicy,
 };
 pub use slice::{CutCounts, Selection, Slicer};

@@ -26,7 +26,7 @@ fn redact(events: &[EventBuf], policy: &RedactPolicy) -> Vec<EventBuf> {
 /// Masks what no span shows.
 fn unseen() -> RedactPolicy {
     let query = ValuePolicy { values: Treatment::Keep, ..ValuePolicy::default() };
-    RedactPolicy { query, paths: PathPolicy { classes: Vec::new(), patterns: Vec::new() }, ..RedactPolicy::default() }
+    RedactPolicy { query, paths: PathPolicy::default(), ..RedactPolicy::default().in_full() }
 }
 
 /// The same events but for payload: everything has its place and length.

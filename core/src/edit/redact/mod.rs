@@ -27,7 +27,8 @@ mod tests;
 
 pub use key::Key;
 pub use policy::{
-    HeaderPolicy, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactPolicy, Treatment, ValueMode, ValuePolicy,
+    ClassPolicy, HeaderPolicy, NamePolicy, PathClass, PathPolicy, PolicyError, ProcessPolicy, RedactPolicy, Treatment,
+    ValueMode, ValuePolicy,
 };
 pub use queue::{Change, Redacted, Spot};
 pub use redactor::{Counts, Redactor};

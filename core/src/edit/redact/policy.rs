@@ -12,6 +12,8 @@ use crate::route::{Class, PatternError};
 pub struct RedactPolicy {
     /// The name under which tapes that were redacted by it say so.
     pub name: String,
+    /// Whether the lists of what is masked begin with the default ones. With `false` they have what the policy says alone.
+    pub defaults: bool,
     /// Header fields.
     pub headers: HeaderPolicy,
     /// The values of cookies, in `Cookie` and `Set-Cookie`. Their names are kept.
@@ -57,7 +59,7 @@ pub enum ValueMode {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeaderPolicy {
-    /// The names of fields whose values are masked.
+    /// The names of fields whose values are masked, beside the default ones.
     pub mask: Vec<String>,
     /// The names of fields whose values are kept, whatever else says otherwise.
     pub keep: Vec<String>,
@@ -76,13 +78,35 @@ pub struct ValuePolicy {
 }
 
 /// Segments of paths.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PathPolicy {
-    /// Segments that look like one of these are masked.
-    pub classes: Vec<PathClass>,
+    /// Segments are masked that look like one of these.
+    pub classes: ClassPolicy,
+    /// Segments are masked, whatever they look like, that stand behind one of these names.
+    pub behind: NamePolicy,
     /// Of paths that one of these patterns fits, the segments at placeholders are masked: `/users/{name}/files/*`.
     pub patterns: Vec<String>,
+}
+
+/// What segments look like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassPolicy {
+    /// The classes of segments that are masked, beside the default ones.
+    pub mask: Vec<PathClass>,
+    /// The classes of segments that are kept.
+    pub keep: Vec<PathClass>,
+}
+
+/// Names of segments. They are compared without regard to case; `*` stands for anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NamePolicy {
+    /// The names behind which a segment is masked, beside the default ones.
+    pub mask: Vec<String>,
+    /// The names behind which nothing is masked on their account.
+    pub keep: Vec<String>,
 }
 
 /// What a segment may look like, as `redtape routes explain` says.
@@ -113,7 +137,7 @@ pub enum PathClass {
 
 impl PathClass {
     /// What routes call it.
-    pub(super) const fn class(self) -> Class {
+    pub(super) const fn class(&self) -> Class {
         match self {
             Self::Date => Class::Date,
             Self::Email => Class::Email,
@@ -173,6 +197,40 @@ const SECRET_HEADERS: [&str; 29] = [
     "grpc-status-details-bin",
 ];
 
+/// Classes of segments that are masked unless a policy says otherwise.
+const SECRET_CLASSES: [PathClass; 4] = [PathClass::Email, PathClass::Token, PathClass::PrefixedId, PathClass::Long];
+
+/// Names of segments behind which a secret stands, unless a policy says otherwise.
+const SECRET_BEHIND: [&str; 27] = [
+    "session",
+    "sessions",
+    "token",
+    "tokens",
+    "*[-_]token",
+    "*[-_]tokens",
+    "key",
+    "keys",
+    "*[-_]key",
+    "*[-_]keys",
+    "apikey",
+    "apikeys",
+    "reset",
+    "*[-_]reset",
+    "reset[-_]*",
+    "invite",
+    "invites",
+    "invitation",
+    "invitations",
+    "verify",
+    "verify[-_]*",
+    "confirm",
+    "confirm[-_]*",
+    "auth",
+    "secret",
+    "secrets",
+    "password",
+];
+
 /// The name of a policy that is not the default and does not say its name.
 const CUSTOM: &str = "custom";
 
@@ -180,6 +238,7 @@ impl Default for RedactPolicy {
     fn default() -> Self {
         Self {
             name: "default".into(),
+            defaults: true,
             headers: HeaderPolicy::default(),
             cookies: ValuePolicy::default(),
             query: ValuePolicy::default(),
@@ -195,20 +254,13 @@ impl Default for RedactPolicy {
 
 impl Default for HeaderPolicy {
     fn default() -> Self {
-        Self { mask: SECRET_HEADERS.map(str::to_owned).to_vec(), keep: Vec::new(), others: Treatment::Keep }
+        Self { mask: Vec::new(), keep: Vec::new(), others: Treatment::Keep }
     }
 }
 
 impl Default for ValuePolicy {
     fn default() -> Self {
         Self { values: Treatment::Mask, keep: Vec::new() }
-    }
-}
-
-impl Default for PathPolicy {
-    fn default() -> Self {
-        let classes = vec![PathClass::Email, PathClass::Token, PathClass::PrefixedId, PathClass::Long];
-        Self { classes, patterns: Vec::new() }
     }
 }
 
@@ -259,16 +311,34 @@ impl RedactPolicy {
     pub fn from_yaml(text: &str, source: &str) -> Result<Self, ConfigError> {
         let mut policy: Self = read(text, source)?.unwrap_or_default();
         let default = Self::default();
-        if policy.name == default.name && policy != default {
+        if policy.name == default.name && policy.in_full() != default.in_full() {
             policy.name = CUSTOM.into();
         }
         Ok(policy)
     }
 
-    /// The policy as YAML, all keys, as tapes carry it.
-    pub fn to_yaml(&self) -> String {
-        serde_saphyr::to_string(self).unwrap_or_default()
+    /// The same policy with all that it masks in its lists: what a later version masks by default changes nothing of it.
+    #[must_use]
+    pub fn in_full(&self) -> Self {
+        let mut policy = self.clone();
+        if std::mem::take(&mut policy.defaults) {
+            put_before(&mut policy.headers.mask, SECRET_HEADERS.map(str::to_owned));
+            put_before(&mut policy.paths.classes.mask, SECRET_CLASSES);
+            put_before(&mut policy.paths.behind.mask, SECRET_BEHIND.map(str::to_owned));
+        }
+        policy
     }
+
+    /// The policy in full as YAML, all keys, as tapes carry it.
+    pub fn to_yaml(&self) -> String {
+        serde_saphyr::to_string(&self.in_full()).unwrap_or_default()
+    }
+}
+
+/// A list that begins with the default ones, each of which it has once.
+fn put_before<T: PartialEq, const N: usize>(list: &mut Vec<T>, defaults: [T; N]) {
+    list.retain(|own| !defaults.contains(own));
+    list.splice(..0, defaults);
 }
 
 #[cfg(test)]
@@ -282,7 +352,31 @@ mod tests {
         {
             let policy = RedactPolicy::from_yaml(yaml, "p").unwrap();
             assert_eq!(policy.name, name, "{yaml}");
-            assert_eq!(RedactPolicy::from_yaml(&policy.to_yaml(), "p").unwrap(), policy);
+            assert_eq!(RedactPolicy::from_yaml(&policy.to_yaml(), "p").unwrap(), policy.in_full());
         }
+    }
+
+    /// Nothing is masked less because something else is masked, too; and what a tape carries of a policy is that policy.
+    #[test]
+    fn lists_begin_with_the_default_ones() {
+        let default = RedactPolicy::default().in_full();
+        for yaml in [
+            "headers: {mask: ['*foo*']}\n",
+            "headers: {mask: ['*foo*', baggage]}\npaths: {classes: {mask: [hex, email]}, behind: {mask: [door]}}\n",
+            "paths: {classes: {keep: [email]}, behind: {keep: [auth]}}\n",
+            "defaults: true\nheaders: {keep: [baggage]}\n",
+        ] {
+            let policy = RedactPolicy::from_yaml(yaml, "p").unwrap().in_full();
+            let has = |names: &[String], more: &[String]| more.iter().all(|name| names.contains(name));
+            assert!(has(&policy.headers.mask, &default.headers.mask), "{yaml}");
+            assert!(has(&policy.paths.behind.mask, &default.paths.behind.mask), "{yaml}");
+            assert!(policy.paths.classes.mask.starts_with(&default.paths.classes.mask), "{yaml}");
+            assert_eq!(policy.headers.mask.iter().filter(|name| *name == "baggage").count(), 1, "{yaml}");
+            let again = RedactPolicy::from_yaml(&policy.to_yaml(), "p").unwrap();
+            assert_eq!((again.to_yaml(), &again.in_full()), (policy.to_yaml(), &policy), "{yaml}");
+        }
+        let own = RedactPolicy::from_yaml("defaults: false\nheaders: {mask: ['*foo*']}\n", "p").unwrap().in_full();
+        assert_eq!((own.headers.mask, own.paths.behind.mask), (vec!["*foo*".to_owned()], Vec::new()));
+        assert_eq!((own.paths.classes.mask, own.bodies, own.name.as_str()), (Vec::new(), Treatment::Mask, CUSTOM));
     }
 }

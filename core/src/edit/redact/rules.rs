@@ -7,7 +7,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use super::key::{Key, is_token};
 use super::mask::{MASK, Style, fill_coded, shape};
-use super::policy::{PathPolicy, PolicyError, RedactPolicy, Treatment, ValueMode, ValuePolicy};
+use super::policy::{PathClass, PathPolicy, PolicyError, RedactPolicy, Treatment, ValueMode, ValuePolicy};
 use crate::route::{Class, Matcher, class_of, decoded};
 
 /// Why something was masked.
@@ -137,6 +137,8 @@ pub(super) struct Rules {
     cookie_keep: GlobSet,
     query_keep: GlobSet,
     classes: Vec<Class>,
+    behind: GlobSet,
+    behind_keep: GlobSet,
     patterns: Vec<(Matcher, Vec<String>)>,
     key: Option<Key>,
     /// The tape has tokens of an earlier redaction, which stay.
@@ -150,7 +152,8 @@ impl Rules {
             (ValueMode::Mask, Some(_)) => return Err(PolicyError::KeyUnused),
             _ => {}
         }
-        let PathPolicy { classes, patterns } = &policy.paths;
+        let policy = policy.in_full();
+        let PathPolicy { classes, behind, patterns } = &policy.paths;
         let patterns = patterns.iter().map(|pattern| {
             let error = |(_, error)| PolicyError::Path { pattern: pattern.clone(), error };
             let segments = pattern.trim_start_matches('/').split('/').map(str::to_owned).collect();
@@ -161,9 +164,11 @@ impl Rules {
             header_keep: globs("headers.keep", &policy.headers.keep)?,
             cookie_keep: globs("cookies.keep", &policy.cookies.keep)?,
             query_keep: globs("query.keep", &policy.query.keep)?,
-            classes: classes.iter().map(|class| class.class()).collect(),
+            classes: classes.mask.iter().filter(|class| !classes.keep.contains(class)).map(PathClass::class).collect(),
+            behind: globs("paths.behind.mask", &behind.mask)?,
+            behind_keep: globs("paths.behind.keep", &behind.keep)?,
             patterns: patterns.collect::<Result<_, _>>()?,
-            policy: policy.clone(),
+            policy,
             key,
             tokens_stay: false,
         })
@@ -295,7 +300,7 @@ impl Rules {
         let text = String::from_utf8_lossy(path);
         let fitting: Vec<_> = self.patterns.iter().filter(|(matcher, _)| matcher.find(&text).is_some()).collect();
         // As routes do, without empty segments.
-        let (mut at, mut number) = (range.start, 0);
+        let (mut at, mut number, mut behind) = (range.start, 0, false);
         for segment in path.split(|&byte| byte == b'/') {
             let (from, end) = (at, at + segment.len());
             at = end + 1;
@@ -311,7 +316,9 @@ impl Rules {
             };
             // A name and password of a URL within this one's path.
             let user = memchr(b':', segment).zip(memchr(b'@', segment)).is_some_and(|(colon, at)| colon < at);
+            let is_behind = std::mem::replace(&mut behind, self.is_before_secret(&name));
             let masked = user
+                || is_behind
                 || fitting.iter().any(|(_, segments)| at_placeholder(segments))
                 || !self.classes.is_empty() && self.classes.contains(&class_of(&decoded(&name)));
             if masked {
@@ -319,6 +326,12 @@ impl Rules {
             }
             number += 1;
         }
+    }
+
+    /// Whether the segment behind one of this name is a secret.
+    fn is_before_secret(&self, name: &str) -> bool {
+        let name = decoded(name).to_ascii_lowercase();
+        self.behind.is_match(name.as_str()) && !self.behind_keep.is_match(name.as_str())
     }
 
     /// Overwrites what is marked of a text that stands for itself.

@@ -122,10 +122,56 @@ fn policies_say_what_is_kept() {
         "GET /a?q=***&page=2 HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer abc\r\nX-Trace: *\r\nCookie: a=*; theme=b\r\n\r\n",
     );
     check(
-        "paths: {classes: [], patterns: ['/users/{name}/files']}\nbodies: keep\n",
+        "defaults: false\npaths: {patterns: ['/users/{name}/files']}\nbodies: keep\n",
         "POST /users/Bob1/files HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /users/x HTTP/1.1\r\n\r\n",
         "POST /users/Xxx0/files HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /users/x HTTP/1.1\r\n\r\n",
     );
+}
+
+/// What a policy masks, it masks beside the default; only `keep` and `defaults: false` make it less.
+#[test]
+fn policies_add_to_what_is_masked() {
+    for (policy, target, fields, masked, fields_masked) in [
+        ("headers: {mask: ['*foo*']}", "/", "X-Foo: a\r\nX-Token: b", "/", "X-Foo: *\r\nX-Token: *"),
+        ("headers: {keep: [x-token]}", "/", "X-Token: b\r\nX-Key: b", "/", "X-Token: b\r\nX-Key: *"),
+        (
+            "defaults: false\nheaders: {mask: ['*foo*']}",
+            "/a@b.cc",
+            "X-Foo: a\r\nX-Token: b",
+            "/a@b.cc",
+            "X-Foo: *\r\nX-Token: b",
+        ),
+        ("paths: {classes: {mask: [number]}}", "/12/z@z.zz", "A: b", "/00/x@x.xx", "A: b"),
+        ("paths: {classes: {keep: [email]}}", "/12/z@z.zz", "A: b", "/12/z@z.zz", "A: b"),
+        ("paths: {behind: {mask: ['door*']}}", "/doors/open/keys/open", "A: b", "/doors/xxxx/keys/xxxx", "A: b"),
+        ("paths: {behind: {keep: [keys]}}", "/key/open/keys/open", "A: b", "/key/xxxx/keys/open", "A: b"),
+    ] {
+        let request = |target, fields| format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n");
+        check(&format!("{policy}\n"), &request(target, fields), &request(masked, fields_masked));
+    }
+}
+
+/// Whatever a segment looks like behind one of these names, it goes; elsewhere it stays.
+#[test]
+fn segments_behind_names_of_secrets_are_masked() {
+    for (target, expected) in [
+        ("/sessions/9a8795de1a1c27487478a7703ba7aaa5", "/sessions/0a0000aa0a0a00000000a0000aa0aaa0"),
+        ("/items/9a8795de1a1c27487478a7703ba7aaa5", "/items/9a8795de1a1c27487478a7703ba7aaa5"),
+        ("/v1/Session/12/items/12", "/v1/Session/00/items/12"),
+        ("/token//word/more", "/token//xxxx/more"),
+        ("/auth/token/word/more", "/auth/xxxxx/xxxx/more"),
+        ("/ke%79s;a=b/word;c=d", "/ke%79s;a=*/xxxx;c=*"),
+        ("/password/x/reset-password/word?a=b", "/password/x/reset-password/xxxx?a=*"),
+        ("/api_key/word/api-keys/word/apikey/word", "/api_key/xxxx/api-keys/xxxx/apikey/xxxx"),
+        ("/invite/word/invitations/word/secret", "/invite/xxxx/invitations/xxxx/secret"),
+        ("/verify/word/confirm/word/monkey/word", "/verify/xxxx/confirm/xxxx/monkey/word"),
+        ("https://host/reset/word", "https://host/reset/xxxx"),
+    ] {
+        let request = |target| format!("GET {target} HTTP/1.1\r\nReferer: {target}\r\n\r\n");
+        check("", &request(target), &request(expected));
+        // Twice is once.
+        check("", &request(expected), &request(expected));
+    }
 }
 
 #[test]
