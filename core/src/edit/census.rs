@@ -20,11 +20,28 @@ pub struct Census {
     stage1: Stage1,
     merge: Merge,
     stage2: Stage2,
-    /// The connections of exchanges whose spans are still held.
-    conns: FxHashMap<SpanId, ConnKey>,
+    known: Known,
     /// The recordings of TLS connections, and the connections that carry these.
     plaintexts: BTreeMap<ConnKey, Origin>,
     carriers: BTreeMap<ConnKey, ConnKey>,
+}
+
+/// The connections of exchanges whose spans are still held.
+#[derive(Debug, Default)]
+struct Known {
+    conns: FxHashMap<SpanId, ConnKey>,
+    /// Exchanges that were too many to be known at once.
+    forgotten: u64,
+}
+
+impl Known {
+    fn add(&mut self, span: SpanId, conn: ConnKey) {
+        if self.conns.len() < EDIT_KNOWN {
+            self.conns.insert(span, conn);
+        } else {
+            self.forgotten += 1;
+        }
+    }
 }
 
 impl Census {
@@ -36,7 +53,7 @@ impl Census {
             stage1: Stage1::new(Part::WHOLE, &options.limits),
             merge: Merge::default(),
             stage2: Stage2::new(options),
-            conns: FxHashMap::default(),
+            known: Known::default(),
             plaintexts: BTreeMap::new(),
             carriers: BTreeMap::new(),
         }
@@ -49,7 +66,7 @@ impl Census {
 
     /// Takes an event in.
     pub fn push(&mut self, event: &Event<'_>) {
-        let Self { watermark, merge, stage2, conns, plaintexts, carriers, .. } = self;
+        let Self { watermark, merge, stage2, known, plaintexts, carriers, .. } = self;
         match event.body {
             Body::Connection(info) if info.tls.is_some() && plaintexts.len() < EDIT_KNOWN => {
                 plaintexts.insert(info.key, info.origin);
@@ -63,7 +80,7 @@ impl Census {
         let before = watermark.now();
         let now = watermark.admit(event.time);
         if now > before {
-            merge.before(now).for_each(|finding| take(finding, conns, stage2));
+            merge.before(now).for_each(|finding| take(finding, known, stage2));
         }
         if event.body.conn().is_none() {
             stage2.fact(event, now);
@@ -75,8 +92,8 @@ impl Census {
     pub fn finish(&mut self) {
         let now = self.watermark.now();
         self.stage1.finish(now, self.merge.pending());
-        let Self { merge, stage2, conns, .. } = self;
-        merge.all().for_each(|finding| take(finding, conns, stage2));
+        let Self { merge, stage2, known, .. } = self;
+        merge.all().for_each(|finding| take(finding, known, stage2));
         self.stage2.finish(now);
     }
 
@@ -85,11 +102,16 @@ impl Census {
         &self.carriers
     }
 
+    /// How many exchanges were forgotten, as too many others were held: their spans do not come.
+    pub const fn forgotten(&self) -> u64 {
+        self.known.forgotten
+    }
+
     /// The next span, and its connection.
     pub fn poll(&mut self) -> Option<(ConnKey, Box<Span>)> {
         loop {
             if let Output::Span(span) = self.stage2.poll_output()?
-                && let Some(conn) = self.conns.remove(&span.span_id)
+                && let Some(conn) = self.known.conns.remove(&span.span_id)
             {
                 return Some((conn, span));
             }
@@ -97,13 +119,25 @@ impl Census {
     }
 }
 
-fn take(finding: Finding, conns: &mut FxHashMap<SpanId, ConnKey>, stage2: &mut Stage2) {
-    if let What::Ended(exchange) = &finding.what
-        && conns.len() < EDIT_KNOWN
-    {
+fn take(finding: Finding, known: &mut Known, stage2: &mut Stage2) {
+    if let What::Ended(exchange) = &finding.what {
         let direction = u64::from(exchange.role == Role::Client);
         let ids = IdHasher::new(exchange.conn.origin, exchange.conn.id).with(direction);
-        conns.insert(ids.with(exchange.request.message.pos).span_id(), exchange.conn.key);
+        known.add(ids.with(exchange.request.message.pos).span_id(), exchange.conn.key);
     }
     stage2.take(finding);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_the_bound_is_counted() {
+        let mut known = Known::default();
+        for number in 0..EDIT_KNOWN as u64 + 3 {
+            known.add(SpanId(number.to_be_bytes()), ConnKey::new(Origin([7; 16]), 1));
+        }
+        assert_eq!((known.conns.len(), known.forgotten), (EDIT_KNOWN, 3));
+    }
 }

@@ -178,6 +178,12 @@ impl Survey {
         if let Some(mut census) = census {
             census.finish();
             survey.count(args, &mut census);
+            if census.forgotten() > 0 && !args.quiet {
+                let forgotten = Count(census.forgotten(), "exchange");
+                eprintln!(
+                    "redtape: warning: forgotten, as too many were held at once: {forgotten}; what they alone choose is left out"
+                );
+            }
             survey.carriers.clone_from(census.carriers());
         }
         Ok(survey)
