@@ -50,6 +50,11 @@ fn all<'a>(events: &'a [Value], key: &str) -> BTreeSet<&'a str> {
     events.iter().filter_map(|event| event[key].as_str()).collect()
 }
 
+/// Spans of requests, without their phases.
+fn requests_of(spans: &[redtape_tests::Span]) -> impl Iterator<Item = &redtape_tests::Span> {
+    spans.iter().filter(|span| span.kind != "internal")
+}
+
 #[test]
 fn slices_have_what_was_asked_for() {
     let folder = folder();
@@ -82,8 +87,30 @@ fn slices_have_what_was_asked_for() {
     slice(&format!("demo.tape|--trace|{trace}"));
     let count = |of: &[redtape_tests::Span]| of.iter().filter(|span| span.trace_id == trace).count();
     assert_eq!(count(&spans(&part, &[]).unwrap()), count(&whole));
-    slice("demo.tape|--first-requests|3");
-    assert!(spans(&part, &[]).unwrap().len() >= 3);
+    for requests in [3, 100] {
+        let said = slice(&format!("demo.tape|--first-requests|{requests}"));
+        assert!(said.contains(&format!(", with {requests} requests")), "{said}");
+        let mut first: Vec<_> = requests_of(&whole).map(|span| (&span.start_time_unix_nano, &span.span_id)).collect();
+        first.sort();
+        let kept = spans(&part, &[]).unwrap();
+        assert!(kept.iter().all(|span| !span.incomplete), "none is cut");
+        let kept: BTreeSet<_> = requests_of(&kept).map(|span| &span.span_id).collect();
+        assert_eq!(kept, first.into_iter().take(requests).map(|(_, id)| id).collect(), "no other is begun");
+    }
+
+    // Nothing: it is said what there is.
+    let said = slice("h2c.tape|--from|+1h");
+    assert!(
+        said.contains("warning: part.tape: nothing on the tape is in that time; the tape goes from 2026-"),
+        "{said}"
+    );
+    let said = slice("h2c.tape|--to|2020-01-01T00:00:00Z");
+    assert!(
+        said.contains("warning: part.tape: nothing on the tape is in that time; the tape goes from 2026-"),
+        "{said}"
+    );
+    let said = slice("demo.tape|--first-requests|1|--from|+10s");
+    assert!(said.contains("warning: part.tape: of what is chosen, nothing is in that time; "), "{said}");
 
     // A configuration names services otherwise.
     fs::write(folder.path().join("named.yml"), "discovery:\n  services:\n    - {open_ports: 45683, name: shop}\n")

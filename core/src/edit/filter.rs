@@ -11,12 +11,13 @@ use crate::event::{Body, Event};
 pub struct Sieve {
     expr: Expr,
     known: Known,
+    held: bool,
 }
 
 impl Sieve {
     /// A filter by this expression.
     pub fn new(expr: Expr) -> Self {
-        Self { expr, known: Known::default() }
+        Self { expr, known: Known::default(), held: false }
     }
 
     /// How many connections and processes there were too many, so that nothing was known of them any more.
@@ -24,15 +25,20 @@ impl Sieve {
         self.known.forgotten()
     }
 
+    /// Whether the expression has held of an event.
+    pub const fn has_held(&self) -> bool {
+        self.held
+    }
+
     /// Whether the next event of the tape is kept.
     pub fn keeps(&mut self, event: &Event<'_>) -> bool {
         self.known.learn(event);
+        let subject = self.known.subject(event);
+        let holds = self.expr.holds(&subject);
+        self.held |= holds;
         let keeps = match event.body {
-            Body::Data(_) => self.expr.holds(&self.known.subject(event)),
-            body if body.conn().is_some() => {
-                let subject = self.known.subject(event);
-                self.expr.holds(&subject) || self.expr.may_hold_of_connection(&subject)
-            }
+            Body::Data(_) => holds,
+            body if body.conn().is_some() => holds || self.expr.may_hold_of_connection(&subject),
             _ => true,
         };
         self.known.forget(event);

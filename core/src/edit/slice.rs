@@ -1,6 +1,6 @@
 //! A part of a tape that decodes by itself: some connections, some time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::before::{Before, Cut};
@@ -17,13 +17,21 @@ pub struct Selection {
     pub from: MonoNanos,
     /// Events up to this moment.
     pub to: MonoNanos,
-    /// Of these connections, and those that carry them; `None` for all.
-    pub conns: Option<BTreeSet<ConnKey>>,
+    /// Of these connections, and those that carry them, each up to its moment; `None` for all.
+    pub conns: Option<BTreeMap<ConnKey, MonoNanos>>,
 }
 
 impl Selection {
     /// Everything.
     pub const ALL: Self = Self { from: MonoNanos::ZERO, to: MonoNanos::MAX, conns: None };
+
+    /// Up to when events of this connection, or of none, are wanted; `None` if not at all.
+    fn until(&self, conn: Option<ConnKey>) -> Option<MonoNanos> {
+        match (&self.conns, conn) {
+            (Some(conns), Some(conn)) => conns.get(&conn).map(|until| self.to.min(*until)),
+            _ => Some(self.to),
+        }
+    }
 }
 
 /// Writes a slice.
@@ -35,6 +43,7 @@ pub struct Slicer<W: Write> {
     selection: Selection,
     writer: Writer<W>,
     begun: bool,
+    is_empty: bool,
     before: Before,
     /// Connections that are cut at the beginning: where their streams begin.
     cut: BTreeMap<ConnKey, CutAt>,
@@ -70,7 +79,15 @@ impl<W: Write> Slicer<W> {
     pub fn new(meta: &Meta, what: &str, selection: Selection, out: W, options: WriterOptions) -> io::Result<Self> {
         let writer = Writer::new(out, &meta.of_part(what), options)?;
         let (begun, before) = (selection.from == MonoNanos::ZERO, Before::default());
-        Ok(Self { selection, writer, begun, before, cut: BTreeMap::new(), counts: CutCounts::default() })
+        Ok(Self {
+            selection,
+            writer,
+            begun,
+            is_empty: true,
+            before,
+            cut: BTreeMap::new(),
+            counts: CutCounts::default(),
+        })
     }
 
     /// Takes the next event of the tape.
@@ -78,26 +95,27 @@ impl<W: Write> Slicer<W> {
     /// # Errors
     /// What the output reports.
     pub fn push(&mut self, event: &Event<'_>) -> io::Result<()> {
-        let Selection { from, to, .. } = self.selection;
+        let (from, conn) = (self.selection.from, event.body.conn());
         if !self.begun && event.time >= from {
             self.begin(event.time.max(from))?;
         }
+        let Some(until) = self.selection.until(conn) else { return Ok(()) };
         if !self.begun {
-            if event.body.conn().is_none_or(|conn| self.wants(conn)) {
-                self.before.learn(event);
-            }
+            self.before.learn(event);
             return Ok(());
         }
-        let in_time = event.body.is_entry() || (from <= event.time && event.time <= to);
-        if !in_time || event.body.conn().is_some_and(|conn| !self.wants(conn)) {
-            return Ok(());
+        if !event.body.is_entry() {
+            if !(from..=until).contains(&event.time) {
+                return Ok(());
+            }
+            self.is_empty &= self.selection.conns.is_some() && conn.is_none();
         }
         match event.body {
             Body::Connection(info) if self.cut.contains_key(&info.key) => {
                 let info = self.as_cut(info);
                 self.writer.push(&Event { body: Body::Connection(&info), ..*event })
             }
-            Body::Enrich(_) if event.time > to => Ok(()),
+            Body::Enrich(_) if event.time > until => Ok(()),
             _ => self.writer.push(event),
         }
     }
@@ -105,10 +123,6 @@ impl<W: Write> Slicer<W> {
     /// Whether nothing that is still to come belongs to the slice, but for events that are late.
     pub fn is_past(&self, time: MonoNanos) -> bool {
         time > self.selection.to
-    }
-
-    fn wants(&self, conn: ConnKey) -> bool {
-        self.selection.conns.as_ref().is_none_or(|conns| conns.contains(&conn))
     }
 
     /// An entry of a connection that is cut.
@@ -151,6 +165,11 @@ impl<W: Write> Slicer<W> {
             forgotten: before.open.forgotten() + before.processes.forgotten(),
         };
         Ok(())
+    }
+
+    /// Whether nothing has happened in its time, or on its connections if these are chosen.
+    pub const fn is_empty(&self) -> bool {
+        self.is_empty
     }
 
     /// What was cut at the beginning, once the slice has begun.

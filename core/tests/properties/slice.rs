@@ -60,6 +60,11 @@ fn exchanges(events: &[EventBuf]) -> BTreeMap<ExchangeId, Exchange> {
     stage1(events, &Limits::default()).exchanges
 }
 
+/// Connections with all that is on them.
+fn whole(conns: BTreeSet<ConnKey>) -> BTreeMap<ConnKey, MonoNanos> {
+    conns.into_iter().map(|conn| (conn, MonoNanos::MAX)).collect()
+}
+
 fn conns(events: &[EventBuf]) -> Vec<ConnKey> {
     let keys: BTreeSet<_> = events.iter().filter_map(|event| event.as_event().body.conn()).collect();
     keys.into_iter().collect()
@@ -100,7 +105,7 @@ proptest! {
         let events: Vec<_> = scenario.events().collect();
         let chosen: BTreeSet<_> =
             conns(&events).into_iter().enumerate().filter(|(at, _)| bits >> (at % 64) & 1 == 1).map(|(_, key)| key).collect();
-        let sliced = slice(&scenario, &events, Selection { conns: Some(chosen.clone()), ..Selection::ALL });
+        let sliced = slice(&scenario, &events, Selection { conns: Some(whole(chosen.clone())), ..Selection::ALL });
         let whole: Vec<_> = exchanges(&events).into_values().filter(|exchange| chosen.contains(&exchange.conn.key)).collect();
         let part: Vec<_> = exchanges(&sliced).into_values().collect();
         prop_assert_eq!(format!("{part:#?}"), format!("{whole:#?}"));
@@ -187,7 +192,7 @@ proptest! {
         let (one, other): (BTreeSet<_>, BTreeSet<_>) = conns.into_iter().partition(|key| key.get() % 2 == 0);
         let meta = Meta { origin: scenario.origin(), ..Meta::default() };
         let tape = |conns| {
-            let selection = Selection { conns: Some(conns), ..Selection::ALL };
+            let selection = Selection { conns: Some(whole(conns)), ..Selection::ALL };
             let mut slicer = Slicer::new(&meta, "part", selection, Vec::new(), WriterOptions::FILE).expect("a Vec");
             events.iter().for_each(|event| slicer.push(&event.as_event()).expect("a Vec can be written to"));
             slicer.finish().expect("a Vec can be written to").1

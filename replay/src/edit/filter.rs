@@ -67,6 +67,9 @@ pub(crate) fn run(args: &FilterTape) -> Result {
     new.finish()?;
     if !args.quiet {
         eprintln!("{name}: {} of {all}", Count(totals.events, "event"));
+        if !sieve.has_held() {
+            eprintln!("redtape: warning: there is no event of which `{text}` holds");
+        }
         warn_of_forgotten(sieve.forgotten());
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! `slice`: a part of a tape.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use redtape_core::edit::{Census, CutCounts, Selection, Slicer};
 use redtape_core::tape::Align;
-use redtape_core::{Body, ConnKey, Count, MonoNanos};
+use redtape_core::{Body, ClockMap, ConnKey, Count, Event, MonoNanos};
 
 use super::output::OutputArgs;
 use super::source::{Source, warn_of_forgotten};
@@ -16,6 +16,7 @@ use crate::conn_name::conn_name;
 use crate::failure::{Failure, Kind, Result};
 use crate::moment::Moment;
 use crate::settings;
+use crate::write::{nanos, utc};
 
 /// `slice`
 #[derive(Args, Debug)]
@@ -43,9 +44,9 @@ pub struct Slice {
     /// The connections that carry requests of this trace; may be given several times
     #[arg(long, value_name = "ID")]
     pub trace: Vec<String>,
-    /// The connections of the first N requests, up to the end of the last of these
-    #[arg(long, value_name = "N")]
-    pub first_requests: Option<NonZero<usize>>,
+    /// The first N requests, each as it was recorded at one end: their connections, each up to the end of the last of these
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub first_requests: Option<u32>,
     /// Configuration in Beyla's YAML, by which services are named; without it, the one on the tape is used
     #[arg(long, value_name = "FILE", env = "BEYLA_CONFIG_PATH")]
     pub config: Option<PathBuf>,
@@ -69,33 +70,74 @@ pub(crate) fn run(args: &Slice) -> Result {
     if from > to {
         return Err(Failure::message(Kind::Usage, "--from is after --to"));
     }
-    let (conns, to) = match chosen {
-        Some(Chosen { conns, end }) => (Some(conns), end.map_or(to, |end| end.min(to))),
-        None => (None, to),
-    };
-    let count = conns.as_ref().map(BTreeSet::len);
+    let (conns, requests) = chosen.map_or((None, 0), |Chosen { conns, requests }| (Some(conns), requests));
+    let to = conns.as_ref().and_then(|conns| conns.values().max().copied()).map_or(to, |end| end.min(to));
+    let count = conns.as_ref().map(BTreeMap::len);
     let selection = Selection { from, to, conns };
     let new = args.output.create(&args.input.tapes)?;
     let options = new.tape_options();
     let (name, failed) = (new.name().to_owned(), new.failed());
     let what = format!("slice {selection:?}");
     let mut slicer = Slicer::new(&source.meta, &what, selection, new, options).map_err(&failed)?;
+    let mut extent = Extent::default();
     while let Some(event) = source.next()? {
-        if slicer.is_past(event.time) && !event.late && event.time < MonoNanos::MAX {
+        // Of what has nothing in it yet, it is to be told how far the tape goes.
+        if slicer.is_past(event.time) && !event.late && event.time < MonoNanos::MAX && !slicer.is_empty() {
             break;
         }
+        extent.add(&event);
         slicer.push(&event).map_err(&failed)?;
     }
-    let cut = slicer.counts();
+    let (cut, is_empty) = (slicer.counts(), slicer.is_empty());
     let (totals, new) = slicer.finish().map_err(&failed)?;
     source.check(args.input.strict, args.quiet)?;
     new.finish()?;
     if !args.quiet {
-        let of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));
+        let mut of = count.map_or_else(String::new, |count| format!(" of {}", Count(count as u64, "connection")));
+        if args.first_requests.is_some() {
+            of.push_str(&format!(", with {}", Count(requests, "request")));
+        }
         eprintln!("{name}: {}{of}{}", Count(totals.events, "event"), said(cut));
+        if is_empty {
+            let what = if count.is_some() { "of what is chosen, nothing" } else { "nothing on the tape" };
+            eprintln!("redtape: warning: {name}: {what} is in that time; the tape goes {extent}");
+        }
         warn_of_forgotten(cut.forgotten);
     }
     Ok(())
+}
+
+/// When something happens on a tape.
+#[derive(Default)]
+struct Extent {
+    times: Option<(MonoNanos, MonoNanos)>,
+    clock: Option<ClockMap>,
+}
+
+impl Extent {
+    fn add(&mut self, event: &Event<'_>) {
+        if let Body::Clock { anchor, .. } = event.body {
+            self.clock.get_or_insert_default().add(&anchor);
+        }
+        if !event.body.is_entry() {
+            let (first, last) = self.times.get_or_insert((event.time, event.time));
+            (*first, *last) = ((*first).min(event.time), (*last).max(event.time));
+        }
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, last)) = self.times else { return f.write_str("nowhere: it is empty") };
+        let offset = nanos(last.since(first));
+        match &self.clock {
+            Some(clock) => {
+                let [first, last] = [first, last].map(|time| utc(clock.wall(time).unix_nanos()));
+                write!(f, "from {first} to {last}, which is +{offset}")
+            }
+            None => write!(f, "from +0s to +{offset}"),
+        }
+    }
 }
 
 /// What a slice has cut, in words.
@@ -118,9 +160,10 @@ fn said(cut: CutCounts) -> String {
 
 /// What a first reading of the tapes has chosen.
 struct Chosen {
-    conns: BTreeSet<ConnKey>,
-    /// The end of the last of the first requests.
-    end: Option<MonoNanos>,
+    /// The connections, and the end of the last of the first requests on each if these are asked for.
+    conns: BTreeMap<ConnKey, MonoNanos>,
+    /// How many of the first requests are on these.
+    requests: u64,
 }
 
 /// The connections that are asked for, if any are: of each way to ask, all have to agree.
@@ -202,7 +245,7 @@ impl Survey {
             }
             if let Some(most) = args.first_requests {
                 self.first.insert((span.start, conn, u64::from_be_bytes(span.span_id.0)), span.end);
-                if self.first.len() > most.get() {
+                if self.first.len() > most as usize {
                     self.first.pop_last();
                 }
             }
@@ -211,8 +254,12 @@ impl Survey {
 
     /// What all ways to ask agree on.
     fn chosen(self, args: &Slice) -> Result<Chosen> {
-        let first: BTreeSet<_> = self.first.keys().map(|(_, conn, _)| *conn).collect();
-        let end = self.first.values().max().copied();
+        let mut ends: BTreeMap<ConnKey, MonoNanos> = BTreeMap::new();
+        for ((_, conn, _), end) in &self.first {
+            let last = ends.entry(*conn).or_default();
+            *last = (*last).max(*end);
+        }
+        let first: BTreeSet<_> = ends.keys().copied().collect();
         let nothing = |what: String| Failure::message(Kind::Usage, format!("nothing on the tape is {what}"));
         let names = self.names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let mut conns: Option<BTreeSet<ConnKey>> = None;
@@ -234,9 +281,20 @@ impl Survey {
             }
             conns = Some(conns.map_or_else(|| found.clone(), |before| before.intersection(&found).copied().collect()));
         }
-        let mut conns = conns.unwrap_or_default();
-        let carriers: Vec<_> = conns.iter().filter_map(|conn| self.carriers.get(conn)).copied().collect();
-        conns.extend(carriers);
-        Ok(Chosen { conns, end })
+        let chosen = conns.unwrap_or_default();
+        if chosen.is_empty() {
+            return Err(nothing("all that is asked for at once".to_owned()));
+        }
+        let requests = self.first.keys().filter(|(_, conn, _)| chosen.contains(conn)).count() as u64;
+        let mut conns = BTreeMap::new();
+        for conn in chosen {
+            let end = ends.get(&conn).copied().unwrap_or(MonoNanos::MAX);
+            conns.insert(conn, end);
+            if let Some(carrier) = self.carriers.get(&conn) {
+                let until = conns.entry(*carrier).or_default();
+                *until = (*until).max(end);
+            }
+        }
+        Ok(Chosen { conns, requests })
     }
 }
