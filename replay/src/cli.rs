@@ -47,7 +47,7 @@ pub enum Command {
     Config(ConfigCommand),
     /// Say what changed between two tapes, two configurations, or the outputs of two releases
     Diff(Box<crate::Diff>),
-    /// List what is on a tape, event by event
+    /// List what is on a tape, event by event, and what it tells of connections and processes, which are no events and not counted as such
     Events(Events),
     /// Write tapes in formats of other tools: packets for Wireshark
     Export(crate::ExportArgs),

@@ -64,6 +64,11 @@ impl Tape {
         Ok(Self { name, size, reader, import, sought })
     }
 
+    /// What is told of the import, if it is a capture of another tool.
+    pub(crate) const fn notice(&self) -> Option<&Notice> {
+        self.import.as_ref()
+    }
+
     /// Says nothing of what importing met with.
     pub(crate) fn hush(&self) {
         self.import.iter().for_each(Notice::hush);
@@ -164,7 +169,11 @@ pub(crate) fn complaints(report: &ReadReport) -> Vec<String> {
 /// The failure of opening a tape.
 pub(crate) fn open_failure(name: &str, error: &OpenError) -> Failure {
     let kind = if matches!(error, OpenError::Version { .. }) { Kind::Version } else { Kind::Input };
-    Failure::message(kind, format!("{name}: {}", chain(error)))
+    let what = match error {
+        OpenError::NotATape => "not a tape, nor a capture of another tool (pcap, pcapng, scap)".to_owned(),
+        error => chain(error),
+    };
+    Failure::message(kind, format!("{name}: {what}"))
 }
 
 /// The failure of reading on.

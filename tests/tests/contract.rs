@@ -48,7 +48,11 @@ fn input_that_cannot_be_read_is_3() {
         check(&format!("{command} none.tape"), 3, &["none.tape", "No such file"]);
         check(&format!("{command} empty.tape"), 3, &["empty.tape", "empty"]);
         check(&format!("{command} short.tape"), 3, &["short.tape", "not a tape"]);
-        check(&format!("{command} text.tape"), 3, &["text.tape", "not a tape"]);
+        check(
+            &format!("{command} text.tape"),
+            3,
+            &["text.tape", "not a tape, nor a capture of another tool (pcap, pcapng, scap)"],
+        );
         check(&format!("{command} ."), 3, &["directory"]);
     }
 }

@@ -166,6 +166,8 @@ fn what_nobody_uses_is_found() {
     let folder = folder(&[("a.test.yaml", &spec("  spans: {count: 80}\n")), ("old.jsonl", ""), ("notes.txt", "")]);
     fs::copy(TAPE, folder.path().join("b.tape")).unwrap();
     assert_eq!(test(folder.path(), &["."]).0, 0);
+    let (code, _, err) = test(folder.path(), &["--strict", "--filter", "a", "."]);
+    assert!(code == 2 && err.contains("--filter leaves specs out that may use them"), "{code} {err}");
     let (code, out, _) = test(folder.path(), &["--strict", "."]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("UNUSED ./b.tape") && out.contains("UNUSED ./old.jsonl") && !out.contains("notes"), "{out}");
@@ -305,6 +307,13 @@ fn what_is_not_there_is_said() {
             "there is no service `b`",
         ),
         ("version: 1\ntape: a.test.yaml\nexpect: {spans: {count: 80}}", 1, "fails with exit code 3"),
+        ("version: 1\nexpect: {routes: {table: none.tsv}}", 3, "expect.routes.table: ./none.tsv is not there"),
+        ("version: 1\ntape: a.tape\nexpect: {spans: {count: 80}}\nmutate: [{rechunk: 1}]", 0, "2 checks"),
+        (
+            "version: 1\ntape: a.tape\nexpect: {spans: {count: 80}}\nmutate: [{rechunk: 0}]",
+            2,
+            "how many bytes a call has",
+        ),
         ("version: 1\ntape: a.tape\nexpect: {exit: 3}", 1, "expected a failure with exit code 3"),
         (
             "version: 1\ntape: a.tape\nexpect: {metrics: {samples: ['http_server_request_duration_second_count == 1']}}",
@@ -399,6 +408,21 @@ fn the_example_of_the_documentation_holds() {
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     let example: Value = serde_saphyr::from_str(example).unwrap();
     assert!(schema.is_valid(&example));
+}
+
+/// Where more spans are found than expected, these tell; where fewer are, what is most like them.
+#[test]
+fn counts_that_differ_show_what_helps() {
+    let text = spec(
+        "  spans:\n    match:\n      - {where: {http.route: /missing}, count: 0}\n      - {where: {http.route: /missing/1}, count: 1}\n",
+    );
+    let folder = folder(&[("a.test.yaml", &text)]);
+    let (code, out, _) = test(folder.path(), &["."]);
+    let (more, fewer) = out.split_once("match[1].count: expected 1, found 0").unwrap();
+    assert!(code == 1 && more.contains("match[0].count: expected 0, found 8"), "{out}");
+    assert!(more.contains(" 404 ") && more.contains("and 5 more") && more.contains("events behind it:"), "{out}");
+    assert!(!more.contains("nearest"), "{out}");
+    assert!(fewer.contains("nearest other span: http.route is \"/missing\", not \"/missing/1\""), "{out}");
 }
 
 /// Captures of packets are inputs like tapes.

@@ -135,6 +135,8 @@ fn filters_keep_what_an_expression_holds_of() {
     let sent = events(&folder, "sent.tape|--filter|kind == data");
     assert_eq!(all(&sent, "direction"), BTreeSet::from(["out"]));
     assert_eq!(sent.len(), events(&folder, "h2c.tape|--filter|kind == data and direction == out").len());
+    let said = told(&folder, "filter|port == 1|h2c.tape|-o|sent.tape|--force").stderr;
+    assert!(said.contains("warning: there is no event of which `port == 1` holds"), "{said}");
     told(&folder, "filter|port == 1|h2c.tape|-o|sent.tape|--force|--quiet");
     assert_eq!(events(&folder, "sent.tape|--filter|kind in (data, accept, connect, arrival)").len(), 0);
 }

@@ -166,10 +166,18 @@ fn write_text(out: &mut Output, name: &str, info: &Facts, meta: &Meta, report: &
     Ok(())
 }
 
-/// Who wrote a tape, and where. A capture of another tool does not say where.
+/// Who wrote a tape, and where, as far as the tape says: captures of other tools and synthetic tapes say less.
 fn recorder(meta: &Meta) -> String {
     let Meta { tool, host, kernel, arch, .. } = meta;
-    if host.is_empty() && kernel.is_empty() { tool.clone() } else { format!("{tool} on {host} ({kernel} {arch})") }
+    let mut said = tool.clone();
+    if !host.is_empty() {
+        said.push_str(&format!(" on {host}"));
+    }
+    let system = format!("{kernel} {arch}");
+    match system.trim() {
+        "" => said,
+        system => format!("{said} ({system})"),
+    }
 }
 
 /// A count of what most tapes have none of.

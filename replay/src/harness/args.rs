@@ -29,8 +29,8 @@ pub struct Test {
     /// Accept what was found, also where the variable `CI` is set
     #[arg(long, requires = "bless")]
     pub bless_in_ci: bool,
-    /// Fail where a folder has golden files or tapes that no spec uses
-    #[arg(long, conflicts_with = "filter")]
+    /// Fail where a folder has golden files or tapes that no spec uses; of all specs, so without `--filter`
+    #[arg(long)]
     pub strict: bool,
     /// Write a report in JUnit's XML, a suite a spec and a case a check; also where checks fail
     #[arg(long, value_name = "FILE")]

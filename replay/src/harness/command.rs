@@ -28,6 +28,11 @@ pub(crate) fn run(args: &Test, out: &mut Output) -> Result {
                        --bless-in-ci forces it";
         return Err(Failure::message(Kind::Usage, message));
     }
+    if args.strict && args.filter.is_some() {
+        let message = "--strict looks for files that no spec uses, and --filter leaves specs out that may use them: \
+                       give one of the two";
+        return Err(Failure::message(Kind::Usage, message));
+    }
     let mut suite = Suite::read(&args.paths, args.filter.as_ref())?;
     if args.list {
         return list(args, &suite.specs, out);

@@ -8,7 +8,8 @@ use redtape_core::synth::{Scenario, transform};
 use redtape_core::tape::{Block, CloseReason, ContentHash, ContentHasher, Meta, Writer, WriterOptions};
 use redtape_core::{Body, ConnKey, EventBuf};
 
-use super::spec::{MutationKind, Part};
+use super::rechunk::rechunk;
+use super::spec::{Chunks, MutationKind, Part, Seed};
 use crate::failure::{Failure, Kind, Result};
 use crate::input::{Tape, read_failure};
 
@@ -128,7 +129,8 @@ fn read(mut tape: Tape) -> Result<(Meta, Vec<EventBuf>)> {
 
 fn change(events: &[EventBuf], kind: MutationKind) -> Vec<EventBuf> {
     match kind {
-        MutationKind::Rechunk(seed) => transform::rechunk(events, seed),
+        MutationKind::Rechunk(Chunks::Random(Seed { seed })) => transform::rechunk(events, seed),
+        MutationKind::Rechunk(Chunks::Bytes(bytes)) => rechunk(events, usize::try_from(bytes).unwrap_or(usize::MAX)),
         MutationKind::Interleave(window, seed) => transform::interleave(events, window, seed),
         MutationKind::Shuffle(window, seed) => transform::shuffle(events, window, seed),
         MutationKind::Drop(per_mille, seed) => transform::drop_data(events, per_mille, seed).0,

@@ -10,6 +10,7 @@ mod files;
 mod input;
 mod junit;
 mod observe;
+mod rechunk;
 mod report;
 mod requires;
 mod run;

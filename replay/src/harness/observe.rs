@@ -16,6 +16,8 @@ use super::spec::{ConfigSource, EvidenceKind, Length, Loaded};
 use crate::cli::{self, Settings};
 use crate::cmd::learn;
 use crate::failure::{Failure, Kind, Result};
+use crate::import::Notice;
+use crate::input::Tape;
 use crate::openmetrics::{Sample, unescaped};
 use crate::pace::Pace;
 use crate::run::{Ran, run};
@@ -126,9 +128,12 @@ impl<'a> Replayer<'a> {
         if settings.evidence == cli::Evidence::Whole {
             engine.decorator = learn(input.open()?, &config, &settings, true)?.0;
         }
-        let ran = run(input.open()?, engine, jobs.into(), true, Pace::default(), sink)?;
-        // What cannot be read on is a failure; what is damaged is for the spec to judge.
+        let tapes = input.open()?;
+        let imports: Vec<_> = tapes.iter().filter_map(Tape::notice).cloned().collect();
+        let ran = run(tapes, engine, jobs.into(), true, Pace::default(), sink)?;
+        // What cannot be read on is a failure, as is a capture of which nothing can be used; what is damaged is for the spec to judge.
         ran.check(false, true)?;
+        imports.iter().try_for_each(Notice::check_used)?;
         Ok(ran)
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
 use serde_json::{Value, json};
 
-use super::spec::{At, Condition, LabelBudget, Operand, Part, Pattern, Rate, Sample, Shift, Spec};
+use super::spec::{At, Chunks, Condition, LabelBudget, Operand, Part, Pattern, Rate, Sample, Seed, Shift, Spec};
 
 /// The schema, as it is committed in `docs/test.schema.json`.
 pub(crate) fn schema() -> String {
@@ -72,6 +72,13 @@ hand_read!(At, "At", |_| json_schema!({
         },
     ],
 }));
+hand_read!(Chunks, "Chunks", |generator| {
+    let seed = generator.subschema_for::<Seed>();
+    json_schema!({
+        "description": "Into calls of so many bytes, as in `1`; or at random bytes, as in `{seed: 1}`.",
+        "anyOf": [{ "type": "integer", "minimum": 1 }, seed],
+    })
+});
 hand_read!(Shift, "Length", |_| json_schema!({
     "description": "A length of time, as in `12ms`.",
     "type": "string",

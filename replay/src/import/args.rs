@@ -12,7 +12,8 @@ pub struct ImportArgs {
     /// The captures: pcap, pcapng or scap, also compressed with gzip or zstd; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where to write the tape; `-` is standard output. Of several files, a folder to write a tape of each in
+    /// Where to write the tape; `-` is standard output. Of several files, a folder to write a tape of each in: a name
+    /// that ends in `/` is made
     #[arg(long, short, value_name = "TAPE")]
     pub output: PathBuf,
     /// Overwrite existing files
@@ -24,7 +25,7 @@ pub struct ImportArgs {
     /// A port that a server has, for connections whose beginning was not captured; may be given several times
     #[arg(long, value_name = "PORT")]
     pub server_port: Vec<u16>,
-    /// Fail with exit code 3 if a file is truncated or damaged, instead of warning
+    /// Fail with exit code 3 if a file is truncated or damaged, or nothing of it is used, instead of warning
     #[arg(long)]
     pub strict: bool,
     /// Say on standard output, as one JSON object a file, what was imported

@@ -1,6 +1,6 @@
 //! `import`: captures of other tools, written down as tapes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +22,31 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Output) -> Result {
         let message = "`--output -` takes the tape of one file, and leaves no place for `--json`";
         return Err(Failure::message(Kind::Usage, message));
     }
+    let made = make_folder(&args.output)?;
     if args.files.len() > 1 && !args.output.is_dir() {
-        let message = format!("{}: is no folder; several files become a tape each, in a folder", args.output.display());
+        let output = args.output.display();
+        let message =
+            format!("{output}: is no folder; several files become a tape each, in a folder: {output}/ is made");
         return Err(Failure::message(Kind::Usage, message));
     }
+    let done = import_all(args, out);
+    if made && done.is_err() {
+        // It stays if there are tapes in it.
+        drop(fs::remove_dir(&args.output));
+    }
+    done
+}
+
+/// Makes the folder that a name means by a `/` at its end, if it is not there. Returns whether it was made.
+fn make_folder(output: &Path) -> Result<bool> {
+    if !output.as_os_str().as_encoded_bytes().ends_with(b"/") || output.exists() {
+        return Ok(false);
+    }
+    let failed = |error| Failure::message(Kind::Environment, format!("{}: cannot be made: {error}", output.display()));
+    fs::create_dir(output).map(|()| true).map_err(failed)
+}
+
+fn import_all(args: &ImportArgs, out: &mut Output) -> Result {
     for path in &args.files {
         let mut tape = Destination::create(&tape_of(path, &args.output), args.force, &args.files)?;
         let capture = open_capture(path, args, tape.tape_options())?;
@@ -144,7 +165,8 @@ fn report(name: &str, form: Form, found: &Found, args: &ImportArgs, out: &mut Ou
         let written = serde_json::to_writer(&mut *out, &imports).map_err(io::Error::from).and_then(|()| writeln!(out));
         written.map_err(crate::cmd::unwritable)?;
     }
-    match &found.cut {
+    let wrong = found.cut.as_ref().map(ToString::to_string).or_else(|| found.unused(form.records()));
+    match wrong {
         Some(why) if args.strict => Err(Failure::message(Kind::Input, format!("{name}: {why}"))),
         _ => Ok(()),
     }

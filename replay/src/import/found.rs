@@ -76,6 +76,13 @@ impl Found {
         }
     }
 
+    /// What is wrong with a capture of which nothing was used, though there is something; `what` is what it consists of.
+    pub fn unused(&self, what: &'static str) -> Option<String> {
+        let is_unused = self.used == 0 && self.records > 0;
+        is_unused
+            .then(|| format!("nothing of {} is used: {}", Count(self.records, what), self.warnings(what).join("; ")))
+    }
+
     /// What a user has to know, one sentence each. `what` is what the file consists of.
     pub fn warnings(&self, what: &'static str) -> Vec<String> {
         let mut warnings = Vec::new();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::found::Cut;
 use super::imported::{Form, FoundSoFar, Imported};
+use crate::failure::{Failure, Kind, Result};
 
 /// Tells of one import.
 #[derive(Clone)]
@@ -29,6 +30,14 @@ impl Notice {
     /// Tells nothing, or nothing more.
     pub(crate) fn hush(&self) {
         self.told.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails if nothing of the capture was used, though there is something.
+    pub(crate) fn check_used(&self) -> Result {
+        match self.found.get().unused(self.form.records()) {
+            Some(why) => Err(Failure::message(Kind::Input, format!("{}: {why}", self.name))),
+            None => Ok(()),
+        }
     }
 
     /// Tells what there is to tell, once.

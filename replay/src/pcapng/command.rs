@@ -86,5 +86,6 @@ fn report(exported: &Exported, args: &ExportArgs) {
     let options = exported.protocols.options();
     if !options.is_empty() {
         eprintln!("to dissect all of it: tshark {options} -r {}", args.pcapng.display());
+        eprintln!("without these options, tshark misses HTTP/2, and HTTP on ports that it does not know");
     }
 }

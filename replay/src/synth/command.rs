@@ -115,9 +115,11 @@ impl<'a> Synthesis<'a> {
     fn run(mut self, name: &str, args: &SynthArgs) -> Result {
         let interrupt = Interrupt::on_signals().map_err(|error| Failure::new(Kind::Environment, error))?;
         let mut recording = self.scenario.recording();
-        let (mut events, mut happened) = (0_u64, 0_u64);
+        let (mut taken, mut events, mut happened) = (0_u64, 0_u64, 0_u64);
         while let Some(event) = recording.next() {
-            events += 1;
+            taken += 1;
+            // As `info` and `replay` count them.
+            events += u64::from(!event.as_event().body.is_entry());
             if let Some((tape, failed)) = &mut self.tape {
                 tape.push(&event.as_event()).map_err(failed)?;
             }
@@ -137,7 +139,7 @@ impl<'a> Synthesis<'a> {
                     verdict.truth(truth);
                 }
             }
-            if events % 1024 == 0 && interrupt.asked() {
+            if taken % 1024 == 0 && interrupt.asked() {
                 return Err(Failure::message(Kind::Interrupted, "interrupted; nothing is left of what was written"));
             }
         }

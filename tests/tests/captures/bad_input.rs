@@ -108,6 +108,17 @@ fn nothing() -> Result<()> {
         fs::write(&file, bytes)?;
         check(&import(&file, &[])?, 0, said);
     }
+    fs::write(&file, pcap(105, &[&arp, &arp]))?;
+    check(
+        &import(&file, &["--strict"])?,
+        3,
+        "nothing of 2 packets is used: skipped, as link type 105 is not supported",
+    );
+    let spec = folder.path().join("a.test.yaml");
+    fs::write(&spec, "version: 1\npcap: file.pcap\nexpect: {spans: {count: 0}}\n")?;
+    let tested = Process::run(Command::new(binary("redtape")?).arg("test").arg(&spec), LIMIT)?.expect_code(1)?;
+    let said = "fails with exit code 3: ";
+    assert!(tested.stdout.contains(said) && tested.stdout.contains("link type 105"), "{}", tested.stdout);
     fs::write(&file, &pcap(1, &[&arp])[..60])?;
     check(&import(&file, &[])?, 0, "truncated: the end is missing; everything before byte 24 was read");
     check(&import(&file, &["--strict"])?, 3, "truncated: the end is missing");
@@ -141,6 +152,10 @@ fn files() -> Result<()> {
     let json = run(&[&into, "--force", "--quiet", "--json"])?;
     check(&json, 0, "");
     assert!(json.stderr.is_empty() && json.stdout.contains("\"format\":\"scap\""), "{}", json.stdout);
+    let new = format!("{into}/new/");
+    check(&run(&[&new])?, 0, "32 connections");
+    assert!(folder.path().join("new/calls.tape").exists(), "a name that ends in `/` is a folder's");
+    check(&run(&[&format!("{into}/no/such/")])?, 5, "no/such/: cannot be made: No such file or directory");
     check(&run(&["-", "--json"])?, 2, "`--output -` takes the tape of one file");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Checks paths and their routes, by the decorator alone.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use redtape_core::config::Config;
 use redtape_core::{Decorator, Evidence, Explanation, Limits, SpanKind};
@@ -106,8 +107,10 @@ fn cases(key: &str, expect: &RoutesExpect, spec: &Loaded) -> Result<Vec<Case>> {
     }
     if let Some(table) = &expect.table {
         let path = spec.beside(table);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| spec.fault(&format!("{key}.table"), format!("{}: {error}", path.display())))?;
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => spec.missing(&format!("{key}.table"), table),
+            _ => spec.fault(&format!("{key}.table"), format!("{}: {error}", path.display())),
+        })?;
         for (line, number) in text.lines().zip(1..) {
             if line.is_empty() || line.starts_with('#') {
                 continue;

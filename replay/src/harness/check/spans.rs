@@ -63,16 +63,17 @@ fn check_match(checks: &mut Checks, key: &str, wanted: &Match, seen: &Observed) 
     };
     if failed && let Some(fault) = checks.last_fault() {
         fault.details.push(format!("of spans with {}", described(&wanted.wanted)));
-        // Another number of spans is missing, or one too many: the nearest that was not meant, or the last that was, tells.
-        if let Some((near, misses)) = nearest(&seen.lines, &wanted.wanted) {
+        // Of spans that are too many, the first tell; of those that are missing, the nearest that was not meant.
+        let too_many = wanted.count.as_ref().is_some_and(|condition| condition.is_exceeded_by(&count));
+        if !too_many && let Some((near, misses)) = nearest(&seen.lines, &wanted.wanted) {
             let misses = misses.iter().map(|(key, expected, found)| format!("{key} is {found}, not {expected}"));
             fault.details.push(format!("nearest other span: {}", misses.collect::<Vec<_>>().join("; ")));
             fault.details.push(format!("  {}", line_text(seen, near)));
             fault.span = Some(near.span);
         }
-        if let Some(last) = found.last().filter(|_| fault.span.is_none()) {
+        if let Some(first) = found.first().filter(|_| fault.span.is_none()) {
             fault.details.extend(listed(seen, &found));
-            fault.span = Some(last.span);
+            fault.span = Some(first.span);
         }
     }
     for (part, durations, of) in [("duration", &wanted.duration, "duration_ns"), ("queue", &wanted.queue, "queue_ns")] {

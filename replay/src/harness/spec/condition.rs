@@ -74,6 +74,24 @@ impl<T: Operand> Condition<T> {
         }
     }
 
+    /// Whether what was found is too much: not what it has to be, and no less than that.
+    pub(crate) fn is_exceeded_by(&self, found: &T) -> bool {
+        let reaches = |value: &T| found.order(value).is_some_and(std::cmp::Ordering::is_ge);
+        self.clauses.iter().filter(|clause| !clause.holds(Some(found))).any(|clause| match clause {
+            Clause::Is(value, _) | Clause::IsNot(value) | Clause::Less(value) | Clause::AtMost(value) => reaches(value),
+            Clause::In(values) => values.iter().all(reaches),
+            Clause::More(_) | Clause::AtLeast(_) | Clause::Exists(_) | Clause::Matches(_) => false,
+        })
+    }
+
+    /// The one value that is asked for, if it is one.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match self.clauses.as_slice() {
+            [Clause::Is(value, _)] => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether nothing but `exists: false` is asked.
     pub(crate) fn wants_absence(&self) -> bool {
         self.clauses.iter().any(|clause| matches!(clause, Clause::Exists(false)))

@@ -146,7 +146,8 @@ impl Loaded {
         Ok(tapes)
     }
 
-    fn missing(&self, key: &str, name: &Path) -> Failure {
+    /// The failure of a file that is named under `key`, and is not there.
+    pub(crate) fn missing(&self, key: &str, name: &Path) -> Failure {
         let path = self.beside(name);
         let advice = advice::told(files::similar(&path).as_deref());
         Failure::message(Kind::Input, format!("{}: {} is not there{advice}", self.place(key), path.display()))

@@ -17,7 +17,7 @@ pub(crate) use expect::{
     RedactionExpect, RoutesExpect, SpansExpect, SummaryExpect, Where,
 };
 pub(crate) use load::{Loaded, load};
-pub(crate) use mutate::{MutationKind, Part, Rate, Shift};
+pub(crate) use mutate::{Chunks, MutationKind, Part, Rate, Seed, Shift};
 pub(crate) use operand::{Any, Count, Length, Operand};
 pub(crate) use sample::{Aggregate, Sample};
 pub(crate) use source::{ConfigSource, EvidenceKind, Requires, ScenarioSource, Spec};

@@ -11,8 +11,8 @@ use super::operand::Length;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutation {
-    /// Splits calls at random bytes.
-    pub(crate) rechunk: Option<Seed>,
+    /// Splits calls.
+    pub(crate) rechunk: Option<Chunks>,
     /// Puts the events of connections in another order among each other.
     pub(crate) interleave: Option<Window>,
     /// Shuffles events, also those of one connection.
@@ -36,6 +36,34 @@ pub(crate) struct Mutation {
     pub(crate) over_tls: bool,
     /// What is expected instead of what the spec expects.
     pub(crate) expect: Option<Box<Expect>>,
+}
+
+/// Where calls are split.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chunks {
+    /// At random bytes.
+    Random(Seed),
+    /// Into calls of so many bytes at most.
+    Bytes(u64),
+}
+
+impl<'de> Deserialize<'de> for Chunks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A number of bytes, or a seed.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Bytes(u64),
+            Random(Seed),
+        }
+        match Raw::deserialize(deserializer) {
+            Ok(Raw::Bytes(bytes @ 1..)) => Ok(Self::Bytes(bytes)),
+            Ok(Raw::Random(seed)) => Ok(Self::Random(seed)),
+            Ok(Raw::Bytes(0)) | Err(_) => Err(de::Error::custom(
+                "expected how many bytes a call has, as in `1`, or where random cuts begin, as in `{seed: 1}`",
+            )),
+        }
+    }
 }
 
 /// Where random choices begin.
@@ -146,7 +174,7 @@ impl<'de> Deserialize<'de> for Rate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MutationKind {
     /// Splits calls.
-    Rechunk(u64),
+    Rechunk(Chunks),
     /// Reorders connections: window in nanoseconds, seed.
     Interleave(u64, u64),
     /// Reorders events: window in nanoseconds, seed.
@@ -180,7 +208,13 @@ impl Mutation {
             format!("{name} {}.{}% seed {seed}", rate / 10, rate % 10)
         };
         let kinds = [
-            self.rechunk.map(|Seed { seed }| (MutationKind::Rechunk(seed), format!("rechunk seed {seed}"))),
+            self.rechunk.map(|chunks| {
+                let label = match chunks {
+                    Chunks::Random(Seed { seed }) => format!("rechunk seed {seed}"),
+                    Chunks::Bytes(bytes) => format!("rechunk {bytes}"),
+                };
+                (MutationKind::Rechunk(chunks), label)
+            }),
             self.interleave.map(|to| {
                 let (nanos, seed) = window(to);
                 (MutationKind::Interleave(nanos, seed), format!("interleave seed {seed}"))
