@@ -201,7 +201,7 @@ const SECRET_HEADERS: [&str; 29] = [
 const SECRET_CLASSES: [PathClass; 4] = [PathClass::Email, PathClass::Token, PathClass::PrefixedId, PathClass::Long];
 
 /// Names of segments behind which a secret stands, unless a policy says otherwise.
-const SECRET_BEHIND: [&str; 27] = [
+const SECRET_BEHIND: [&str; 26] = [
     "session",
     "sessions",
     "token",
@@ -225,7 +225,6 @@ const SECRET_BEHIND: [&str; 27] = [
     "verify[-_]*",
     "confirm",
     "confirm[-_]*",
-    "auth",
     "secret",
     "secrets",
     "password",
