@@ -82,6 +82,18 @@ fn the_truth_is_what_a_replay_says() {
 }
 
 #[test]
+fn the_included_scenarios_are_told_as_they_have_happened() {
+    let listed = redtape(&root(), "synth --list").expect_code(0).unwrap();
+    for line in listed.stdout.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        for seed in ["", " --seed 1 --requests 400", " --seed 2 --requests 400"] {
+            let said = redtape(&root(), &format!("synth {name} --check{seed}")).expect_code(0).unwrap().stdout;
+            assert!(said.contains(": 0 wrong, 0 different, ") && said.contains(" 0 missing, "), "{name}{seed}: {said}");
+        }
+    }
+}
+
+#[test]
 fn losses_make_no_span_wrong_and_are_part_of_the_truth() {
     let folder = TempDir::new().unwrap();
     let text = fs::read_to_string(root().join("fixtures/scenarios/greetings.yaml")).unwrap();

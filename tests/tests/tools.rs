@@ -127,6 +127,42 @@ fn slices_have_what_was_asked_for() {
     assert!(said.contains("warning: cut.tape: truncated: the end is missing"), "{said}");
 }
 
+/// How many connections were open at the beginning of a slice, how many of these are HTTP/2, and how many lack header tables.
+#[test]
+fn slices_say_what_they_cut() {
+    let folder = folder();
+    let grpc = fs::read_to_string(format!("{FIXTURES}/scenarios/grpc.yaml")).unwrap();
+    fs::write(folder.path().join("lossy.yaml"), format!("recorder: {{loss: 20}}\n{grpc}")).unwrap();
+    let cut = |scenario: &str| {
+        told(&folder, &format!("synth|{scenario}|-o|whole.tape|--force"));
+        let said = told(&folder, "slice|whole.tape|--from|+50ms|-o|part.tape|--force").stderr;
+        let before = events(&folder, "whole.tape|--to|+50ms");
+        let closed: Vec<Value> = before.iter().filter(|event| event["kind"] == "close").cloned().collect();
+        let (_, said) = said.trim_end().split_once("; ").unwrap();
+        (all(&before, "conn").difference(&all(&closed, "conn")).count(), said.to_owned())
+    };
+    let (open, said) = cut("greetings");
+    assert!(open > 10 && said == format!("{open} connections from before"), "{said}");
+    let numbers = |scenario: &str| {
+        let (open, said) = cut(scenario);
+        let said = said.strip_prefix(&format!("{open} connections from before, ")).unwrap();
+        let (http2, said) = said.split_once(" in HTTP/2 (").unwrap();
+        let lacking =
+            said.strip_suffix(" without all of their header tables: some later fields are not known)").unwrap();
+        [open, http2.parse().unwrap(), lacking.parse().unwrap()]
+    };
+    let [open, http2, lacking] = numbers("grpc");
+    assert!(0 < http2 && http2 < open && lacking < 4, "{open} {http2} {lacking}");
+    // Whose header blocks were lost, of those nobody knows what they have put into the tables.
+    let [lossy_open, lossy_http2, more] = numbers("lossy.yaml");
+    assert!(lossy_open == open && lossy_http2 == http2 && lacking < more && more <= http2, "{more} of {lossy_http2}");
+    // Nothing is cut where the tape begins, nor where all is over.
+    for from in ["+0s", "+1h"] {
+        let said = told(&folder, &format!("slice|h2c.tape|--from|{from}|-o|part.tape|--force")).stderr;
+        assert!(!said.contains("from before"), "{said}");
+    }
+}
+
 #[test]
 fn filters_keep_what_an_expression_holds_of() {
     let folder = folder();

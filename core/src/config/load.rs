@@ -137,6 +137,12 @@ fn explain(error: &Error, text: &str, source: &str, tree: &Tree) -> ConfigError 
             format!("the key `{field}` is missing")
         }
         Error::DuplicateMappingKey { .. } => "this key was set before; keep one of the two".into(),
+        Error::SerdeInvalidLength { len, expected, .. } => format!("expected {expected}, found {len}"),
+        Error::NonFiniteFloat { .. } => "this is no finite number; write one in digits".into(),
+        Error::NullIntoString { .. } => "null is not possible here; if it is to be a word, write it in quotes".into(),
+        Error::UnknownAnchor { .. } => "nothing before this has the name behind `*`; give it one with `&`".into(),
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => "`<<` takes keys and values, or a list of such".into(),
+        Error::Budget { .. } => "the document is too large, or too deep, to be read: write it shorter".into(),
         Error::MultipleDocuments { .. } => "a second document begins here; a configuration is one document".into(),
         Error::Message { msg, .. } => msg.clone(),
         other => match tab_indent(text) {
@@ -157,7 +163,8 @@ fn kind(name: &str) -> &str {
         "mapping start" => "keys and values, as in `key: value`",
         "sequence start" => "a list, as in `[a, b]`",
         "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" | "usize" => "a whole number",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 to 18446744073709551615",
         "f64" => "a number",
         other => other,
     }

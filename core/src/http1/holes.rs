@@ -106,7 +106,13 @@ impl Http1 {
                 let State::Head(partial) = std::mem::replace(self.state(side), State::Start) else { return };
                 return self.finish_head(side, &partial, call);
             }
-            State::Start => return self.lose(side, count, call.stamp.exit, call.lossy_until),
+            State::Start => {
+                if side == Side::Request {
+                    // They are another request, which the thread has taken up as well.
+                    self.exchanges.crowd();
+                }
+                return self.lose(side, count, call.stamp.exit, call.lossy_until);
+            }
             State::Seek if side == Side::Response => return self.miss_response(),
             State::Seek | State::Off => return,
             State::Open { .. } => count,

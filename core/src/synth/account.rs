@@ -26,6 +26,14 @@ pub(super) struct Done {
     pub(super) response: Option<Range<u64>>,
 }
 
+impl Done {
+    /// The first line of a request of HTTP/1.
+    pub(super) fn first_line(&self) -> Range<u64> {
+        let len = self.plan.request.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1);
+        self.request.start..self.request.start + len
+    }
+}
+
 /// Who took part on one side.
 pub(super) struct Party<'a> {
     pub(super) conversation: u64,
@@ -36,7 +44,7 @@ pub(super) struct Party<'a> {
 
 impl Party<'_> {
     /// The truth of `done`, which is the `first` of its connection or not.
-    pub(super) fn truth(&self, line: &Line, done: &Done, first: bool) -> Truth {
+    pub(super) fn truth(&self, line: &Line, done: &Done, first: bool, captured: bool) -> Truth {
         let Done { plan, request, response, .. } = done;
         let end = line.end(self.side);
         let (requests, responses) = (line.flow(Side::Client), line.flow(Side::Server));
@@ -94,6 +102,7 @@ impl Party<'_> {
             parent,
             link,
             unknowable,
+            captured,
             pipelined: done.pipelined,
             context: plan.context,
             request: request.clone(),

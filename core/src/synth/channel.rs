@@ -30,6 +30,8 @@ pub(super) struct Channel {
     pub(super) exchanges: Vec<Done>,
     /// Of others one was.
     pub(super) used: bool,
+    /// Whether the first lines of all requests were captured at each end.
+    pub(super) captured: [bool; 2],
     /// What is left of HTTP/2 between streams.
     pub(super) streams: Option<Box<Streams>>,
 }
@@ -65,10 +67,19 @@ impl Channel {
         end.recorded.then_some(ExchangeId { conn: end.info.key, pos })
     }
 
-    /// Whether the server has read the head of a request behind the exchange number `at`.
+    /// Whether the server has read the head of a request behind the exchange number `at`, and the end of that one can be told: where
+    /// it is in chunks that were not captured, nobody knows that there is anything behind it.
     pub(super) fn has_read_behind(&self, at: usize) -> bool {
         let read = self.line.flow(Side::Client).read;
-        self.exchanges.get(at + 1).is_some_and(|next| next.request.start + next.plan.request.head as u64 <= read)
+        let ends = self.exchanges.get(at).is_some_and(|done| {
+            let request = &done.plan.request;
+            let chunked = (request.bytes.len() - request.head) as u64 != request.size;
+            !chunked || self.line.end(Side::Server).has_captured(&done.request)
+        });
+        ends && self
+            .exchanges
+            .get(at + 1)
+            .is_some_and(|next| next.request.start + next.plan.request.head as u64 <= read)
     }
 
     /// The connection, and the thread at its `side`.

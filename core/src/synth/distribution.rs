@@ -9,7 +9,6 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::rng::Rng;
@@ -146,10 +145,23 @@ pub struct Part<U> {
     pub of: Distribution<U>,
 }
 
+/// The names of forms.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    Uniform,
+    Exponential,
+    Lognormal,
+    Mixed,
+}
+
+const FORMS: [&str; 4] = ["uniform", "exponential", "lognormal", "mixed"];
+
 /// The forms that have a name.
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", bound = "U: Unit")]
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[schemars(bound = "U: Unit")]
+#[expect(dead_code, reason = "it is there for its schema")]
 enum Spread<U> {
     /// All from the first to the second are equally likely.
     Uniform([Amount<U>; 2]),
@@ -204,13 +216,20 @@ impl<'de, U: Unit> Visitor<'de> for OneOrSpread<U> {
         U::parse(text).map(|number| Distribution::Constant(Amount::new(number))).map_err(E::custom)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Ok(match Spread::deserialize(MapAccessDeserializer::new(map))? {
-            Spread::Uniform(ends) => Distribution::Uniform(ends),
-            Spread::Exponential(mean) => Distribution::Exponential(mean),
-            Spread::Lognormal(lognormal) => Distribution::Lognormal(lognormal),
-            Spread::Mixed(parts) => Distribution::Mixed(parts),
-        })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Some(form) = map.next_key()? else {
+            return Err(A::Error::custom(format!("a form lacks: one of `{}`", FORMS.join("`, `"))));
+        };
+        let distribution = match form {
+            Form::Uniform => Distribution::Uniform(map.next_value()?),
+            Form::Exponential => Distribution::Exponential(map.next_value()?),
+            Form::Lognormal => Distribution::Lognormal(map.next_value()?),
+            Form::Mixed => Distribution::Mixed(map.next_value()?),
+        };
+        match map.next_key::<Form>()? {
+            None => Ok(distribution),
+            Some(_) => Err(A::Error::custom("one form is all that a distribution has; `mixed` makes one of several")),
+        }
     }
 }
 
@@ -240,6 +259,17 @@ impl<U: Unit> Distribution<U> {
         number.min(U::MOST)
     }
 
+    /// What is drawn is hardly ever more.
+    pub(super) fn most(&self) -> u64 {
+        let most = match self {
+            Self::Constant(amount) | Self::Uniform([_, amount]) => amount.0,
+            Self::Exponential(mean) => mean.0.saturating_mul(8),
+            Self::Lognormal(Lognormal { p99, .. }) => p99.0.saturating_mul(2),
+            Self::Mixed(parts) => parts.iter().map(|part| part.of.most()).max().unwrap_or(0),
+        };
+        most.min(U::MOST)
+    }
+
     /// What of it is not possible, in words.
     pub(super) fn fault(&self) -> Option<String> {
         let most = |amount: &Amount<U>| {
@@ -248,7 +278,7 @@ impl<U: Unit> Distribution<U> {
         match self {
             Self::Constant(amount) | Self::Exponential(amount) => most(amount),
             Self::Uniform([low, high]) if low.0 > high.0 => {
-                Some(format!("the range is empty: {} is more than {}", low.0, high.0))
+                Some("the range ends before it begins; write the smaller number first".to_owned())
             }
             Self::Uniform([_, high]) => most(high),
             Self::Lognormal(Lognormal { median, p99 }) if median.0 == 0 || p99.0 < median.0 => {

@@ -1,6 +1,7 @@
 //! One TCP connection with its two ends: moves bytes, and records what a recorder at each end would see.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::event::{Body, BodyBuf, Data, DataFlags, Direction, EventBuf, Source, Stamp};
 use crate::facts::{ConnInfo, Role};
@@ -89,6 +90,22 @@ pub(super) struct End {
     pub(super) info: ConnInfo,
     pub(super) recorded: bool,
     turn: Turn,
+    /// What was captured of the requests that it sends or gets, as far as nobody has taken account of them.
+    captured: Vec<Range<u64>>,
+}
+
+impl End {
+    /// Whether all of these bytes of requests were captured.
+    pub(super) fn has_captured(&self, range: &Range<u64>) -> bool {
+        self.captured.iter().any(|captured| captured.start <= range.start && range.end <= captured.end)
+    }
+
+    fn note_captured(&mut self, range: Range<u64>) {
+        match self.captured.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.captured.push(range),
+        }
+    }
 }
 
 /// The bytes on their way from one end to the other, and the calls that moved them: (position behind them, call).
@@ -160,7 +177,7 @@ impl Line {
                 established: Some(established),
                 ..ConnInfo::unknown(opening.origins[n], id)
             };
-            End { info, recorded: opening.recorded[n], turn: Turn::default() }
+            End { info, recorded: opening.recorded[n], turn: Turn::default(), captured: Vec::new() }
         };
         let Opening { client_address, published, listen, .. } = *opening;
         let client = end(0, Role::Client, caller.process, client_address, published, at_client);
@@ -214,6 +231,7 @@ impl Line {
 
     /// Forgets the calls by which bytes moved that all have read: nobody asks for them any more.
     pub(super) fn forget_past(&mut self) {
+        self.ends.iter_mut().for_each(|end| end.captured.clear());
         for flow in &mut self.flows {
             let read = flow.read;
             flow.writes.retain(|(end, _)| *end > read);
@@ -335,6 +353,12 @@ fn record_data(
 ) {
     let ((time, stamp), (direction, source)) = (when, call);
     let payload = out.policy.capture(&mut end.turn, direction, bytes);
+    if (direction == Direction::Out) == (end.info.role == Role::Client) {
+        for (at, bytes) in payload.as_ranges().iter() {
+            let start = pos + at;
+            end.note_captured(start..start + bytes.len() as u64);
+        }
+    }
     let data = Data {
         conn: end.info.key,
         process: thread.process,

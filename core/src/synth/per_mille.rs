@@ -1,14 +1,36 @@
 //! How often things happen in a scenario.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserializer, Error, Visitor};
 
 /// Reads a number of parts of a thousand.
 pub(super) fn per_mille<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let number = u32::deserialize(deserializer)?;
-    match number {
-        0..=1000 => Ok(number),
-        _ => Err(D::Error::custom(format!("{number} is more than 1000 parts of a thousand: 1000 is always"))),
+    deserializer.deserialize_any(Parts)
+}
+
+struct Parts;
+
+impl Visitor<'_> for Parts {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("parts of a thousand, a whole number from 0 to 1000")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u32, E> {
+        match u32::try_from(number) {
+            Ok(parts @ 0..=1000) => Ok(parts),
+            _ => Err(E::custom(format!("{number} is more than 1000 parts of a thousand: 1000 is always"))),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u32, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::custom(format!("{number} is negative; 0 parts of a thousand are never"))),
+        }
     }
 }
 

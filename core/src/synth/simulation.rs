@@ -132,8 +132,16 @@ impl Simulation<'_> {
         thread.spend(self.rng.between(1_000, 30_000));
         let worker = Box::new(Worker { thread, service: to, generation, channels: BTreeMap::new() });
         let client = caller.clone();
-        let mut channel =
-            Channel { line, caller: from, client, worker, exchanges: Vec::new(), used: false, streams: None };
+        let mut channel = Channel {
+            line,
+            caller: from,
+            client,
+            worker,
+            exchanges: Vec::new(),
+            used: false,
+            captured: [true; 2],
+            streams: None,
+        };
         if theirs.protocol(self.rng) == Protocol::Http2 {
             self.begin_streams(&mut channel, caller);
         }
@@ -183,7 +191,11 @@ impl Simulation<'_> {
                 continue;
             }
             for (n, done) in channel.exchanges.iter().enumerate() {
-                let mut truth = party.truth(&channel.line, done, n == 0 && !channel.used);
+                // Of HTTP/2, all but the payload of DATA frames is captured. In HTTP/1, nothing tells how many requests are where
+                // one was not captured, and so whose the responses are from there on.
+                let captured = &mut channel.captured[side as usize];
+                *captured &= channel.streams.is_some() || channel.line.end(side).has_captured(&done.first_line());
+                let mut truth = party.truth(&channel.line, done, n == 0 && !channel.used, *captured);
                 name(&mut truth, &self.facts.ends, self.world);
                 self.facts.truth.push(truth);
             }

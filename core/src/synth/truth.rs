@@ -96,6 +96,9 @@ pub struct Truth {
     pub link: Option<LinkRule>,
     /// Why nobody can know the recorded parent of a call.
     pub unknowable: Option<Unknowable>,
+    /// Whether enough was captured to know of it: all of its first line, and of those of the requests in front of it on its
+    /// connection, as nothing else tells how many responses they get.
+    pub captured: bool,
     /// Whether it was sent before the response to the request before it had come.
     pub pipelined: bool,
     /// The trace context on the wire.

@@ -30,6 +30,8 @@ pub struct Verdict {
     pub untold: u64,
     /// What has happened and has no span.
     pub missing: u64,
+    /// The same where nobody could know of it: too little of the request was captured.
+    pub uncaptured: u64,
     /// The first differences, in words.
     pub examples: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl Verdict {
     pub fn finish(&mut self) {
         for waiting in std::mem::take(&mut self.waiting).into_values() {
             match waiting {
+                Waiting::Truth(truth) if !truth.captured => self.uncaptured += 1,
                 Waiting::Truth(truth) => {
                     self.missing += 1;
                     self.example(|| format!("missing: {}", happened(&truth)));
@@ -108,6 +111,15 @@ impl Verdict {
     fn example(&mut self, text: impl FnOnce() -> String) {
         if self.examples.len() < EXAMPLES {
             self.examples.push(text());
+            return;
+        }
+        // What is left out is the least of it: it makes room.
+        let text = text();
+        if !text.starts_with("not told")
+            && let Some(at) = self.examples.iter().rposition(|example| example.starts_with("not told"))
+        {
+            self.examples.remove(at);
+            self.examples.push(text);
         }
     }
 }

@@ -22,6 +22,7 @@ struct Line<'a> {
     queue_ns: Option<u64>,
     status: Option<&'static str>,
     attributes: Attributes<'a>,
+    captured: bool,
     outcome: &'static str,
     route: &'a str,
     target: &'a str,
@@ -77,6 +78,7 @@ pub(super) fn write_truth(out: &mut impl Write, truth: &Truth) -> io::Result<()>
             grpc_status: truth.grpc_status,
             scheme: truth.scheme(),
         },
+        captured: truth.captured,
         outcome: match truth.outcome {
             Outcome::Complete => "complete",
             Outcome::CutResponse => "cut_response",

@@ -146,11 +146,103 @@ fn the_impossible_is_refused_with_its_place() {
             "services: {a: {calls: [{to: b, times: 100}]}, b: {calls: [{to: c, times: 100}]}, c: {calls: [{to: d, times: 2}]}, d: {}}",
             "s.yaml:1:12: services.a: a request may cause 30100 others, 10000 are the most",
         ),
+    ] {
+        assert_eq!(error(yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_with_their_place() {
+    for (yaml, expected) in [
+        (
+            "services: {web: {routes: [{path: /, latency: {uniform: [5ms, 1ms]}}]}}",
+            "s.yaml:1:37: services.web.routes[0].latency: the range ends before it begins; write the smaller number first",
+        ),
+        (
+            "clients: {keep_alive: 0}\nservices: {web: {}}",
+            "s.yaml:1:11: clients.keep_alive: 0 is too few; 1 is the least",
+        ),
+        (
+            "clients: {streams: 10000}\nservices: {web: {routes: [{path: /, response_body: 64MiB}]}}",
+            "s.yaml:1:11: clients.streams: 10000 streams at one time, with 67108864 bytes of bodies each, are more than 1 GiB",
+        ),
+        ("services: {a: {calls: [{to: a}]}}", "s.yaml:1:12: services.a: calls in a circle never end: a → a"),
+        (
+            "services:\n  web:\n    routes: []",
+            "s.yaml:3:5: services.web.routes: there is no route; write one, or leave `routes` out for `GET /`",
+        ),
+        (
+            "services: {web: {protocols: http1, routes: [{grpc: a.B/C}]}}",
+            "s.yaml:1:36: services.web.routes: no route with a weight above 0 can be asked for in HTTP/1",
+        ),
+        (
+            "services: {a: {calls: [{to: b, times: 0}]}, b: {}}",
+            "s.yaml:1:32: services.a.calls[0].times: a call is made 1 to 100 times, not 0",
+        ),
+        ("duration: 9000h\nservices: {web: {}}", "s.yaml:1:1: duration: a year is the longest"),
         (
             "services: {web: {routes: [{weight: 2}]}}",
             "s.yaml:1:27: services.web.routes[0]: a route needs a `path` (or `grpc: package.Service/Method`)",
         ),
     ] {
         assert_eq!(error(yaml), expected, "{yaml}");
+    }
+}
+
+/// What a name, an amount or a form is taken for that is none.
+#[test]
+fn what_cannot_be_read_is_refused_with_its_place() {
+    let latency = |yaml: &str| format!("services: {{web: {{routes: [{{path: /, latency: {yaml}}}]}}}}");
+    for (yaml, expected) in [
+        ("- a\n- b\n".to_owned(), "s.yaml:1:1: expected keys and values, as in `key: value`"),
+        ("services: [a, b]".to_owned(), "s.yaml:1:11: services: expected keys and values, as in `key: value`"),
+        (
+            "services:\n\tweb: {}".to_owned(),
+            "s.yaml:2:1: a tab is used as indentation, which YAML does not allow; use spaces",
+        ),
+        ("services:\n  web: {}\n  web: {}".to_owned(), "s.yaml:3:3: this key was set before; keep one of the two"),
+        (
+            "services: {web: {}}\n---\na: 1".to_owned(),
+            "s.yaml:3:1: a second document begins here; a configuration is one document",
+        ),
+        ("services: {web: *nothing}".to_owned(), "nothing before this has the name behind `*`; give it one with `&`"),
+        (
+            "services: {~: {}}".to_owned(),
+            "s.yaml:1:12: null is not possible here; if it is to be a word, write it in quotes",
+        ),
+        (
+            "seed: 99999999999999999999".to_owned(),
+            "s.yaml:1:7: seed: expected a whole number from 0 to 18446744073709551615",
+        ),
+        ("requests: -5".to_owned(), "s.yaml:1:11: requests: expected a whole number from 0 to 18446744073709551615"),
+        ("duration: 99999999999999999999h".to_owned(), "s.yaml:1:11: duration: `99999999999999999999h` is no duration"),
+        (
+            "recorder: {loss: 100%}".to_owned(),
+            "s.yaml:1:12: recorder.loss: expected parts of a thousand, a whole number from 0 to 1000",
+        ),
+        (
+            "recorder: {loss: -1}".to_owned(),
+            "s.yaml:1:18: recorder.loss: -1 is negative; 0 parts of a thousand are never",
+        ),
+        ("services: {web: {protocols: http3}}".to_owned(), "`http3` is no protocol; did you mean `http1`?"),
+        (latency(".nan"), "s.yaml:1:46: this is no finite number; write one in digits"),
+        (
+            latency("{}"),
+            "s.yaml:1:46: services.web.routes[0].latency: a form lacks: one of `uniform`, `exponential`, `lognormal`, `mixed`",
+        ),
+        (latency("{uniform: [5ms]}"), "expected an array of length 2, found 1"),
+        (latency("{uniform: [5ms, 6ms, 7ms]}"), "expected a tuple of size 2, found 3"),
+        (
+            latency("{exponential: 1ms, uniform: [1ms, 2ms]}"),
+            "one form is all that a distribution has; `mixed` makes one of several",
+        ),
+        (
+            latency(&format!("{}1ms{}", "{mixed: [{weight: 1, of: ".repeat(300), "}]}".repeat(300))),
+            "too large, or too deep",
+        ),
+    ] {
+        let error = error(&yaml);
+        assert!(error.starts_with("s.yaml:1:") || error.starts_with(expected), "{error}");
+        assert!(error.contains(expected), "{error}\n{expected}");
     }
 }

@@ -7,6 +7,8 @@ use crate::synth::scenario;
 
 /// Ports that a host has for the connections that it opens: Linux's `ip_local_port_range`.
 pub(in crate::synth) const PORTS: u32 = 28_232;
+/// Bytes of bodies that may be under way on one connection, at most.
+const MOST_MEMORY: u64 = 1 << 30;
 /// Calls that one request may cause, at most.
 const MOST_CALLS: u64 = 10_000;
 
@@ -35,7 +37,17 @@ pub(super) fn numbers(scenario: &Scenario) -> Result<(), Fault> {
     counts(&clients.streams, "clients.streams")?;
     counts(&scenario.network.writes, "network.writes")?;
     distribution(Some(&scenario.network.read_buffer), "network.read_buffer")?;
+    let streams = clients.streams.most();
     for (name, service) in &scenario.services {
+        let body = |route: &scenario::Route| {
+            route.request_body.as_ref().map_or(0, Distribution::most) + route.response_body.most()
+        };
+        let body = service.routes.iter().map(body).max().unwrap_or(0);
+        if streams.saturating_mul(body) > MOST_MEMORY {
+            let message =
+                format!("{streams} streams at one time, with {body} bytes of bodies each, are more than 1 GiB");
+            return fault("clients.streams", message);
+        }
         self::service(service, &format!("services.{name}"))?;
     }
     Ok(())
@@ -62,7 +74,7 @@ fn distribution<U: Unit>(distribution: Option<&Distribution<U>>, at: &str) -> Re
 
 fn counts(counts: &Distribution<Count>, at: &str) -> Result<(), Fault> {
     distribution(Some(counts), at)?;
-    if *counts == Distribution::constant(0) {
+    if counts.most() == 0 {
         return fault(at, "0 is too few; 1 is the least");
     }
     Ok(())

@@ -22,6 +22,10 @@ fn a_request_is_alone_until_others_may_be_hidden_behind_it() {
         > GET /1 HTTP/1.1\r\n\r\n
         < HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{100}";
     assert_eq!(crowded(whole), [0; 0]);
+    // What stands behind a whole request is another one, though none of it can be read.
+    let behind = r"
+        > POST /1 HTTP/1.1\r\nContent-Length: 50\r\n\r\n{100}";
+    assert_eq!(crowded(behind), [0]);
 }
 
 #[test]
