@@ -332,6 +332,8 @@ impl Line {
         let conn = self.ends[far].info.key;
         out.plain(&self.ends[far], other.now, Body::SocketError { conn, errno: ECONNRESET });
         out.plain(&self.ends[far], other.now.plus(100), Body::Close { conn });
+        // Only then is it over for both, however short the way is.
+        closing.now = closing.now.max(other.now.plus(100));
     }
 
     fn fd_close(&mut self, out: &mut Recorder, end: usize, thread: &Thread) {
